@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from make_golden import CATCH, GOLDEN
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
+
+from thaw.report import read_curves, read_scores
+from thaw.report.curves import curve_points
+from thaw.report.figures import (
+    LOOKS,
+    figure_files,
+    final_returns_figure,
+    learning_curves_figure,
+    looks,
+    short_steps,
+)
+from thaw.report.metrics import metrics_frame
+from thaw.report.spec import ReportSpec
+
+MakeScores = Callable[..., pd.DataFrame]
+BALL = ("catch", "catch@large_ball")
+
+
+def make_curves(values: dict[str, dict[int, dict[int, float]]]) -> pd.DataFrame:
+    """Build curves of one transfer from condition -> seed -> steps -> return."""
+    rows = [
+        ("" if condition == "scratch" else BALL[0], BALL[1], condition, seed, steps, value)
+        for condition, seeds in values.items()
+        for seed, bins in seeds.items()
+        for steps, value in bins.items()
+    ]
+    columns = ["source", "target", "condition", "seed", "steps", "mean_return"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def lines(axes: Axes, kind: str) -> dict[str, tuple[list[float], list[float]]]:
+    """Return condition -> (x, y) of the lines labeled ``kind:condition``."""
+    found = {}
+    for line in axes.get_lines():
+        what, _, condition = str(line.get_label()).partition(":")
+        if what == kind:
+            found[condition] = (
+                np.asarray(line.get_xdata(), float).round(9).tolist(),
+                np.asarray(line.get_ydata(), float).round(9).tolist(),
+            )
+    return found
+
+
+def test_seeds_meet_at_the_bins_edge_and_nothing_is_filled_in() -> None:
+    curves = make_curves({"update_all": {0: {10: 0, 20: 2, 40: 8}, 1: {10: 1, 30: 5, 40: 4}}})
+    spec = ReportSpec("n", (BALL,), ("update_all",), (0, 1))
+    points = curve_points(curves, spec, *BALL, "update_all")
+    assert points.steps.tolist() == [10, 20, 30, 40]
+    assert points.mean.tolist() == [0.5, 2, 5, 6]
+    assert points.num_seeds.tolist() == [2, 1, 1, 2]
+    np.testing.assert_array_equal(points.low, [0, np.nan, np.nan, 4])
+    np.testing.assert_array_equal(points.high, [1, np.nan, np.nan, 8])
+
+
+def test_learning_curves_show_means_bands_and_levels(make_scores: MakeScores) -> None:
+    scores = make_scores({"random": [-0.5, -0.3], "freeze_all": [0.1, 0.3], "update_all": [1, 1]})
+    curves = make_curves(
+        {
+            "update_all": {0: {100: 0.0, 200: 0.6}, 1: {100: 0.2, 200: 0.8}},
+            "scratch": {0: {100: -1.0, 200: 0.0}},
+        }
+    )
+    spec = ReportSpec("n", (BALL,), ("random", "scratch", "update_all", "freeze_all"), (0, 1))
+    figure = learning_curves_figure(curves, metrics_frame(scores, spec), spec)
+    assert figure is not None
+    (axes,) = figure.axes
+    assert axes.get_title() == "Catch, large ball"
+    drawn = lines(axes, "mean")
+    assert drawn["update_all"] == ([100, 200], [0.1, 0.7])
+    assert drawn["scratch"] == ([100, 200], [-1, 0])
+    assert drawn["random"] == ([0, 200], [-0.4, -0.4])
+    assert drawn["freeze_all"] == ([0, 200], [0.2, 0.2])
+    bands = {c.get_label(): c for c in axes.collections if isinstance(c, PolyCollection)}
+    heights = bands["band:update_all"].get_paths()[0].vertices
+    assert {round(float(y), 6) for y in np.asarray(heights)[:, 1]} == {0.0, 0.2, 0.6, 0.8}
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "Random",
+        "From scratch",
+        "Update all",
+        "Freeze all",
+    ]
+    assert "mean and 95 % bootstrap interval over 1 to 2 seeds" in legend.get_title().get_text()
+
+
+def test_one_panel_per_transfer_and_one_color_per_condition() -> None:
+    scores = read_scores(GOLDEN / "catch" / "scores.csv")
+    curves = read_curves(GOLDEN / "catch" / "curves.csv")
+    metrics = metrics_frame(scores, CATCH, resamples=100)
+    figures = [
+        learning_curves_figure(curves, metrics, CATCH),
+        final_returns_figure(scores, metrics, CATCH),
+    ]
+    for figure in figures:
+        assert figure is not None
+        assert [axes.get_title() for axes in figure.axes] == [
+            "Catch, large ball",
+            "Catch, small ball",
+            "Catch, small paddle",
+            "Catch, red background",
+        ]
+        for axes in figure.axes:
+            shown = {
+                str(line.get_label())[5:]: to_hex(line.get_color())
+                for line in axes.get_lines()
+                if str(line.get_label()).startswith("mean:")
+            }
+            assert shown == {c: LOOKS[c].color.lower() for c in CATCH.conditions}
+
+
+def test_without_a_run_that_learns_there_are_no_curves(make_scores: MakeScores) -> None:
+    scores = make_scores({"random": [0.1]})
+    spec = ReportSpec("n", (BALL,), ("random",), (0,))
+    curves = make_curves({"random": {0: {100: 0.0}}})
+    assert learning_curves_figure(curves, metrics_frame(scores, spec), spec) is None
+
+
+def test_final_returns_show_seeds_means_and_intervals(make_scores: MakeScores) -> None:
+    scores = make_scores({"update_all": [0.2, 0.6], "freeze_head": [0.3]})
+    spec = ReportSpec("n", (BALL,), ("scratch", "update_all", "freeze_head"), (0, 1))
+    figure = final_returns_figure(scores, metrics_frame(scores, spec), spec)
+    (axes,) = figure.axes
+    assert lines(axes, "seeds")["update_all"][0] == [0.2, 0.6]
+    assert lines(axes, "mean")["update_all"] == ([0.4], [1])
+    assert lines(axes, "interval")["update_all"] == ([0.2, 0.6], [1, 1])
+    assert np.isnan(lines(axes, "interval")["freeze_head"][0]).all()
+    assert "scratch" not in lines(axes, "mean")
+    assert [text.get_text() for text in axes.texts] == ["missing"]
+
+
+def test_figure_files_are_repeatable_and_undated(make_scores: MakeScores) -> None:
+    scores = make_scores({"update_all": [0.2, 0.6]})
+    spec = ReportSpec("n", (BALL,), ("update_all",), (0, 1))
+    metrics = metrics_frame(scores, spec, resamples=100)
+    once, again = (
+        figure_files(final_returns_figure(scores, metrics, spec), "final") for _ in range(2)
+    )
+    assert sorted(once) == ["final.pdf", "final.png", "final.svg"]
+    assert once == again
+    assert b"<dc:date>" not in once["final.svg"]
+    assert b"CreationDate" not in once["final.pdf"]
+
+
+def test_own_conditions_take_colors_nobody_has() -> None:
+    spec = ReportSpec("n", (BALL,), ("update_all", "mine", "yours"), (0,))
+    colors = [look.color for look in looks(spec).values()]
+    assert len(set(colors)) == len(LOOKS) + 2
+
+
+@pytest.mark.parametrize(
+    ("steps", "text"),
+    [(0, "0"), (500, "500"), (50_000, "50k"), (1_500_000, "1.5M"), (200_000_000, "200M")],
+)
+def test_steps_are_written_short(steps: float, text: str) -> None:
+    assert short_steps(steps) == text

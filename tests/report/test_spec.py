@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from thaw.report import ReportSpec, condition_name, flavor_name
+from thaw.report.spec import transfer_names
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("catch", "Catch"),
+        ("catch@large_ball", "Catch, large ball"),
+        ("catch?ball_radius=20", "Catch (ball_radius=20)"),
+        ("androidenv/catch@red_background", "AndroidEnv Catch, red background"),
+        ("atari/space_invaders@m1d1", "Space Invaders m1d1"),
+        ("procgen/coinrun@hard", "Coinrun, hard"),
+        ("gym/MiniGrid-Empty-8x8-v0", "MiniGrid-Empty-8x8-v0"),
+    ],
+)
+def test_flavors_have_human_names(address: str, name: str) -> None:
+    assert flavor_name(address) == name
+
+
+def test_conditions_have_human_names() -> None:
+    assert condition_name("freeze_embedding") == "Freeze embedding"
+    assert condition_name("thaw_LSTM_only") == "Thaw LSTM only"
+
+
+def test_names_of_transfers_never_coincide() -> None:
+    assert transfer_names([("a", "t"), ("a", "u")]) == {("a", "t"): "T", ("a", "u"): "U"}
+    two_sources = transfer_names([("a", "t"), ("b", "t")])
+    assert set(two_sources.values()) == {"T, from A", "T, from B"}
+    unknown_source = transfer_names([("", "t"), ("b", "t")])
+    assert set(unknown_source.values()) == {"T", "T, from B"}
+    alike = transfer_names([("x/a", "t"), ("y/a", "t")])
+    assert set(alike.values()) == {"x/a -> t", "y/a -> t"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"transfers": ()}, "needs transfers"),
+        ({"seeds": ()}, "needs seeds"),
+        ({"conditions": ("scratch", "scratch")}, "conditions must differ"),
+        ({"conditions": ("pretrain",)}, "leave it out"),
+    ],
+)
+def test_a_plan_without_sense_is_refused(change: dict[str, Any], words: str) -> None:
+    fields: dict[str, Any] = {
+        "name": "n",
+        "transfers": (("a", "b"),),
+        "conditions": ("scratch",),
+        "seeds": (0,),
+    }
+    with pytest.raises(ValueError, match=words):
+        ReportSpec(**(fields | change))

@@ -1,0 +1,545 @@
+"""The command line. Everything heavy is imported by the command that needs it.
+
+Exit status: 0 all done; 1 a run failed; 2 the input was wrong (one line says what, what is
+allowed and how to fix it); 130 or 143 interrupted and saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+from tyro.conf import Positional
+
+from thaw.config import (
+    Flavor,
+    InputError,
+    RunSpec,
+    Runtime,
+    UpdateRule,
+    from_plain,
+    load_suite,
+    override,
+    to_plain,
+    to_yaml,
+)
+
+Set = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE"),
+                tyro.conf.UseAppendAction]  # fmt: skip
+Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda")]
+
+app = tyro.extras.SubcommandApp()
+Command = TypeVar("Command", bound=Callable[..., int])
+
+
+def command(function: Command) -> Command:
+    """Register a command; parsing only binds its arguments, so that errors can be told apart."""
+
+    @functools.wraps(function)
+    def bind(*arguments: Any, **named: Any) -> Callable[[], int]:
+        return functools.partial(function, *arguments, **named)
+
+    app.command(bind)
+    return function
+
+
+@command
+def run(
+    suite: Positional[str],
+    *,
+    out: Path,
+    overrides: Set = (),
+    seeds: int | None = None,
+    executor: Literal["local"] = "local",
+    workers: int | None = None,
+    device: Device = "auto",
+) -> int:
+    """Execute a suite, or go on with it, and write its report.
+
+    Args:
+        suite: Built-in name (catch-quick, catch-paper), .yaml file, or module:function.
+        out: The suite's folder; the same command goes on where it stopped.
+        overrides: Change one value of the suite, as in --set agent.discount=0.9; repeatable.
+        seeds: Short for --set seeds=N.
+        executor: Where runs execute: processes on this machine.
+        workers: Runs at once; by default one for each core.
+        device: Where the networks compute.
+    """
+    from thaw.experiment.execute import execute
+
+    del executor  # there is one so far; the flag keeps its place
+    chosen = load_suite(suite, _with_seeds(overrides, seeds))
+    summary = execute(chosen, out, num_workers=workers, runtime=Runtime(device=device))
+    for key, reason in summary.failed.items():
+        _say(f"FAILED {key}: {reason} (see {out / 'runs' / key / 'error.txt'})")
+    if summary.stopped_by is not None:
+        _say(f"saved; {len(summary.not_run)} runs are left; the same command goes on")
+        return 128 + summary.stopped_by
+    _write_report(out)
+    return 1 if summary.failed else 0
+
+
+@command
+def plan(
+    suite: Positional[str],
+    *,
+    overrides: Set = (),
+    seeds: int | None = None,
+    workers: int | None = None,
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    as_yaml: Annotated[bool, tyro.conf.arg(name="yaml")] = False,
+) -> int:
+    """Show the runs of a suite, their steps, and an estimate of time and disk.
+
+    Args:
+        suite: Built-in name, .yaml file, or module:function.
+        overrides: As for run.
+        seeds: Short for --set seeds=N.
+        workers: Runs at once, for the estimate; by default one for each core.
+        as_json: Print one JSON document.
+        as_yaml: Print the suite as a file that `thaw run` takes.
+    """
+    from thaw.experiment.check import check_suite
+    from thaw.experiment.estimate import estimate
+    from thaw.experiment.plan import plan as make_plan
+
+    chosen = load_suite(suite, _with_seeds(overrides, seeds))
+    if as_yaml:
+        print(to_yaml(chosen), end="")
+        return 0
+    planned = make_plan(chosen)
+    spaces = check_suite(chosen)[chosen.transfers[0].source]
+    cost = estimate(planned, spaces.observation_shape, workers)
+    runs = [
+        {"key": r.key, "condition": r.spec.condition, "steps": r.spec.steps, "source": r.source_key}
+        for r in planned.runs
+    ]
+    shared = sum(run["condition"] == "pretrain" for run in runs)
+    document = {
+        "suite": chosen.name,
+        "num_runs": len(runs),
+        "num_pretrainings": shared,
+        "total_steps": planned.total_steps,
+        "total_frames": planned.total_steps * spaces.frames_per_step,
+        **cost._asdict(),
+        "runs": runs,
+    }
+    if as_json:
+        _print_json(document)
+        return 0
+    for run_ in runs:
+        after = f"  after {run_['source']}" if run_["source"] else ""
+        print(f"{run_['key']:56} {run_['steps']:>12,} steps{after}")
+    print(
+        f"\n{chosen.name}: {len(runs)} runs, {shared} of them pretrainings that transfers share; "
+        f"{planned.total_steps:,} steps in all\n"
+        f"about {cost.hours:.2g} hours with {cost.num_workers} runs at once on cores like the "
+        f"measured ones, {cost.disk_mib:,.0f} MiB on disk"
+    )
+    return 0
+
+
+@command
+def status(
+    folder: Positional[Path],
+    *,
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """Show which runs of a suite's folder are done, failed, started or waiting.
+
+    Args:
+        folder: What --out was.
+        as_json: Print one JSON document.
+    """
+    from thaw.experiment.store import SuiteFolder
+
+    suite_folder = SuiteFolder(folder)
+    rows = [suite_folder.describe(run) for run in suite_folder.plan().runs]
+    counts = {
+        word: sum(row["status"] == word for row in rows)
+        for word in ("done", "failed", "started", "waiting")
+    }
+    if as_json:
+        _print_json({"folder": str(folder), **counts, "runs": rows})
+        return 0
+    for row in rows:
+        mean = row["mean_return"]
+        shown = f"return {mean:.2f}" if mean is not None else row["error"] or ""
+        print(f"{row['status']:8} {row['key']:56} {row['steps']:>10,} steps  {shown}")
+    print(", ".join(f"{count} {word}" for word, count in counts.items()))
+    return 0
+
+
+@command
+def report(
+    folder: Positional[Path | None] = None,
+    *,
+    scores: Path | None = None,
+    out: Path | None = None,
+) -> int:
+    """Write tables, figures and a page from a suite's folder, or from anybody's scores.
+
+    Args:
+        folder: What --out of `thaw run` was; runs still missing are shown as missing.
+        scores: Instead: a CSV file with at least target, condition, seed, mean_return.
+        out: Where to; by default DIR/report.
+    """
+    if (folder is None) == (scores is None):
+        raise InputError("give either a suite's folder or --scores FILE.csv --out DIR")
+    if folder is not None:
+        _write_report(folder, out)
+        return 0
+    from thaw.report import infer_spec, read_scores, write_report
+
+    if out is None or scores is None:
+        raise InputError("--scores needs --out DIR, the folder to write the report into")
+    with _as_input_error():
+        table = read_scores(scores)
+        index = write_report(table, None, infer_spec(table, name=scores.stem), out)
+    print((out / "table.md").read_text(encoding="utf-8"))
+    print(f"report: {index}")
+    return 0
+
+
+@command
+def train(
+    flavor: Positional[str],
+    *,
+    out: Path,
+    steps: int,
+    seed: int = 0,
+    overrides: Set = (),
+    device: Device = "auto",
+) -> int:
+    """Train a policy from scratch in one flavor.
+
+    Args:
+        flavor: As in catch@large_ball; see `thaw flavors`.
+        out: The run's folder; the same command goes on where it stopped.
+        steps: Decisions of the agent.
+        seed: Decides initial weights, episodes and sampling.
+        overrides: As in --set agent.embedding=impala_shallow --set environment.downsample=8.
+        device: Where the network computes.
+    """
+    plain = {
+        "condition": "pretrain",
+        "flavor": flavor,
+        "update_rule": "scratch",
+        "seed": seed,
+        "steps": steps,
+    }
+    return _single_run(_spec(plain, overrides), out, device)
+
+
+@command
+def transfer(
+    checkpoint: Positional[Path],
+    flavor: Positional[str],
+    *,
+    rule: str,
+    out: Path,
+    steps: int,
+    seed: int = 0,
+    overrides: Set = (),
+    device: Device = "auto",
+) -> int:
+    """Move a trained policy to a flavor and train there what a rule says.
+
+    Args:
+        checkpoint: A run's folder, or the folder in it that holds policy.safetensors.
+        flavor: The target.
+        rule: update_all, freeze_embedding, freeze_head, freeze_all, scratch, or one of your own
+            like embedding=source:frozen,head=random:trained.
+        out: The run's folder; the same command goes on where it stopped.
+        steps: Decisions of the agent.
+        seed: Decides fresh weights, episodes and sampling.
+        overrides: As for train; network and environment are the checkpoint's by default.
+        device: Where the network computes.
+    """
+    import hashlib
+
+    from thaw.checkpoint import find_policy, load_policy
+
+    policy_file = find_policy(checkpoint)
+    origin = _origin(policy_file)
+    update_rule = UpdateRule(rule)
+    plain: dict[str, Any] = {
+        "condition": rule if re.fullmatch(r"\w+", rule) else "transfer",
+        "flavor": flavor,
+        "source": str(origin.flavor) if origin else None,
+        "source_hash": hashlib.sha256(policy_file.read_bytes()).hexdigest()[:16],
+        "update_rule": rule,
+        "seed": seed,
+        "steps": steps if update_rule.trains else 0,
+        "agent": to_plain(load_policy(checkpoint).config),
+        "environment": dict(origin.environment) if origin else {},
+    }
+    return _single_run(_spec(plain, overrides), out, device, source=checkpoint)
+
+
+@command
+def evaluate(
+    policy: Positional[str],
+    flavor: Positional[str],
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    greedy: bool = False,
+    overrides: Set = (),
+    device: Device = "auto",
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """Score a policy in a flavor, in the environment's raw return.
+
+    Args:
+        policy: A checkpoint's folder, or the word random.
+        flavor: Where to play; any option may follow, as in catch?downsample=8.
+        episodes: In all, evenly spread over environments.
+        seed: Decides episodes and sampling.
+        greedy: Take the most probable action instead of sampling.
+        overrides: Options of the environment, as in --set downsample=8; the checkpoint's by
+            default.
+        device: Where the network computes.
+        as_json: Print one JSON document.
+    """
+    from thaw.checkpoint import find_policy, load_policy
+    from thaw.envs import make_env
+    from thaw.train import check_same_spaces, evaluate_policy, policy_for, resolve_device, summary
+
+    if episodes < 1:
+        raise InputError(f"--episodes is {episodes}; it must be at least 1")
+    place, acting, origin = Flavor(flavor), None, None
+    if policy != "random":
+        acting, origin = load_policy(policy), _origin(find_policy(policy))
+    options: dict[str, Any] = dict(origin.environment) if origin else {}
+    for item in overrides:
+        override(options, item)
+    num_envs = options.pop("num_envs", 32)
+    chosen_device = str(resolve_device(device))
+    env = make_env(place, 1, **options)
+    if acting is not None:
+        here = policy_for(env, acting.config, place)
+        check_same_spaces(acting, here, policy, place)
+        acting.to(chosen_device)
+    env.close()
+    with _bar(f"{policy} in {place}", episodes, "episodes") as advance:
+        played = evaluate_policy(
+            acting, place, num_episodes=episodes, seed=seed, num_envs=num_envs, greedy=greedy,
+            device=chosen_device, options=options, watch=lambda episode: advance(1),
+        )  # fmt: skip
+    document = {
+        "policy": policy,
+        "flavor": str(place),
+        "seed": seed,
+        "actions": "greedy" if greedy else "sampled",
+        **summary([episode.episode_return for episode in played]),
+        "mean_length_steps": sum(episode.length_steps for episode in played) / len(played),
+    }
+    if as_json:
+        _print_json(document)
+    else:
+        sem = f" +- {document['sem']:.2f}" if document["sem"] is not None else ""
+        print(
+            f"{document['mean_return']:.2f}{sem} (mean and standard error of {episodes} episodes)"
+        )
+    return 0
+
+
+@command
+def flavors(
+    pattern: Positional[str] = "*",
+    *,
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """List the flavors that ship.
+
+    Args:
+        pattern: A shell pattern or a part of the address.
+        as_json: Print one JSON document.
+    """
+    from thaw.envs import list_flavors
+
+    found = list_flavors(pattern)
+    if as_json:
+        _print_json(found)
+    else:
+        print("\n".join(found) or f"no flavor matches '{pattern}'")
+    return 0
+
+
+@command
+def gallery(suite: Positional[str], *, out: Path, overrides: Set = (), steps: int = 20) -> int:
+    """Draw the default flavors of a suite beside their variants, after the same actions.
+
+    Args:
+        suite: Built-in name, .yaml file, or module:function.
+        out: The picture, .png.
+        overrides: As for run.
+        steps: Seeded random decisions before the picture is taken.
+    """
+    from thaw.gallery import draw_gallery
+
+    if out.suffix != ".png":
+        raise InputError(f"--out {out} is not a .png file")
+    draw_gallery(load_suite(suite, overrides), out, num_steps=steps)
+    print(out)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    try:
+        return _parse(sys.argv[1:] if arguments is None else list(arguments))
+    except InputError as error:
+        _say("thaw: " + " ".join(str(error).split()))
+        return 2
+    except OSError as error:
+        _say(f"thaw: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parse(arguments: list[str]) -> int:
+    """Let tyro parse, its boxed complaints made one line, and run the command."""
+    boxes = io.StringIO()
+    with contextlib.redirect_stderr(boxes):
+        try:
+            bound = app.cli(prog="thaw", args=arguments)
+        except SystemExit as ended:
+            if ended.code in (0, None):
+                return 0
+            raise InputError(_one_line(boxes.getvalue())) from None
+    return int(bound())
+
+
+def _one_line(boxes: str) -> str:
+    """Take the words out of tyro's boxes, up to the first rule inside them."""
+    words: list[str] = []
+    for line in boxes.splitlines()[1:]:
+        text = line.strip("│╭╮╰╯─ ")
+        if text:
+            words.append(text)
+        elif words:
+            break
+    return " ".join(words) + "; see --help" if words else "wrong arguments; see --help"
+
+
+def _spec(plain: dict[str, Any], overrides: Sequence[str]) -> RunSpec:
+    """Build the description of a single run."""
+    for item in overrides:
+        if item.partition("=")[0].split(".")[0] not in ("agent", "environment", "evaluation"):
+            raise InputError(
+                f"--set {item}: a single run has agent.*, environment.* and evaluation.*"
+            )
+        override(plain, item)
+    return from_plain(plain, RunSpec, "the run")
+
+
+def _single_run(spec: RunSpec, out: Path, device: str, source: Path | None = None) -> int:
+    """Execute one run in this process, with a bar, saving when interrupted."""
+    from thaw.experiment.execute import default_num_workers
+    from thaw.experiment.plan import PlannedRun
+    from thaw.experiment.progress import Display
+    from thaw.run_folder import RunFolder
+    from thaw.train import Stopped, execute_run, resolve_device
+
+    caught: list[int] = []
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda number, frame: caught.append(number))
+    chosen = str(resolve_device(device))
+    runtime = Runtime(device=chosen, num_threads=default_num_workers("cpu"))
+    planned = PlannedRun(str(spec.flavor), spec, None)
+    with Display([planned], []) as display:
+        display.start(planned)
+        try:
+            result = execute_run(
+                spec, RunFolder(out), runtime, source=source,
+                watch=lambda progress: display.update(planned, progress),
+                should_stop=lambda: bool(caught),
+            )  # fmt: skip
+        except Stopped:
+            display.finish(planned, "stopped", None)
+            _say(f"saved in {out}; the same command goes on")
+            return 128 + caught[0]
+        display.finish(planned, "done", result)
+    _print_json(result)
+    return 0
+
+
+def _origin(policy_file: Path) -> RunSpec | None:
+    """Return the run that a policy file lies in, if it lies in one."""
+    from thaw.run_folder import RunFolder
+
+    for folder in (policy_file.parent, policy_file.parent.parent):
+        if (folder / "run.json").is_file():
+            return RunFolder(folder).spec()
+    return None
+
+
+def _write_report(folder: Path, out: Path | None = None) -> None:
+    """Derive the tables of a suite's folder, write its report and print the main table."""
+    from thaw.experiment.store import SuiteFolder
+    from thaw.report import ReportSpec, write_report
+
+    suite_folder = SuiteFolder(folder)
+    suite = suite_folder.suite()
+    results = suite_folder.results()
+    spec = ReportSpec(
+        name=suite.name,
+        transfers=tuple((str(t.source), str(t.target)) for t in suite.transfers),
+        conditions=suite.conditions,
+        seeds=suite.seed_list,
+        normalize=suite.report.normalize,
+        paper=suite.report.paper,
+    )
+    with _as_input_error():
+        index = write_report(results.scores, results.curves, spec, out or suite_folder.report)
+    print((index.parent / "table.md").read_text(encoding="utf-8"))
+    print(f"report: {index}")
+
+
+@contextlib.contextmanager
+def _as_input_error() -> Iterator[None]:
+    """Let the report's complaints about its input count as wrong input."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _bar(what: str, total: int, unit: str) -> Iterator[Any]:
+    """Show a bar with rate and time left on a terminal; nothing when piped."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(),
+        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda amount: bars.advance(task, amount)
+
+
+def _with_seeds(overrides: Sequence[str], seeds: int | None) -> list[str]:
+    return [*overrides, *([f"seeds={seeds}"] if seeds is not None else [])]
+
+
+def _print_json(document: object) -> None:
+    print(json.dumps(document, indent=2))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

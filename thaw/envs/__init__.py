@@ -1,0 +1,84 @@
+"""Environments by address: ``make_env("catch@large_ball", num_envs=8)``, one module a family."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from typing import Any
+
+import gymnasium
+from numpy.typing import NDArray
+
+from thaw.config import Flavor, InputError, Scalar, nearest
+
+VectorEnv = gymnasium.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+FAMILIES = ("catch",)
+
+
+def make_env(
+    address: str | Flavor, num_envs: int = 1, seed: int | None = None, **options: Any
+) -> VectorEnv:
+    """Make a vector of environments of one flavor.
+
+    Args:
+        address: ``family/name@variant?option=value``, see :class:`thaw.config.Flavor`.
+        num_envs: How many.
+        seed: If given, the environments are reset with it once.
+        **options: The family's options; the variant's own settings and the address's win.
+
+    Raises:
+        InputError: No such flavor, or an option that is unknown or out of range.
+    """
+    flavor = Flavor(address)
+    if num_envs < 1:
+        raise InputError(f"num_envs is {num_envs}; it must be at least 1")
+    match flavor.family:
+        case "catch":
+            env = _make_catch(flavor, num_envs, options)
+        case _:
+            raise InputError(
+                f"unknown family '{flavor.family}' in flavor '{flavor}'"
+                f"{nearest(flavor.family, FAMILIES)} Known: {', '.join(FAMILIES)}"
+            )
+    if seed is not None:
+        env.reset(seed=seed)
+    return env
+
+
+def list_flavors(pattern: str = "*") -> list[str]:
+    """List the flavors that ship, those whose address matches a shell pattern or contains it."""
+    from thaw.envs.catch import VARIANTS
+
+    addresses = [str(Flavor(f"catch@{variant}")) for variant in VARIANTS]
+    return [a for a in addresses if fnmatch(a, pattern) or pattern in a]
+
+
+def frames_per_step(env: VectorEnv) -> int:
+    """Return how many frames of the underlying machine one decision lasts."""
+    return int(env.metadata.get("frames_per_step", 1))
+
+
+def _make_catch(flavor: Flavor, num_envs: int, shared: Mapping[str, Scalar]) -> VectorEnv:
+    from thaw.envs.catch import VARIANTS, CatchVectorEnv
+
+    if flavor.name != "catch" or flavor.variant not in VARIANTS:
+        wrong = flavor.variant if flavor.name == "catch" else flavor.name
+        raise InputError(
+            f"unknown flavor '{flavor}'{nearest(wrong, VARIANTS)} "
+            f"Catch has the variants {', '.join(VARIANTS)}"
+        )
+    options: dict[str, Any] = {**shared, **VARIANTS[flavor.variant], **dict(flavor.options)}
+    ours = {"num_envs", "variant", "autoreset_mode", "render_mode"}
+    allowed = [name for name in inspect.signature(CatchVectorEnv).parameters if name not in ours]
+    for option in options:
+        if option not in allowed:
+            raise InputError(
+                f"unknown option '{option}' of '{flavor}'{nearest(option, allowed)} "
+                f"Allowed: {', '.join(allowed)}"
+            )
+    try:
+        return CatchVectorEnv(num_envs, render_mode="rgb_array", **options)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"flavor '{flavor}': {error}") from None

@@ -1,0 +1,42 @@
+"""Suites as experiments: plan, store, execute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thaw.config import Runtime, Suite
+
+if TYPE_CHECKING:
+    from thaw.experiment.execute import Summary
+
+
+def run(
+    suite: Suite | str,
+    out: str | Path,
+    *,
+    overrides: Iterable[str] = (),
+    num_workers: int | None = None,
+    runtime: Runtime | None = None,
+) -> Summary:
+    """Execute a suite on this machine, or go on with it, and derive its tables.
+
+    Args:
+        suite: A Suite, a built-in name, a YAML file or ``module:function``.
+        out: The suite's folder.
+        overrides: ``dotted.key=value`` items that win over the suite.
+        num_workers: Runs at once; by default one for each core, or a few on a GPU.
+        runtime: Device and cadence; decides no result.
+
+    Raises:
+        InputError: Anything wrong with the suite or the folder; nothing is written then.
+    """
+    from thaw.config import from_plain, load_suite, to_plain
+    from thaw.experiment.execute import execute
+
+    if isinstance(suite, Suite):
+        suite = from_plain(to_plain(suite), Suite, suite.name)  # validate what code has built
+    else:
+        suite = load_suite(suite, overrides)
+    return execute(suite, out, num_workers=num_workers, runtime=runtime or Runtime())

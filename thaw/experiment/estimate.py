@@ -1,0 +1,56 @@
+"""What a suite will cost, before it is started."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from thaw.experiment.plan import Plan
+
+STEP_SECONDS = {"impala_shallow": 120e-6, "impala_deep": 250e-6}
+"""One decision and what is learned from it, apart from the image; one core, measured on the
+machine of docs/performance.md, good to a factor of two."""
+PIXEL_SECONDS = {"impala_shallow": 0.05e-6, "impala_deep": 0.45e-6}
+"""For each pixel (of any number of channels) of a decision's image."""
+START_SECONDS = 4.0
+"""Starting, scoring and saving one run."""
+EPISODE_BYTES = 30
+"""One row of episodes.csv."""
+STEPS_PER_EPISODE = 100
+"""A guess between Catch's 39 and Atari's hundreds."""
+PARAMETER_BYTES = 8
+"""A weight and its optimizer state."""
+
+
+class Estimate(NamedTuple):
+    """Rough figures."""
+
+    hours: float
+    disk_mib: float
+    num_workers: int
+
+
+def estimate(
+    planned: Plan, observation_shape: tuple[int, ...], num_workers: int | None
+) -> Estimate:
+    """Estimate time and disk from measured figures.
+
+    Args:
+        planned: The suite's runs.
+        observation_shape: Of one observation; images are [height, width, channels].
+        num_workers: Runs at once; None for one on each core.
+    """
+    workers = num_workers or os.cpu_count() or 1
+    agent = planned.suite.agent
+    pixels = observation_shape[0] * observation_shape[1] if len(observation_shape) == 3 else 0
+    kind = agent.embedding if agent.embedding in STEP_SECONDS else "impala_deep"
+    step_seconds = STEP_SECONDS[kind] + PIXEL_SECONDS[kind] * pixels
+    seconds = planned.total_steps * step_seconds + len(planned.runs) * START_SECONDS
+    num_parameters = 4 * agent.lstm_size * (agent.lstm_size + agent.embedding_size) + 20 * (
+        pixels * agent.embedding_size // 64
+    )
+    num_bytes = (
+        planned.total_steps / STEPS_PER_EPISODE * EPISODE_BYTES
+        + len(planned.runs) * num_parameters * PARAMETER_BYTES
+    )
+    return Estimate(seconds / workers / 3600, num_bytes / 2**20, workers)

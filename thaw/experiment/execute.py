@@ -1,0 +1,270 @@
+"""Execute a suite on this machine: several runs at once, each in a process of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from thaw.config import InputError, RunSpec, Runtime, Suite
+from thaw.experiment.check import check_suite
+from thaw.experiment.plan import PlannedRun, plan
+from thaw.experiment.progress import Display
+from thaw.experiment.store import SuiteFolder
+from thaw.run_folder import RunFolder
+from thaw.train import Progress, Stopped, check_policy, execute_run, resolve_device
+
+MESSAGE_SECONDS = 0.25
+"""A run tells its progress at most this often."""
+
+
+class Summary(NamedTuple):
+    """How it went."""
+
+    done: list[str]
+    failed: dict[str, str]
+    """The last line of the error, by run key; the whole is in the run's error.txt."""
+    not_run: list[str]
+    """Stopped, or waiting for a pretraining that failed."""
+    stopped_by: int | None
+    """The signal that ended it early; the same command goes on."""
+    seconds: float
+
+
+class Message(NamedTuple):
+    """What a run's process tells."""
+
+    kind: str
+    """progress, done, stopped or failed."""
+    content: Any
+
+
+class _Active(NamedTuple):
+    run: PlannedRun
+    process: BaseProcess
+    connection: Connection
+
+
+def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: Runtime) -> Summary:
+    """Do all runs of a suite that are not done yet, then derive its tables.
+
+    A pretraining is done before what starts from it; a run that fails keeps its traceback in
+    its folder while the others go on; SIGINT and SIGTERM save and stop.
+
+    Raises:
+        InputError: Anything wrong with suite or folder; nothing is written then.
+    """
+    spaces = check_suite(suite)
+    device = str(resolve_device(runtime.device))
+    check_policies(suite, spaces[suite.transfers[0].source].observation_shape)
+    if num_workers is not None and num_workers < 1:
+        raise InputError(f"--workers is {num_workers}; it must be at least 1")
+    if num_workers is None:
+        num_workers = default_num_workers(device)
+    folder = SuiteFolder(out)
+    folder.begin(suite)
+    # Threads belong to runs, not to cores: packed runs with one thread each beat one with all.
+    settings = Runtime(device=device, checkpoint_seconds=runtime.checkpoint_seconds)
+    with locked(folder.path):
+        summary = _Executor(suite, folder, num_workers, settings).execute()
+        folder.results()
+    return summary
+
+
+def check_policies(suite: Suite, observation_shape: tuple[int, ...]) -> None:
+    """Build the suite's network once and name every part of its rules.
+
+    Raises:
+        InputError: The network does not fit the observations, or a rule names no part of it.
+    """
+    rules = [suite.rule(condition) for condition in suite.conditions]
+    check_policy(observation_shape, suite.agent, [rule for rule in rules if rule is not None])
+
+
+def default_num_workers(device: str) -> int:
+    """One run for each core; on a GPU, runs share it four at a time."""
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(4, num_cores or 1) if device.startswith("cuda") else num_cores or 1
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process.
+
+    Raises:
+        InputError: Another process works in it.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"another thaw works in {folder} already; wait for it or choose another --out"
+            ) from None
+        yield
+
+
+class _Executor:
+    """The runs of one suite, waiting and active."""
+
+    def __init__(
+        self, suite: Suite, folder: SuiteFolder, num_workers: int, runtime: Runtime
+    ) -> None:
+        self.folder, self.num_workers, self.runtime = folder, num_workers, runtime
+        self.runs = {run.key: run for run in plan(suite).runs}
+        self.done = [key for key, run in self.runs.items() if folder.status(run) == "done"]
+        self.waiting = [run for key, run in self.runs.items() if key not in self.done]
+        self.active: dict[str, _Active] = {}
+        self.failed: dict[str, str] = {}
+        self.not_run: list[str] = []
+        self.stopped_by: int | None = None
+        # A fork server has torch imported once, and no threads when it forks.
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["thaw.train", "thaw.envs.catch"])
+
+    def execute(self) -> Summary:
+        started = time.monotonic()
+        done_before = len(self.done)
+        with Display(self.runs.values(), self.done) as self.display, self.signals():
+            while self.waiting or self.active:
+                self.start_what_can_start()
+                if not self.active:
+                    break
+                for connection in wait([a.connection for a in self.active.values()], timeout=0.5):
+                    self.receive(connection)
+        self.not_run += [run.key for run in self.waiting]
+        if len(self.done) == done_before and not self.failed and not self.not_run:
+            self.display.print("all runs were done already")
+        return Summary(
+            self.done, self.failed, self.not_run, self.stopped_by, time.monotonic() - started
+        )
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM save and stop."""
+
+        def stop(signum: int, frame: object) -> None:
+            del frame
+            if self.stopped_by is None:
+                self.display.print("stopping: the runs under way are saved first")
+            self.stopped_by = signum
+            for active in self.active.values():
+                active.process.terminate()
+
+        before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def start_what_can_start(self) -> None:
+        """Fill the free places with runs whose pretraining is there."""
+        for run in list(self.waiting):
+            if self.stopped_by is not None or len(self.active) >= self.num_workers:
+                return
+            if run.source_key in self.failed or run.source_key in self.not_run:
+                self.waiting.remove(run)
+                self.not_run.append(run.key)
+            elif run.source_key is None or run.source_key in self.done:
+                self.waiting.remove(run)
+                self.start(run)
+
+    def start(self, run: PlannedRun) -> None:
+        """Start a run in a process of its own."""
+        source = self.folder.run_folder(run.source_key).path if run.source_key else None
+        ours, theirs = self.context.Pipe(duplex=False)
+        process = self.context.Process(
+            target=_run_in_process,
+            args=(theirs, run.spec, self.folder.run_folder(run).path, source, self.runtime),
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        self.active[run.key] = _Active(run, process, ours)
+        self.display.start(run)
+
+    def receive(self, connection: object) -> None:
+        """Take one message; a closed connection without a last word is a death."""
+        active = next(a for a in self.active.values() if a.connection is connection)
+        key = active.run.key
+        try:
+            message = active.connection.recv()
+        except EOFError:
+            active.process.join()
+            message = Message("failed", f"its process died (exit code {active.process.exitcode})")
+            if self.stopped_by is not None:
+                message = Message("stopped", None)
+        if message.kind == "progress":
+            self.display.update(active.run, message.content)
+            return
+        active.process.join()
+        active.connection.close()
+        del self.active[key]
+        if message.kind == "done":
+            self.done.append(key)
+        elif message.kind == "stopped":
+            self.not_run.append(key)
+        else:
+            self.failed[key] = message.content
+        self.display.finish(active.run, message.kind, message.content)
+
+
+def _run_in_process(
+    connection: Connection, spec: RunSpec, path: Path, source: Path | None, runtime: Runtime
+) -> None:
+    """Be one run's process: execute, tell, and keep the traceback of a failure."""
+    asked_to_stop = False
+
+    def stop(signum: int, frame: object) -> None:
+        nonlocal asked_to_stop
+        del signum, frame
+        asked_to_stop = True
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, stop)
+    folder = RunFolder(path)
+    last_told = 0.0
+
+    def watch(progress: Progress) -> None:
+        nonlocal last_told, asked_to_stop
+        now = time.monotonic()
+        if now - last_told < MESSAGE_SECONDS:
+            return
+        last_told = now
+        try:
+            connection.send(Message("progress", progress))
+        except OSError:  # nobody listens any more: save and go
+            asked_to_stop = True
+
+    try:
+        result = execute_run(
+            spec, folder, runtime, source=source, watch=watch, should_stop=lambda: asked_to_stop
+        )
+        _tell(connection.send, Message("done", result))
+    except Stopped:
+        _tell(connection.send, Message("stopped", None))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        try:
+            folder.error_log.parent.mkdir(parents=True, exist_ok=True)
+            folder.error_log.write_text(traceback.format_exc(), encoding="utf-8")
+        except OSError:
+            message += " (and its error.txt could not be written)"
+        _tell(connection.send, Message("failed", message))
+
+
+def _tell(send: Callable[[Message], None], message: Message) -> None:
+    try:
+        send(message)
+    except OSError:
+        os._exit(1)  # the parent is gone; what mattered is on disk

@@ -1,0 +1,104 @@
+"""What a person sees while a suite runs: one line a run, quiet when piped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from thaw.experiment.plan import PlannedRun
+
+EVALUATION_STEPS = 5_000
+"""What scoring a run counts for in the total, so that the time left stays honest."""
+
+
+class RateColumn(ProgressColumn):
+    """Decisions per second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the rate once it is known."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} steps/s" if speed else "", style="progress.data.speed")
+
+
+class Display:
+    """Runs done, rate, time left and last returns on a terminal; one line a run elsewhere."""
+
+    def __init__(self, runs: Iterable[PlannedRun], done: Iterable[str]) -> None:
+        self.sizes = {run.key: run.spec.steps + EVALUATION_STEPS for run in runs}
+        done = list(done)
+        self.console = Console(stderr=True)
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            RateColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            refresh_per_second=4,
+        )
+        self.num_done, self.num_runs = len(done), len(self.sizes)
+        remaining = sum(size for key, size in self.sizes.items() if key not in done)
+        self.total = self.bars.add_task("", total=max(1, remaining), note="")
+        self.tasks: dict[str, TaskID] = {}
+        self.counted: dict[str, int] = {}
+        self._describe()
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bars.stop()
+
+    def print(self, line: str) -> None:
+        """Print a line above the bars."""
+        self.bars.print(line, highlight=False, soft_wrap=True)
+
+    def start(self, run: PlannedRun) -> None:
+        """Show a run that has begun."""
+        self.tasks[run.key] = self.bars.add_task(
+            run.key, total=self.sizes[run.key], note="", start=True
+        )
+        self.counted.setdefault(run.key, 0)
+
+    def update(self, run: PlannedRun, progress: Any) -> None:
+        """Show how far a run is; ``progress`` is a :class:`thaw.train.Progress`."""
+        note = "" if progress.mean_return is None else f"return {progress.mean_return:.2f}"
+        self.bars.update(self.tasks[run.key], completed=progress.steps, note=note)
+        self._count(run.key, progress.steps)
+
+    def finish(self, run: PlannedRun, kind: str, content: Any) -> None:
+        """Show how a run ended."""
+        self.bars.remove_task(self.tasks.pop(run.key))
+        if kind == "done":
+            self.num_done += 1
+            self._count(run.key, self.sizes[run.key])
+            result = content["mean_return"]
+            shown = "" if result is None else f"return {result:8.2f}  "
+            self.print(
+                f"[{self.num_done}/{self.num_runs}] {run.key}  {shown}{content['seconds']:.0f} s"
+            )
+        elif kind == "failed":
+            self.print(f"FAILED {run.key}: {content}")
+        self._describe()
+
+    def _count(self, key: str, steps: int) -> None:
+        self.bars.advance(self.total, steps - self.counted[key])
+        self.counted[key] = steps
+
+    def _describe(self) -> None:
+        self.bars.update(self.total, description=f"{self.num_done} of {self.num_runs} runs")

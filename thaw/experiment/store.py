@@ -1,0 +1,209 @@
+"""The files of a suite's folder. Run folders are the truth; the tables are derived from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from thaw.config import InputError, Suite, load_suite, to_plain, to_yaml
+from thaw.experiment.plan import Plan, PlannedRun, plan
+from thaw.run_folder import RunFolder, StoreMismatch, write_atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Status = Literal["done", "failed", "started", "waiting"]
+
+RUN_COLUMNS = ("family", "name", "source", "target", "condition", "seed")
+SCORE_COLUMNS = (
+    "key", *RUN_COLUMNS, "mean_return", "sem", "num_episodes",
+    "training_mean_return", "training_sem", "evaluation_mean_return", "evaluation_sem",
+    "source_mean_return", "source_sem", "steps", "frames", "seconds",
+)  # fmt: skip
+CURVE_COLUMNS = (*RUN_COLUMNS, "steps", "frames", "mean_return", "num_episodes")
+
+
+class Results(NamedTuple):
+    """Everything a report is made of."""
+
+    scores: pd.DataFrame
+    """One row per finished run, SCORE_COLUMNS."""
+    curves: pd.DataFrame
+    """One row per finished run and bin of training steps, CURVE_COLUMNS."""
+
+
+class SuiteFolder:
+    """``DIR`` of ``thaw run SUITE --out DIR``."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.suite_yaml = self.path / "suite.yaml"
+        self.report = self.path / "report"
+
+    def begin(self, suite: Suite) -> None:
+        """Create the folder, or check that a folder that exists holds this suite.
+
+        More seeds, conditions or transfers of the same suite are welcome: runs that are there
+        stay valid, because each is named by its own content.
+
+        Raises:
+            StoreMismatch: It holds something else.
+            WriteFailed: It cannot be written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"--out {self.path} is a file; give a folder")
+        if not self.suite_yaml.exists() and self.path.is_dir() and any(self.path.iterdir()):
+            raise StoreMismatch(
+                f"{self.path} is not empty and holds no suite.yaml; choose a new or empty folder"
+            )
+        if self.suite_yaml.exists():
+            self._check_compatible(self.suite(), suite)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--out {self.path} cannot be made: {error.strerror}") from None
+        write_atomic(self.suite_yaml, to_yaml(suite).encode())
+
+    def _check_compatible(self, old: Suite, new: Suite) -> None:
+        runs = {run.key: run.spec.content_hash for run in plan(new).runs}
+        for run in plan(old).runs:
+            folder = self.run_folder(run)
+            if (folder.path / "run.json").exists() and (
+                runs.get(run.key, run.spec.content_hash) != folder.content_hash()
+            ):
+                differing = [
+                    key
+                    for key, value in to_plain(new).items()
+                    if to_plain(old)[key] != value and key not in ("seeds", "conditions", "report")
+                ]
+                raise StoreMismatch(
+                    f"{self.path} holds runs of another configuration"
+                    f"{' (' + ', '.join(differing) + ' differ)' if differing else ''}; choose "
+                    "another --out, or repeat the settings of its suite.yaml"
+                )
+
+    def suite(self) -> Suite:
+        """Read suite.yaml.
+
+        Raises:
+            InputError: Missing or broken.
+        """
+        if not self.path.is_dir():
+            raise InputError(f"folder '{self.path}' does not exist")
+        if not self.suite_yaml.is_file():
+            raise InputError(
+                f"'{self.path}' is not a suite's folder: it has no suite.yaml; `thaw run SUITE "
+                "--out DIR` makes one"
+            )
+        return load_suite(self.suite_yaml)
+
+    def plan(self) -> Plan:
+        """Spell the folder's suite out."""
+        return plan(self.suite())
+
+    def run_folder(self, run: PlannedRun | str) -> RunFolder:
+        """Return the folder of a run."""
+        return RunFolder(self.path / "runs" / (run if isinstance(run, str) else run.key))
+
+    def status(self, run: PlannedRun) -> Status:
+        """Say how far a run is."""
+        folder = self.run_folder(run)
+        if folder.is_done:
+            return "done"
+        if folder.error_log.exists():
+            return "failed"
+        return "started" if folder.path.exists() else "waiting"
+
+    def describe(self, run: PlannedRun) -> dict[str, Any]:
+        """Say how far a run is, for people and for JSON."""
+        folder, status = self.run_folder(run), self.status(run)
+        result = folder.result() if status == "done" else {}
+        error = None
+        if status == "failed":
+            error = folder.error_log.read_text(encoding="utf-8").strip().splitlines()[-1]
+        return {
+            "key": run.key,
+            "status": status,
+            "steps": result.get("steps", folder.saved_steps()),
+            "total_steps": run.spec.steps,
+            "mean_return": result.get("mean_return"),
+            "error": error,
+        }
+
+    def results(self) -> Results:
+        """Derive scores and curves from the run folders and write them as CSV.
+
+        Raises:
+            InputError: A file of a run is broken.
+            WriteFailed: Disk full and the like.
+        """
+        import pandas as pd
+
+        suite = self.suite()
+        done = [run for run in plan(suite).runs if self.run_folder(run).is_done]
+        scores = pd.DataFrame([self._score(run) for run in done], columns=list(SCORE_COLUMNS))
+        curves = pd.DataFrame(
+            [row for run in done for row in self._curve(run, suite.report.num_bins)],
+            columns=list(CURVE_COLUMNS),
+        )
+        write_atomic(self.path / "scores.csv", scores.to_csv(index=False).encode())
+        write_atomic(self.path / "curves.csv", curves.to_csv(index=False).encode())
+        return Results(scores, curves)
+
+    def _score(self, run: PlannedRun) -> dict[str, Any]:
+        result = self.run_folder(run).result()
+        row = _run_columns(run) | {"key": run.key}
+        for name in ("mean_return", "sem", "num_episodes", "steps", "frames", "seconds"):
+            row[name] = result.get(name)
+        for column, part in (
+            ("training", "training"),
+            ("evaluation", "evaluation"),
+            ("source", "source_evaluation"),
+        ):
+            summary = result.get(part) or {}
+            row[f"{column}_mean_return"] = summary.get("mean_return")
+            row[f"{column}_sem"] = summary.get("sem")
+        return row
+
+    def _curve(self, run: PlannedRun, num_bins: int) -> Iterator[dict[str, Any]]:
+        """Average the training episodes within each of ``num_bins`` equal ranges of steps."""
+        import numpy as np
+        import pandas as pd
+
+        if run.spec.steps == 0:
+            return
+        episodes = pd.read_csv(self.run_folder(run).episodes.path)
+        episodes = episodes[episodes["phase"] == "training"]
+        frames_per_step = self.run_folder(run).result()["frames"] / max(
+            1, self.run_folder(run).result()["steps"]
+        )
+        width = run.spec.steps / num_bins
+        # The last batch may reach past the budget; its episodes belong to the last bin.
+        bins = np.clip(np.ceil(episodes["step"] / width).astype(int), 1, num_bins)
+        for right_edge, returns in episodes["return"].groupby(bins):
+            steps = round(int(str(right_edge)) * width)
+            yield _run_columns(run) | {
+                "steps": steps,
+                "frames": round(steps * frames_per_step),
+                "mean_return": returns.mean(),
+                "num_episodes": len(returns),
+            }
+
+
+def load_results(path: str | Path) -> Results:
+    """Return the scores and curves of a suite's folder, derived afresh from its runs.
+
+    Raises:
+        InputError: Not a suite's folder, or a broken file in it.
+    """
+    return SuiteFolder(path).results()
+
+
+def _run_columns(run: PlannedRun) -> dict[str, Any]:
+    flavor = run.spec.flavor
+    values: Iterable[object] = (
+        flavor.family, flavor.name, str(run.spec.source or ""), str(flavor), run.spec.condition,
+        run.spec.seed,
+    )  # fmt: skip
+    return dict(zip(RUN_COLUMNS, values, strict=True))

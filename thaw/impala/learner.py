@@ -1,0 +1,99 @@
+"""The learner: one update from one batch of unrolls."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from thaw.config import AgentConfig
+from thaw.impala.losses import Losses, impala_losses
+from thaw.policy import Policy
+from thaw.types import Trajectory
+from thaw.update_rules import trained_parameters
+
+
+class Learner:
+    """RMSProp on IMPALA's losses over whatever trains.
+
+    Args:
+        policy: Updated in place; its frozen parts stay out of optimizer and norm clip.
+        config: Losses and optimizer.
+        total_steps: Decisions after which a linear schedule has reached 0.
+    """
+
+    def __init__(self, policy: Policy, config: AgentConfig, total_steps: int) -> None:
+        self.policy = policy
+        self.config = config
+        self.total_steps = total_steps
+        self.num_updates = 0
+        self.parameters = trained_parameters(policy)
+        self.optimizer = torch.optim.RMSprop(
+            self.parameters.values(),
+            lr=config.learning_rate,
+            alpha=config.rmsprop_decay,
+            eps=config.rmsprop_epsilon,
+            momentum=config.rmsprop_momentum,
+            foreach=True,
+        )
+
+    def learning_rate(self, steps: int) -> float:
+        """Return the learning rate after ``steps`` decisions."""
+        if self.config.learning_rate_schedule == "constant":
+            return self.config.learning_rate
+        return self.config.learning_rate * max(0.0, 1.0 - steps / self.total_steps)
+
+    def losses(self, trajectory: Trajectory) -> Losses:
+        """Run the policy over all T+1 entries from the actor's stored state and score it."""
+        embeddings = trajectory.embeddings
+        if embeddings is None:
+            assert trajectory.observations is not None
+            with torch.set_grad_enabled(not self.policy.embedding_frozen):
+                embeddings = self.policy.embed(trajectory.observations)
+        output = self.policy.unroll(
+            embeddings,
+            trajectory.first,
+            trajectory.last_actions,
+            trajectory.last_rewards,
+            trajectory.state,
+        )
+        return impala_losses(output, trajectory, self.config)
+
+    def update(self, trajectory: Trajectory, steps: int) -> dict[str, torch.Tensor]:
+        """Take one optimizer step.
+
+        Args:
+            trajectory: T x B decisions.
+            steps: Decisions made before this batch; sets the learning rate.
+
+        Returns:
+            Losses and health, each a scalar tensor still on its device (no synchronization).
+        """
+        self.policy.train()
+        losses = self.losses(trajectory)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses.total)
+        norm = clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(steps)
+        self.optimizer.step()
+        self.num_updates += 1
+        detached = {f"{name}_loss": value.detach() for name, value in losses._asdict().items()}
+        detached["mean_rho"] = detached.pop("mean_rho_loss")
+        return detached | {"gradient_norm": norm}
+
+    def state_tensors(self) -> dict[str, torch.Tensor]:
+        """Return the optimizer's state by parameter name, for a checkpoint."""
+        state = self.optimizer.state
+        return {
+            f"{name}/{key}": value
+            for name, parameter in self.parameters.items()
+            for key, value in state[parameter].items()
+            if isinstance(value, torch.Tensor)
+        }
+
+    def load_state_tensors(self, tensors: dict[str, torch.Tensor], num_updates: int) -> None:
+        """Restore what :meth:`state_tensors` gave."""
+        self.num_updates = num_updates
+        for key, value in tensors.items():
+            name, _, slot = key.rpartition("/")
+            self.optimizer.state[self.parameters[name]][slot] = value.clone()

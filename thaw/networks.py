@@ -1,0 +1,300 @@
+"""Embeddings (image -> D numbers) and the recurrent head.
+
+Shapes: ``N`` images at once; see :mod:`thaw.types` for T, B, A, D, H. Images arrive as the
+environment gives them: uint8, channels last.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from thaw.config import InputError, call_by_name, nearest
+
+
+class ResidualBlock(nn.Module):
+    """Two pre-activated 3x3 convolutions beside a skip connection (IMPALA, figure 3, right)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [N, C, height, width] to the same shape."""
+        residual: torch.Tensor = self.conv1(F.relu(self.conv0(F.relu(x))))
+        return x + residual
+
+
+class Section(nn.Module):
+    """Convolution, pooling to half the size (rounded up), two residual blocks."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
+        self.block0 = ResidualBlock(channels)
+        self.block1 = ResidualBlock(channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [N, C, height, width] to [N, channels, ceil(height / 2), ceil(width / 2)]."""
+        x = F.max_pool2d(self.conv(x), kernel_size=3, stride=2, padding=1)
+        y: torch.Tensor = self.block1(self.block0(x))
+        return y
+
+
+class ConvEmbedding(nn.Module):
+    """A convolutional stack, then ReLU, one linear layer and ReLU."""
+
+    def __init__(
+        self, observation_shape: tuple[int, ...], embedding_size: int, *sections: nn.Module
+    ) -> None:
+        super().__init__()
+        if len(observation_shape) != 3:
+            raise InputError(
+                f"a convolutional embedding needs images [height, width, channels], not "
+                f"observations of shape {list(observation_shape)}"
+            )
+        height, width, channels = observation_shape
+        self.sections = nn.Sequential(*sections)
+        with torch.no_grad():
+            try:
+                flat_size = self.sections(torch.zeros(1, channels, height, width)).numel()
+            except RuntimeError:
+                raise InputError(
+                    f"images of {height}x{width} are too small for this embedding; "
+                    "use impala_deep or a smaller downsample"
+                ) from None
+        self.linear = nn.Linear(flat_size, embedding_size)
+        for convolution in self.modules():
+            if isinstance(convolution, nn.Conv2d):
+                weight = convolution.weight.data.contiguous(memory_format=torch.channels_last)
+                convolution.weight.data = weight
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images [N, height, width, channels] uint8 to [N, D]."""
+        # Channels-last images seen as N, C, H, W have the channels_last strides already.
+        x = images.permute(0, 3, 1, 2).to(self.linear.weight.dtype) / 255
+        x = F.relu(self.sections(x))
+        return F.relu(self.linear(x.flatten(1)))
+
+
+def impala_deep(observation_shape: tuple[int, ...], embedding_size: int) -> ConvEmbedding:
+    """Build the 15-convolution residual network (IMPALA, figure 3, right)."""
+    channels = observation_shape[-1]
+    return ConvEmbedding(
+        observation_shape, embedding_size, Section(channels, 16), Section(16, 32), Section(32, 32)
+    )
+
+
+def impala_shallow(observation_shape: tuple[int, ...], embedding_size: int) -> ConvEmbedding:
+    """Build the two-convolution network (IMPALA, figure 3, left)."""
+    return ConvEmbedding(
+        observation_shape,
+        embedding_size,
+        nn.Conv2d(observation_shape[-1], 16, kernel_size=8, stride=4),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, kernel_size=4, stride=2),
+    )
+
+
+EMBEDDINGS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
+    "impala_deep": impala_deep,
+    "impala_shallow": impala_shallow,
+}
+
+
+def build_embedding(
+    name: str, observation_shape: tuple[int, ...], embedding_size: int
+) -> nn.Module:
+    """Build a built-in embedding, or call ``module:function(observation_shape, embedding_size)``.
+
+    Raises:
+        InputError: Unknown name, or the function returned no torch module.
+    """
+    if name in EMBEDDINGS:
+        return EMBEDDINGS[name](observation_shape, embedding_size)
+    if ":" not in name:
+        raise InputError(
+            f"unknown embedding '{name}'{nearest(name, EMBEDDINGS)} Built in: "
+            f"{', '.join(EMBEDDINGS)}; or module:function"
+        )
+    embedding = call_by_name(name, observation_shape, embedding_size)
+    if not isinstance(embedding, nn.Module):
+        raise InputError(f"embedding '{name}' returned {type(embedding).__name__}, no nn.Module")
+    return embedding
+
+
+class LSTM(nn.Module):
+    """One LSTM layer that starts afresh wherever an episode does.
+
+    ``nn.LSTM`` cannot reset inside a sequence. The projection of all inputs is one matrix
+    product; only the recurrence itself is a loop. One bias (PyTorch's two are one too many).
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.weight_input = nn.Parameter(torch.empty(4 * hidden_size, input_size))
+        self.weight_hidden = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.empty(4 * hidden_size))
+        for parameter in self.parameters():  # as nn.LSTM does
+            nn.init.uniform_(parameter, -1 / math.sqrt(hidden_size), 1 / math.sqrt(hidden_size))
+
+    def forward(
+        self, inputs: torch.Tensor, first: torch.Tensor, state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Unroll.
+
+        Args:
+            inputs: [T, B, I] float32.
+            first: [T, B] bool; the state is zeroed before such an entry is consumed.
+            state: [2, B, H] float32, (h, c).
+
+        Returns:
+            Outputs [T, B, H] and the state [2, B, H] behind the last entry.
+        """
+        projected = F.linear(inputs, self.weight_input, self.bias)
+        keep = (~first).to(inputs.dtype).unsqueeze(-1)
+        # torch gives no types to its autograd functions.
+        recur: Callable[..., tuple[torch.Tensor, torch.Tensor]] = cast(Any, _Recurrence).apply
+        hiddens, cells = recur(projected, self.weight_hidden, keep, *state)
+        return hiddens, torch.stack((hiddens[-1], cells[-1]))
+
+
+class _Recurrence(torch.autograd.Function):
+    """The LSTM's recurrence with its gradient written out.
+
+    Autograd would add up the recurrent weights' gradient step by step; here it is one matrix
+    product over all T steps.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        projected: torch.Tensor,
+        weight_hidden: torch.Tensor,
+        keep: torch.Tensor,
+        hidden: torch.Tensor,
+        cell: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run [T, B, 4H] projections, [T, B, 1] keep and [B, H] states to [T, B, H] twice."""
+        steps, batch, _ = projected.shape
+        recurrent = weight_hidden.t()
+        hiddens = projected.new_empty(steps, batch, hidden.shape[-1])
+        cells, gates = torch.empty_like(hiddens), torch.empty_like(projected)
+        hiddens_before, cells_before = torch.empty_like(hiddens), torch.empty_like(hiddens)
+        for t in range(steps):
+            hidden = torch.mul(hidden, keep[t], out=hiddens_before[t])
+            cell = torch.mul(cell, keep[t], out=cells_before[t])
+            gates_t = torch.addmm(projected[t], hidden, recurrent, out=gates[t])
+            in_gate, forget_gate, candidate, out_gate = gates_t.chunk(4, dim=-1)
+            in_gate.sigmoid_()
+            forget_gate.sigmoid_()
+            candidate.tanh_()
+            out_gate.sigmoid_()
+            cell = torch.addcmul(forget_gate * cell, in_gate, candidate, out=cells[t])
+            hidden = torch.mul(out_gate, cell.tanh(), out=hiddens[t])
+        ctx.save_for_backward(weight_hidden, keep, gates, cells, hiddens_before, cells_before)
+        ctx.mark_non_differentiable(cells)
+        return hiddens, cells
+
+    @staticmethod
+    def backward(
+        ctx: Any, hiddens_grad: torch.Tensor, cells_grad: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
+        """Go back in time; no gradient flows into the state an unroll starts from."""
+        del cells_grad
+        weight_hidden, keep, gates, cells, hiddens_before, cells_before = ctx.saved_tensors
+        in_gate, forget_gate, candidate, out_gate = gates.chunk(4, dim=-1)
+        tanh_cells = cells.tanh()
+        # What a gate's pre-activation changes in cell or hidden, for all steps at once.
+        to_cell = torch.cat(
+            (
+                candidate * in_gate * (1 - in_gate),
+                cells_before * forget_gate * (1 - forget_gate),
+                in_gate * (1 - candidate.square()),
+            ),
+            dim=-1,
+        )
+        to_hidden = tanh_cells * out_gate * (1 - out_gate)
+        cell_to_hidden = out_gate * (1 - tanh_cells.square())
+        forget = forget_gate * keep
+        projected_grad = torch.empty_like(gates)
+        size = cells.shape[-1]
+        hidden_grad = torch.zeros_like(cells[0])
+        cell_grad = torch.zeros_like(cells[0])
+        for t in range(len(gates) - 1, -1, -1):
+            hidden_grad = hidden_grad + hiddens_grad[t]
+            cell_grad = torch.addcmul(cell_grad, hidden_grad, cell_to_hidden[t])
+            grad_t = projected_grad[t]
+            torch.mul(
+                to_cell[t].view(-1, 3, size),
+                cell_grad.unsqueeze(1),
+                out=grad_t[:, : 3 * size].view(-1, 3, size),
+            )
+            torch.mul(to_hidden[t], hidden_grad, out=grad_t[:, 3 * size :])
+            hidden_grad = (grad_t @ weight_hidden) * keep[t]
+            cell_grad = cell_grad * forget[t]
+        weight_grad = None
+        if ctx.needs_input_grad[1]:
+            weight_grad = projected_grad.flatten(0, 1).t() @ hiddens_before.flatten(0, 1)
+        return projected_grad, weight_grad, None, None, None
+
+
+class RecurrentHead(nn.Module):
+    """[embedding, clipped last reward, one-hot last action] -> LSTM -> FC -> policy and value."""
+
+    def __init__(
+        self,
+        embedding_size: int,
+        num_actions: int,
+        *,
+        lstm_size: int,
+        fc_size: int,
+        last_action_input: bool,
+        last_reward_input: bool,
+    ) -> None:
+        super().__init__()
+        self.num_actions = num_actions
+        self.last_action_input = last_action_input
+        self.last_reward_input = last_reward_input
+        extra = last_action_input * num_actions + last_reward_input
+        self.lstm = LSTM(embedding_size + extra, lstm_size)
+        self.fc = nn.Linear(lstm_size, fc_size)
+        self.policy = nn.Linear(fc_size, num_actions)
+        self.value = nn.Linear(fc_size, 1)
+
+    def forward(
+        self,
+        embeddings: torch.Tensor,
+        first: torch.Tensor,
+        last_actions: torch.Tensor,
+        last_rewards: torch.Tensor,
+        state: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Map embeddings [T, B, D] and what came before to logits, values and the state.
+
+        Args:
+            embeddings: [T, B, D] float32.
+            first: [T, B] bool; there, last action and reward belong to another episode: zeros.
+            last_actions: [T, B] int64.
+            last_rewards: [T, B] float32, raw; clipped to [-1, 1] here (IMPALA's code).
+            state: [2, B, H] float32.
+
+        Returns:
+            Logits [T, B, A], values [T, B], state [2, B, H].
+        """
+        keep = (~first).to(embeddings.dtype).unsqueeze(-1)
+        inputs = [embeddings]
+        if self.last_reward_input:
+            inputs.append(last_rewards.clamp(-1, 1).unsqueeze(-1) * keep)
+        if self.last_action_input:
+            inputs.append(F.one_hot(last_actions, self.num_actions) * keep)
+        core, state = self.lstm(torch.cat(inputs, dim=-1), first, state)
+        features = F.relu(self.fc(core))
+        return self.policy(features), self.value(features).squeeze(-1), state

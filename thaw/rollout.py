@@ -1,0 +1,346 @@
+"""The acting loop: :class:`Actor` makes decisions, ``collect`` fills unrolls, ``evaluate`` scores.
+
+Auto-reset is handled here and nowhere else. ``T``, ``B``, ... as in :mod:`thaw.types`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from thaw.config import AgentConfig, InputError
+from thaw.policy import Acting
+from thaw.types import EpisodeStats, Trajectory
+
+VectorEnv = gymnasium.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """An environment whose whole state can be saved, so that a run resumes bit for bit."""
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Return the state as arrays."""
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Continue from such a state."""
+
+
+class Entry(NamedTuple):
+    """What the policy is about to see; each [1, B, ...]."""
+
+    observations: torch.Tensor
+    first: torch.Tensor
+    last_actions: torch.Tensor
+    last_rewards: torch.Tensor
+
+
+class Decision(NamedTuple):
+    """One step of all environments; each [B, ...]."""
+
+    actions: torch.Tensor
+    logits: torch.Tensor
+    rewards: NDArray[np.float64]
+    """Raw."""
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    """False where the environment spent the step on resetting itself."""
+    bootstraps: NDArray[np.float32]
+    """The policy's value of what a truncated episode would have seen next, else 0."""
+    finished: list[EpisodeStats]
+
+
+class Actor:
+    """A policy in a vector of environments, one decision at a time.
+
+    Args:
+        env: Any Gymnasium vector environment with discrete actions; its declared
+            ``autoreset_mode`` decides how its resets are read.
+        policy: What acts; in evaluation mode and without gradient.
+        seed: Of the environments' first reset and of the sampling.
+        device: Where the policy computes.
+        greedy: Take the most probable action instead of sampling.
+        bootstrap_truncated: Also value the observation that a truncation cut off.
+    """
+
+    def __init__(
+        self,
+        env: VectorEnv,
+        policy: Acting,
+        *,
+        seed: int,
+        device: str = "cpu",
+        greedy: bool = False,
+        bootstrap_truncated: bool = False,
+    ) -> None:
+        if not isinstance(env.single_action_space, gymnasium.spaces.Discrete):
+            raise InputError(
+                f"actions must be discrete, this environment has {env.single_action_space}"
+            )
+        self.env = env
+        self.policy = policy
+        self.device = torch.device(device)
+        self.greedy = greedy
+        self.bootstrap_truncated = bootstrap_truncated
+        self.mode: AutoresetMode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        self.generator = torch.Generator().manual_seed(seed % 2**63)
+        self.num_steps = 0
+        observations, _ = env.reset(seed=seed % 2**31)
+        batch = env.num_envs
+        self._observations = np.asarray(observations)
+        self._first = np.ones(batch, bool)
+        self._resetting = np.zeros(batch, bool)
+        self._last_actions = torch.zeros(batch, dtype=torch.int64)
+        self._last_rewards = np.zeros(batch)
+        self._returns = np.zeros(batch)
+        self._lengths = np.zeros(batch, np.int64)
+        self.state = policy.initial_state(batch)
+        self._embeddings: torch.Tensor | None = None
+
+    def entry(self) -> Entry:
+        """Return what the policy sees next, [1, B, ...], on the actor's device."""
+        return Entry(
+            torch.as_tensor(self._observations, device=self.device).unsqueeze(0),
+            torch.as_tensor(self._first, device=self.device).unsqueeze(0),
+            self._last_actions.to(self.device).unsqueeze(0),
+            torch.as_tensor(self._last_rewards, dtype=torch.float32, device=self.device).unsqueeze(
+                0
+            ),
+        )
+
+    @torch.inference_mode()
+    def embeddings(self) -> torch.Tensor:
+        """Return the embeddings [1, B, D] of what the policy sees next, computed once."""
+        if self._embeddings is None:
+            self._embeddings = self.policy.embed(self.entry().observations)
+        return self._embeddings
+
+    @torch.inference_mode()
+    def step(self) -> Decision:
+        """Decide once in every environment and step them all."""
+        _, first, last_actions, last_rewards = self.entry()
+        output = self.policy.unroll(
+            self.embeddings(), first, last_actions, last_rewards, self.state
+        )
+        logits = output.logits[0].float().cpu()
+        actions = self._choose(logits)
+        observations, rewards, terminated, truncated, info = self.env.step(actions.numpy())
+        observations = np.asarray(observations)
+        rewards = np.asarray(rewards, np.float64)
+        valid = ~self._resetting
+        done = (terminated | truncated) & valid
+        rewards = np.where(valid, rewards, 0.0)
+        self.num_steps += int(valid.sum())
+        finished = self._track_episodes(rewards, done)
+
+        bootstraps = np.zeros(len(done), np.float32)
+        cut = truncated & ~terminated & valid
+        if self.bootstrap_truncated and cut.any():
+            final = observations.copy()
+            if self.mode == AutoresetMode.SAME_STEP:
+                for index in np.flatnonzero(cut):
+                    final[index] = info["final_obs"][index]
+            bootstraps[cut] = self._values(final, actions, rewards, output.state)[cut]
+        if self.mode == AutoresetMode.DISABLED and done.any():
+            observations, _ = self.env.reset(options={"reset_mask": done})
+            observations = np.asarray(observations)
+
+        if self.mode == AutoresetMode.NEXT_STEP:
+            self._first, self._resetting = self._resetting, done
+        else:
+            self._first = done
+        self._observations = observations
+        self._last_actions = actions
+        self._last_rewards = rewards
+        self.state = output.state
+        self._embeddings = None
+        return Decision(
+            actions, logits, rewards, terminated & valid, truncated & valid, valid, bootstraps,
+            finished,
+        )  # fmt: skip
+
+    def _choose(self, logits: torch.Tensor) -> torch.Tensor:
+        if self.greedy:
+            return logits.argmax(-1)
+        return torch.multinomial(logits.softmax(-1), 1, generator=self.generator).squeeze(-1)
+
+    def _values(
+        self,
+        observations: NDArray[Any],
+        actions: torch.Tensor,
+        rewards: NDArray[np.float64],
+        state: torch.Tensor,
+    ) -> NDArray[np.float32]:
+        """Value observations [B, ...] that follow this decision in the same episodes; [B]."""
+        output = self.policy.unroll(
+            self.policy.embed(torch.as_tensor(observations, device=self.device).unsqueeze(0)),
+            torch.zeros(1, len(rewards), dtype=torch.bool, device=self.device),
+            actions.to(self.device).unsqueeze(0),
+            torch.as_tensor(rewards, dtype=torch.float32, device=self.device).unsqueeze(0),
+            state,
+        )
+        values: NDArray[np.float32] = output.values[0].float().cpu().numpy()
+        return values
+
+    def _track_episodes(
+        self, rewards: NDArray[np.float64], done: NDArray[np.bool_]
+    ) -> list[EpisodeStats]:
+        self._returns += rewards
+        self._lengths += ~self._resetting
+        finished = [
+            EpisodeStats(
+                self.num_steps, float(self._returns[index]), int(self._lengths[index]), int(index)
+            )
+            for index in np.flatnonzero(done)
+        ]
+        self._returns[done] = 0.0
+        self._lengths[done] = 0
+        return finished
+
+    # ------------------------------------------------------------------------ save and restore
+
+    def get_state(self) -> dict[str, torch.Tensor]:
+        """Return everything that decides what comes next, as tensors."""
+        if not isinstance(self.env, Restorable):
+            return {"num_steps": torch.tensor(self.num_steps)}
+        arrays = {
+            "observations": self._observations,
+            "first": self._first,
+            "resetting": self._resetting,
+            "last_rewards": self._last_rewards,
+            "returns": self._returns,
+            "lengths": self._lengths,
+        } | {f"env/{name}": array for name, array in self.env.get_state().items()}
+        return {name: torch.as_tensor(np.ascontiguousarray(a)) for name, a in arrays.items()} | {
+            "num_steps": torch.tensor(self.num_steps),
+            "last_actions": self._last_actions,
+            "lstm": self.state.cpu(),
+            "generator": self.generator.get_state(),
+        }
+
+    def set_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue from such a state.
+
+        An environment that cannot be restored starts new episodes instead; only the count of
+        steps is kept then.
+        """
+        self.num_steps = int(state["num_steps"])
+        if not isinstance(self.env, Restorable) or "generator" not in state:
+            return
+        arrays = {name: tensor.numpy().copy() for name, tensor in state.items()}
+        self.env.set_state(
+            {name.removeprefix("env/"): a for name, a in arrays.items() if name.startswith("env/")}
+        )
+        self._observations = arrays["observations"]
+        self._first, self._resetting = arrays["first"], arrays["resetting"]
+        self._last_rewards = arrays["last_rewards"]
+        self._returns, self._lengths = arrays["returns"], arrays["lengths"]
+        self._last_actions = state["last_actions"].clone()
+        self.state = state["lstm"].to(self.device, copy=True)
+        self.generator.set_state(state["generator"])
+
+
+class Unroll:
+    """Memory for one unroll of every environment, filled again and again."""
+
+    def __init__(self, actor: Actor, config: AgentConfig, *, store_embeddings: bool) -> None:
+        env, steps, batch = actor.env, config.unroll_length, actor.env.num_envs
+        space = env.single_observation_space
+        assert space.shape is not None
+        assert isinstance(env.single_action_space, gymnasium.spaces.Discrete)
+
+        def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+            return torch.empty(shape, dtype=dtype)
+
+        kind = torch.from_numpy(np.zeros(1, space.dtype)).dtype
+        self.trajectory = Trajectory(
+            observations=None
+            if store_embeddings
+            else empty(steps + 1, batch, *space.shape, dtype=kind),
+            embeddings=empty(steps + 1, batch, config.embedding_size) if store_embeddings else None,
+            first=empty(steps + 1, batch, dtype=torch.bool),
+            last_actions=empty(steps + 1, batch, dtype=torch.int64),
+            last_rewards=empty(steps + 1, batch),
+            actions=empty(steps, batch, dtype=torch.int64),
+            rewards=empty(steps, batch),
+            discounts=empty(steps, batch),
+            bootstraps=empty(steps, batch),
+            behavior_logits=empty(steps, batch, int(env.single_action_space.n)),
+            valid=empty(steps, batch, dtype=torch.bool),
+            state=torch.empty_like(actor.state, device="cpu"),
+        )
+
+
+def collect(actor: Actor, unroll: Unroll, discount: float) -> list[EpisodeStats]:
+    """Fill one unroll of T steps in every environment.
+
+    Args:
+        actor: Acts; its state at entry 0 is stored along.
+        unroll: Where to; whatever it held is overwritten.
+        discount: Of every step that does not end its episode.
+
+    Returns:
+        The episodes that finished, in raw reward.
+    """
+    trajectory = unroll.trajectory
+    num_steps = len(trajectory.actions)
+    trajectory.state.copy_(actor.state)
+    finished = []
+    for t in range(num_steps + 1):
+        entry = actor.entry()
+        if trajectory.embeddings is not None:
+            trajectory.embeddings[t] = actor.embeddings()[0]
+        if trajectory.observations is not None:
+            trajectory.observations[t] = entry.observations[0]
+        trajectory.first[t] = entry.first[0]
+        trajectory.last_actions[t] = entry.last_actions[0]
+        trajectory.last_rewards[t] = entry.last_rewards[0]
+        if t == num_steps:
+            break
+        decision = actor.step()
+        done = decision.terminated | decision.truncated
+        trajectory.actions[t] = decision.actions
+        trajectory.behavior_logits[t] = decision.logits
+        trajectory.rewards[t] = torch.from_numpy(decision.rewards)
+        trajectory.discounts[t] = torch.from_numpy(discount * (decision.valid & ~done))
+        trajectory.bootstraps[t] = torch.from_numpy(discount * decision.bootstraps)
+        trajectory.valid[t] = torch.from_numpy(decision.valid)
+        finished += decision.finished
+    return finished
+
+
+def evaluate(
+    actor: Actor, num_episodes: int, on_episode: Callable[[EpisodeStats], None] | None = None
+) -> list[EpisodeStats]:
+    """Play a fixed number of episodes in each environment.
+
+    Taking the first ``num_episodes`` that finish anywhere would prefer short ones; a quota for
+    each environment, set beforehand, does not.
+
+    Args:
+        actor: Fresh; its environments share the episodes as evenly as they divide.
+        num_episodes: In all.
+        on_episode: Called with each episode that counts.
+
+    Returns:
+        The episodes, by environment and then in order of play.
+    """
+    batch = actor.env.num_envs
+    quota = np.full(batch, num_episodes // batch)
+    quota[: num_episodes % batch] += 1
+    episodes: list[EpisodeStats] = []
+    while quota.any():
+        for episode in actor.step().finished:
+            if quota[episode.environment] > 0:
+                quota[episode.environment] -= 1
+                episodes.append(episode)
+                if on_episode is not None:
+                    on_episode(episode)
+    return sorted(episodes, key=lambda episode: episode.environment)
