@@ -354,7 +354,7 @@ class RunSpec(Config, frozen=True, kw_only=True):
         return int(self.environment.get("num_envs") or DEFAULT_NUM_ENVS)
 
     @property
-    def environment_options(self) -> dict[str, Scalar]:
+    def environment_options(self) -> dict[str, Any]:
         """The environment section without ``num_envs``."""
         return {key: value for key, value in self.environment.items() if key != "num_envs"}
 

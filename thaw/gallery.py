@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from thaw.config import Flavor, Scalar, Suite
+from thaw.config import Flavor, Suite
 from thaw.envs import make_env
 
 
@@ -44,7 +45,7 @@ def draw_gallery(suite: Suite, out: Path, *, num_steps: int, seed: int = 0) -> N
 
 
 def screen_after(
-    flavor: Flavor, options: dict[str, Scalar], num_steps: int, seed: int
+    flavor: Flavor, options: dict[str, Any], num_steps: int, seed: int
 ) -> NDArray[np.uint8]:
     """Return the screen [height, width, 3] after seeded random decisions."""
     env = make_env(flavor, 1, **options)

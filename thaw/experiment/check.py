@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from thaw.config import Flavor, InputError, Scalar, Suite
+from thaw.config import Flavor, InputError, Suite
 from thaw.envs import frames_per_step, make_env
 
 
@@ -46,7 +46,7 @@ def check_suite(suite: Suite) -> dict[Flavor, Spaces]:
     return spaces
 
 
-def flavor_spaces(flavor: Flavor, options: dict[str, Scalar]) -> Spaces:
+def flavor_spaces(flavor: Flavor, options: dict[str, Any]) -> Spaces:
     """Return what a policy meets in a flavor.
 
     Raises:

@@ -11,7 +11,7 @@ class PlannedRun(NamedTuple):
     """One run of a suite."""
 
     key: str
-    """Readable, unique, and the run's folder below ``runs/``: catch@large_ball/freeze_head/seed3."""
+    """Readable, unique, the folder below ``runs/``: catch@large_ball/freeze_head/seed3."""
     spec: RunSpec
     source_key: str | None
     """The pretraining that must be done first; None if nothing must."""

@@ -1,0 +1,43 @@
+# Everything runs from a fresh machine: the virtual environment makes itself.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# Two test processes with one thread each: cores are for tests, not for thread pools.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+.PHONY: demo test test-all lint bench planted-bugs clean
+
+demo: $(VENV)/installed
+	$(BIN)/thaw run catch-quick --out demo-catch
+
+test: lint
+	$(PYTEST) -m "not slow"
+
+test-all: lint
+	$(PYTEST)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell thaw tests benchmarks examples docs *.md
+
+planted-bugs: $(VENV)/installed-dev
+	$(BIN)/python tests/planted_bugs.py
+
+bench: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/catch_steps_per_second.py
+
+$(VENV)/installed: pyproject.toml
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) demo-catch build dist *.egg-info
