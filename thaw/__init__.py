@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thaw.checkpoint import load_policy
-    from thaw.config import Flavor, Suite, Transfer, UpdateRule, load_suite
+    from thaw.config import AgentConfig, Flavor, Suite, Transfer, UpdateRule, load_suite
     from thaw.envs import make_env
     from thaw.experiment import run
     from thaw.experiment.plan import plan
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AgentConfig": "thaw.config",
     "Flavor": "thaw.config",
     "Policy": "thaw.policy",
     "Suite": "thaw.config",
@@ -38,6 +39,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AgentConfig",
     "Flavor",
     "Policy",
     "Suite",

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from random_unrolls import random_trajectory
+
+from thaw.clocks import acting_copy
+from thaw.config import AgentConfig, UpdateRule
+from thaw.envs import make_env
+from thaw.impala.learner import Learner
+from thaw.policy import Policy
+from thaw.rollout import Actor, Unroll, collect
+from thaw.types import Trajectory
+from thaw.update_rules import apply_update_rule, trained_parameters
+
+IMAGE = (36, 36, 3)
+SMALL: dict[str, Any] = {
+    "embedding": "impala_shallow", "embedding_size": 16, "lstm_size": 8, "fc_size": 8,
+    "unroll_length": 5,
+}  # fmt: skip
+Arrays = dict[str, NDArray[np.float64]]
+
+
+def small_policy(config: AgentConfig, rule: str = "scratch") -> Policy:
+    torch.manual_seed(0)
+    policy = Policy(IMAGE, 4, config)
+    apply_update_rule(policy, UpdateRule(rule), {n: t.clone() for n, t in policy.parts()})
+    return policy
+
+
+def gradients_of(policy: Policy, config: AgentConfig, trajectory: Trajectory) -> Arrays:
+    """The loss's gradients of everything that trains, by plain autograd on a copy."""
+    policy = copy.deepcopy(policy)
+    losses = Learner(policy, config, 1).losses(trajectory)
+    parameters = trained_parameters(policy)
+    grads = torch.autograd.grad(losses.total, list(parameters.values()))
+    return {name: g.double().numpy() for name, g in zip(parameters, grads, strict=True)}
+
+
+def weights(policy: Policy) -> Arrays:
+    return {name: tensor.detach().double().numpy().copy() for name, tensor in policy.parts()}
+
+
+def norm_of(gradients: Arrays) -> float:
+    return float(np.sqrt(sum((g**2).sum() for g in gradients.values())))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("rule", ["scratch", "freeze_embedding", "freeze_head"])
+def test_two_steps_equal_rmsprop_by_hand(momentum: float, rule: str) -> None:
+    config = AgentConfig(
+        **SMALL, learning_rate=0.02, rmsprop_decay=0.9, rmsprop_epsilon=0.03,
+        rmsprop_momentum=momentum, max_gradient_norm=0.5,
+    )  # fmt: skip
+    policy = small_policy(config, rule)
+    learner = Learner(policy, config, total_steps=60)
+    expected = weights(policy)
+    square_averages: dict[str, Any] = {}
+    velocities: dict[str, Any] = {}
+    for update, steps in enumerate((0, 15)):
+        trajectory = random_trajectory(seed=update)
+        gradients = gradients_of(policy, config, trajectory)
+        norm = norm_of(gradients)
+        assert norm > 0.5, "the clip must be active"
+        learning_rate = 0.02 * (1 - steps / 60)
+        for name, gradient in gradients.items():
+            g = gradient * 0.5 / (norm + 1e-6)
+            # PyTorch's form: the average starts at 0, epsilon is outside the root.
+            average = 0.9 * square_averages.get(name, 0.0) + 0.1 * g**2
+            step = g / (np.sqrt(average) + 0.03)
+            velocity = momentum * velocities.get(name, 0.0) + step
+            square_averages[name], velocities[name] = average, velocity
+            expected[name] = expected[name] - learning_rate * velocity
+        metrics = learner.update(trajectory, steps)
+        assert metrics["gradient_norm"].item() == pytest.approx(norm, rel=1e-4)
+    assert learner.num_updates == 2
+    for name, value in weights(policy).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=2e-6, err_msg=name)
+
+
+def test_small_gradients_are_not_scaled() -> None:
+    trajectory = random_trajectory()
+    policies = []
+    for max_norm in (1e3, 1e6):
+        config = AgentConfig(**SMALL, max_gradient_norm=max_norm)
+        policies.append(small_policy(config))
+        assert Learner(policies[-1], config, 10).update(trajectory, 0)["gradient_norm"] < max_norm
+    for name, value in weights(policies[0]).items():
+        np.testing.assert_array_equal(value, weights(policies[1])[name])
+
+
+@pytest.mark.parametrize("rule", ["freeze_embedding", "freeze_head"])
+def test_a_huge_gradient_of_a_frozen_part_does_not_move_the_clip(rule: str) -> None:
+    config = AgentConfig(**SMALL, max_gradient_norm=1.0)
+    trajectory = random_trajectory()
+    norms, results = [], []
+    for leftover in (None, 1e6):
+        policy = small_policy(config, rule)
+        if leftover is not None:
+            for name, parameter in policy.named_parameters():
+                if name in policy.frozen:
+                    parameter.grad = torch.full_like(parameter, leftover)
+        norms.append(Learner(policy, config, 10).update(trajectory, 0)["gradient_norm"].item())
+        results.append(weights(policy))
+    assert norms[0] == norms[1]
+    for name, value in results[0].items():
+        np.testing.assert_array_equal(value, results[1][name], err_msg=name)
+
+
+def test_the_norm_is_that_of_what_trains() -> None:
+    trajectory = random_trajectory()
+    config = AgentConfig(**SMALL)
+    everything = gradients_of(small_policy(config), config, trajectory)
+    head = {name: g for name, g in everything.items() if name.startswith("head.")}
+    assert norm_of(head) < 0.99 * norm_of(everything)
+    learner = Learner(small_policy(config, "freeze_embedding"), config, 10)
+    norm = learner.update(trajectory, 0)["gradient_norm"].item()
+    assert norm == pytest.approx(norm_of(head), rel=1e-4)
+
+
+def test_learning_rate_falls_linearly_to_zero_or_stays() -> None:
+    config = AgentConfig(**SMALL, learning_rate=0.5)
+    learner = Learner(small_policy(config), config, total_steps=200)
+    assert [learner.learning_rate(steps) for steps in (0, 50, 150, 200, 300)] == [
+        0.5, 0.375, 0.125, 0.0, 0.0,
+    ]  # fmt: skip
+    config = AgentConfig(**SMALL, learning_rate=0.5, learning_rate_schedule="constant")
+    learner = Learner(small_policy(config), config, total_steps=200)
+    assert [learner.learning_rate(steps) for steps in (0, 150, 300)] == [0.5, 0.5, 0.5]
+
+
+def test_at_the_end_of_a_linear_schedule_nothing_moves() -> None:
+    config = AgentConfig(**SMALL)
+    policy = small_policy(config)
+    before = weights(policy)
+    Learner(policy, config, total_steps=100).update(random_trajectory(), 100)
+    for name, value in weights(policy).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_metrics_are_scalars_without_gradient() -> None:
+    config = AgentConfig(**SMALL)
+    metrics = Learner(small_policy(config), config, 10).update(random_trajectory(), 0)
+    assert set(metrics) == {
+        "total_loss", "policy_loss", "baseline_loss", "entropy_loss", "mean_rho", "gradient_norm",
+    }  # fmt: skip
+    for value in metrics.values():
+        assert value.shape == ()
+        assert not value.requires_grad
+        assert torch.isfinite(value)
+
+
+def test_the_learner_starts_from_the_stored_state() -> None:
+    config = AgentConfig(**SMALL)
+    learner = Learner(small_policy(config), config, 10)
+    trajectory = random_trajectory()
+    other = dataclasses.replace(trajectory, state=trajectory.state + 1)
+    assert learner.losses(trajectory).total != learner.losses(other).total
+    # Where all episodes start afresh at entry 0, the state before them is nobody's business.
+    first = trajectory.first.clone()
+    first[0] = True
+    fresh, other = (dataclasses.replace(t, first=first) for t in (trajectory, other))
+    assert torch.equal(learner.losses(fresh).total, learner.losses(other).total)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_restored_learner_goes_on_bit_for_bit(momentum: float) -> None:
+    config = AgentConfig(**SMALL | {"embedding": "impala_deep"}, rmsprop_momentum=momentum)
+    policy = small_policy(config)
+    learner = Learner(policy, config, 100)
+    for seed in range(2):
+        learner.update(random_trajectory(seed=seed), 15 * seed)
+    restored_policy = small_policy(config)
+    with torch.no_grad():
+        for (_, target), (_, value) in zip(restored_policy.parts(), policy.parts(), strict=True):
+            target.copy_(value)
+    restored = Learner(restored_policy, config, 100)
+    # As from a file: the memory layout of convolutions' weights is not kept there.
+    state = {name: t.clone().contiguous() for name, t in learner.state_tensors().items()}
+    restored.load_state_tensors(state, learner.num_updates)
+    for seed in range(2, 5):
+        for each in (learner, restored):
+            each.update(random_trajectory(seed=seed), 15 * seed)
+    assert restored.num_updates == learner.num_updates == 5
+    for (name, value), (_, expected) in zip(restored_policy.parts(), policy.parts(), strict=True):
+        assert torch.equal(value, expected), name
+    without = Learner(small_policy(config), config, 100)
+    assert without.state_tensors() == {}
+    assert len(state) == len(learner.parameters) * (3 if momentum else 2)
+
+
+def test_a_frozen_embedding_computed_by_the_actor_equals_the_long_way() -> None:
+    """The learner gets 256 numbers instead of images, and nothing else is different."""
+    config = AgentConfig(
+        **SMALL | {"unroll_length": 20, "embedding_size": 32}, learning_rate=0.01,
+        learning_rate_schedule="constant",
+    )  # fmt: skip
+    rule = UpdateRule("freeze_embedding")
+    losses: dict[bool, list[dict[str, torch.Tensor]]] = {}
+    policies: dict[bool, Policy] = {}
+    for store_embeddings in (False, True):
+        env = make_env("catch", 4, downsample=16, frames_per_step=16)
+        assert env.single_observation_space.shape is not None
+        torch.manual_seed(0)
+        policy = Policy(env.single_observation_space.shape, 54, config)
+        apply_update_rule(policy, rule, {n: t.clone() for n, t in policy.parts()})
+        assert policy.embedding_frozen
+        learner = Learner(policy, config, 10_000)
+        # The same behavior for both: what is compared is only how the learner learns from it.
+        actor = Actor(env, acting_copy(policy), seed=3)
+        unroll = Unroll(actor, config, store_embeddings=store_embeddings)
+        assert (unroll.trajectory.embeddings is not None) == store_embeddings
+        assert (unroll.trajectory.observations is None) == store_embeddings
+        losses[store_embeddings] = []
+        for update in range(5):
+            collect(actor, unroll, config.discount)
+            losses[store_embeddings].append(learner.update(unroll.trajectory, 80 * update))
+        policies[store_embeddings] = policy
+    for long_way, short_way in zip(losses[False], losses[True], strict=True):
+        for name, value in long_way.items():
+            assert short_way[name].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-5), name
+    assert losses[True][0]["total_loss"] != losses[True][1]["total_loss"]
+    long_way_weights, short_way_weights = weights(policies[False]), weights(policies[True])
+    for name, weight in long_way_weights.items():
+        np.testing.assert_allclose(short_way_weights[name], weight, rtol=1e-4, atol=1e-5)
