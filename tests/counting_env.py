@@ -7,8 +7,7 @@ reward names the observation that it leads to, and the action that earned it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -33,7 +32,7 @@ class CountingEnv(gymnasium.Env[Counts, np.int64]):
         number: Which environment this is.
         lengths: Of the episodes, in order, then from the start.
         truncated: Whether the n-th episode of that list ends by truncation.
-        sleep_seconds: How long a step takes.
+        on_step: Called at the beginning of every step.
     """
 
     def __init__(
@@ -41,16 +40,14 @@ class CountingEnv(gymnasium.Env[Counts, np.int64]):
         number: int = 0,
         lengths: Sequence[int] = (3,),
         truncated: Sequence[bool] = (False,),
-        sleep_seconds: float = 0.0,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.observation_space = gymnasium.spaces.Box(0, np.inf, (OBSERVATION_SIZE,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
         self.number = number
         self.lengths, self.truncated = tuple(lengths), tuple(truncated)
-        self.sleep_seconds = sleep_seconds
+        self.on_step = on_step
         self.episode, self.steps, self.count = -1, 0, 0
-        self.times: list[float] = []
-        """When each step began."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -60,9 +57,7 @@ class CountingEnv(gymnasium.Env[Counts, np.int64]):
         return self._observation(), {}
 
     def step(self, action: np.int64) -> tuple[Counts, float, bool, bool, dict[str, Any]]:
-        self.times.append(time.monotonic())
-        if self.sleep_seconds:
-            time.sleep(self.sleep_seconds)
+        self.on_step()
         self.steps, self.count = self.steps + 1, self.count + 1
         done = self.steps == self.lengths[self.episode % len(self.lengths)]
         truncated = done and self.truncated[self.episode % len(self.truncated)]
@@ -95,14 +90,38 @@ def make_counting_env(
     mode: AutoresetMode = AutoresetMode.NEXT_STEP,
     lengths: Sequence[Sequence[int]] = ((3, 1, 4), (2, 5)),
     truncated: Sequence[bool] = (False,),
-    sleep_seconds: float = 0.0,
+    on_step: Callable[[], None] = lambda: None,
 ) -> CountingVectorEnv:
     """Make a vector of counting environments; environment i has ``lengths[i % len(lengths)]``."""
 
     def maker(i: int) -> Any:
-        return lambda: CountingEnv(i, lengths[i % len(lengths)], truncated, sleep_seconds)
+        return lambda: CountingEnv(i, lengths[i % len(lengths)], truncated, on_step)
 
     return CountingVectorEnv([maker(i) for i in range(num_envs)], autoreset_mode=mode)
+
+
+class LuckEnv(gymnasium.Env[Counts, np.int64]):
+    """Half of the episodes are short and bad, the other half long and good: the mean is 0."""
+
+    SHORT, LONG = 1, 12
+
+    def __init__(self) -> None:
+        self.observation_space = gymnasium.spaces.Box(0, np.inf, (OBSERVATION_SIZE,), np.float32)
+        self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
+        self.steps, self.is_good = 0, False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Counts, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps, self.is_good = 0, bool(self.np_random.random() < 0.5)
+        return np.zeros(OBSERVATION_SIZE, np.float32), {}
+
+    def step(self, action: np.int64) -> tuple[Counts, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        done = self.steps == (self.LONG if self.is_good else self.SHORT)
+        reward = (1.0 if self.is_good else -1.0) if done else 0.0
+        return np.zeros(OBSERVATION_SIZE, np.float32), reward, done, False, {}
 
 
 class CountingEmbedding(nn.Module):

@@ -179,17 +179,17 @@ def plain_lstm(
     return torch.stack(outputs), hidden, cell
 
 
-def lstm_and_data(
-    steps: int = 7, batch: int = 3, size: int = 4, dtype: torch.dtype = torch.float64
-) -> tuple[LSTM, torch.Tensor, torch.Tensor, torch.Tensor]:
+def lstm_and_data() -> tuple[LSTM, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """An LSTM of size 4, inputs [7, 3, 5], first [7, 3] and a state, in double precision."""
     torch.manual_seed(0)
-    lstm = LSTM(5, size).to(dtype)
+    lstm = LSTM(5, 4).double()
     with torch.no_grad():
         for parameter in lstm.parameters():
             parameter.mul_(2)  # away from where everything is linear
-    first = torch.zeros(steps, batch, dtype=torch.bool)
+    first = torch.zeros(7, 3, dtype=torch.bool)
     first[0, 1] = first[3, 0] = first[3, 2] = first[4, 2] = first[6, 1] = True
-    return lstm, randn(steps, batch, 5, dtype=dtype), first, randn(2, batch, size, dtype=dtype)
+    inputs = randn(7, 3, 5, seed=1, dtype=torch.float64)
+    return lstm, inputs, first, randn(2, 3, 4, seed=2, dtype=torch.float64)
 
 
 def test_equals_torch_where_nothing_resets() -> None:
@@ -248,10 +248,10 @@ def test_gradient_equals_autograd_of_the_plain_loop() -> None:
 
 
 def test_gradient_passes_gradcheck() -> None:
-    _, _, first, state = lstm_and_data(steps=5)
+    _, _, first, state = lstm_and_data()
     keep = (~first).double().unsqueeze(-1)
-    projected = randn(5, 3, 16, seed=2, dtype=torch.float64).requires_grad_()
-    weight_hidden = randn(16, 4, seed=3, dtype=torch.float64).requires_grad_()
+    projected = randn(7, 3, 16, seed=3, dtype=torch.float64).requires_grad_()
+    weight_hidden = randn(16, 4, seed=4, dtype=torch.float64).requires_grad_()
 
     def outputs(projected: torch.Tensor, weight_hidden: torch.Tensor) -> torch.Tensor:
         recurrence: Any = _Recurrence

@@ -72,9 +72,9 @@ def find_policy(path: str | Path) -> Path:
     root = Path(path)
     if not root.exists():
         raise InputError(f"checkpoint '{path}' does not exist")
-    for candidate in (root / POLICY_FILE, *(root.glob(f"checkpoint*/{POLICY_FILE}"))):
-        if candidate.is_file():
-            return candidate
+    for folder in (root, RunFolder(root).find_checkpoint()):
+        if folder is not None and (folder / POLICY_FILE).is_file():
+            return folder / POLICY_FILE
     raise InputError(
         f"checkpoint '{path}' has no {POLICY_FILE}; give a run's folder or its checkpoint folder"
     )
@@ -104,14 +104,25 @@ def load_policy(path: str | Path) -> Policy:
 def load_tensors_into(policy: Policy, tensors: Mapping[str, torch.Tensor], where: str) -> None:
     """Copy all parameters and buffers, strictly.
 
+    Not ``load_state_dict``: that leaves out buffers which an embedding declares non-persistent,
+    and a part that is frozen must come back whole.
+
     Raises:
         InputError: Names or shapes differ.
     """
-    try:
-        policy.load_state_dict(dict(tensors))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{where} does not fit its own description: {reason}") from None
+    own = dict(policy.parts())
+    for name in sorted(own.keys() | tensors.keys()):
+        here, there = (
+            list(parts[name].shape) if name in parts else None for parts in (own, tensors)
+        )
+        if here != there:
+            raise InputError(
+                f"{where} does not fit its own description: '{name}' has shape {there} in the "
+                f"file and {here} in the network"
+            )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
 
 
 def load_tensors(file: Path) -> dict[str, torch.Tensor]:

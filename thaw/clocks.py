@@ -101,7 +101,11 @@ class Overlapped:
             episodes += collect(self.actor, self.ready, discount)
         if last:
             self.is_ready = False
-            return learn(self, self.learner, self.ready, episodes)
+            update = learn(self, self.learner, self.ready, episodes)
+            # Rows spent on resets may leave the budget short; then one more update follows, and
+            # it must act as it would after a restart.
+            synchronize(self.acting_policy, self.learner.policy)
+            return update
         collecting = self.thread.submit(collect, self.actor, self.spare, discount)
         update = learn(self, self.learner, self.ready, episodes)
         update.episodes.extend(collecting.result())

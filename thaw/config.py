@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -78,6 +78,7 @@ class Flavor(str):
                 options.append((key, parse_scalar(value)))
             elif pair:
                 raise InputError(f"option '{pair}' of flavor '{address}' is not KEY=VALUE")
+        _no_repeats(f"options of flavor '{address}'", [key for key, _ in options])
         family, name = match["family"], match["name"] or match["family"]
         variant = match["variant"] or "default"
         text = family if name == family else f"{family}/{name}"
@@ -276,7 +277,7 @@ class Suite(Config, frozen=True, kw_only=True):
     conditions: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = CONDITIONS
     update_rules: dict[str, UpdateRule] = {}
     """Conditions of your own, by name."""
-    seeds: Positive | tuple[Natural, ...] = 5
+    seeds: Positive | Annotated[tuple[Natural, ...], msgspec.Meta(min_length=1)] = 5
     """A count or a list; transfer seed i starts from pretraining seed i (point 20)."""
     pretrain_steps: Positive
     """Agent decisions in the source flavor."""
@@ -307,9 +308,7 @@ class Suite(Config, frozen=True, kw_only=True):
         _no_repeats("conditions", self.conditions)
         _no_repeats("seeds", self.seed_list)
         _no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
-        num_envs = self.environment.get("num_envs", DEFAULT_NUM_ENVS)
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise InputError(f"environment.num_envs is {num_envs!r}; it must be an integer >= 1")
+        num_envs_of(self.environment)
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -325,6 +324,18 @@ class Suite(Config, frozen=True, kw_only=True):
 
 DEFAULT_NUM_ENVS = 32
 """Unrolls of one batch (IMPALA, table G.1)."""
+
+
+def num_envs_of(environment: Mapping[str, object]) -> int:
+    """Return how many environments an ``environment`` section steps together.
+
+    Raises:
+        InputError: Not a whole number of at least 1.
+    """
+    num_envs = environment.get("num_envs", DEFAULT_NUM_ENVS)
+    if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+        raise InputError(f"num_envs is {num_envs!r}; it must be a whole number >= 1")
+    return num_envs
 
 
 class RunSpec(Config, frozen=True, kw_only=True):
@@ -348,10 +359,13 @@ class RunSpec(Config, frozen=True, kw_only=True):
     evaluation: EvaluationConfig = EvaluationConfig()
     results_version: int = RESULTS_VERSION
 
+    def __post_init__(self) -> None:
+        num_envs_of(self.environment)
+
     @property
     def num_envs(self) -> int:
         """Environments stepped together; also the unrolls of one batch."""
-        return int(self.environment.get("num_envs") or DEFAULT_NUM_ENVS)
+        return num_envs_of(self.environment)
 
     @property
     def environment_options(self) -> dict[str, Any]:
@@ -385,7 +399,18 @@ T = TypeVar("T")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, but ``6e-4`` is a number (PyYAML alone reads it as a word)."""
+    """YAML 1.1, but ``6e-4`` is a number (PyYAML alone reads it as a word) and keys are unique."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is there twice, of which PyYAML alone would keep the last."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key '{key.value}' is there twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -403,13 +428,25 @@ def parse_yaml(text: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise InputError(f"not valid YAML: {line}{error.problem}") from None
     except yaml.YAMLError as error:
         raise InputError("not valid YAML: " + " ".join(str(error).split())) from None
 
 
+def parse_value(text: str) -> Any:
+    """Parse a command-line value as YAML, but ``#FF0000`` is a color and not a comment.
+
+    Raises:
+        InputError: Not YAML.
+    """
+    return text if text.startswith("#") else parse_yaml(text)
+
+
 def parse_scalar(text: str) -> Scalar:
     """Parse a command-line or address value as YAML does: numbers, true, null, else a word."""
-    value = parse_yaml(text)
+    value = parse_value(text)
     return value if isinstance(value, bool | int | float | str | None) else text
 
 
@@ -505,16 +542,26 @@ def call_by_name(address: str, *arguments: object) -> object:
     """Call ``module:function``.
 
     Raises:
-        InputError: There is no such module or function.
+        InputError: There is no such module or function, or it fails.
     """
     import importlib
+    import traceback
 
     module_name, _, function_name = address.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"'{address}' is not module:function: {error}") from None
-    return function(*arguments)
+    except Exception as error:  # importing runs the user's code, which may raise anything
+        raise InputError(f"'{address}' is not module:function: {error}") from error
+    try:
+        return function(*arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise InputError(
+            f"'{address}' failed: {type(error).__name__}: {error} "
+            f"({place.filename}, line {place.lineno})"
+        ) from error
 
 
 def override(plain: dict[str, Any], item: str) -> None:
@@ -524,7 +571,7 @@ def override(plain: dict[str, Any], item: str) -> None:
         InputError: Not of that form, or a parent that is no dict.
     """
     path, equals, value = item.partition("=")
-    if not equals:
+    if not equals or "" in path.split("."):
         raise InputError(f"--set {item}: expected KEY=VALUE, as in agent.discount=0.9")
     *parents, last = path.split(".")
     node = plain
@@ -533,7 +580,10 @@ def override(plain: dict[str, Any], item: str) -> None:
         if not isinstance(child, dict):
             raise InputError(f"--set {item}: '{parent}' has no keys below it")
         node = child
-    node[last] = parse_yaml(value)
+    try:
+        node[last] = parse_value(value)
+    except InputError as error:
+        raise InputError(f"--set {item}: {error}") from None
 
 
 def _no_repeats(what: str, items: Iterable[object]) -> None:
@@ -544,25 +594,60 @@ def _no_repeats(what: str, items: Iterable[object]) -> None:
         seen.add(item)
 
 
+_PLAIN_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a word",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
 def _explain(message: str, kind: object) -> str:
-    """Turn msgspec's message into ours: the dotted path first, the nearest key last."""
+    """Turn msgspec's message into ours: the dotted path first, the nearest word last."""
     message, _, path = message.partition(" - at `")
-    path = path.rstrip("`").removeprefix("$").lstrip(".")
+    path = path.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", "")
     node: object = kind
     for step in re.sub(r"\[[^\]]*\]", "", path).split("."):
         node = _field_type(node, step) if step else node
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
-    if unknown and isinstance(node, type) and issubclass(node, msgspec.Struct):
-        fields = node.__struct_fields__
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message):
+        struct = _first_struct(node)
+        fields = struct.__struct_fields__ if struct else ()
         hint = f"{nearest(unknown[1], fields)} Allowed: {', '.join(fields)}"
         message = f"unknown key '{unknown[1]}'{hint}"
+    elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
+        message = f"the key '{missing[1]}' is missing"
+    elif invalid := re.fullmatch(r"Invalid enum value '(.*)'", message):
+        words = [str(word) for word in _literal_words(node)]
+        message = f"unknown word '{invalid[1]}'{nearest(invalid[1], words)} Allowed: "
+        message += ", ".join(words)
+    elif message.startswith("Expected `"):
+        message = "e" + message[1:]
+        message = re.sub(
+            r"`([^`]*)`",
+            lambda kinds: " or ".join(_PLAIN_WORDS.get(k, k) for k in kinds[1].split(" | ")),
+            message,
+        )
     return f"{path}: {message}" if path else message
 
 
 def _field_type(node: object, field: str) -> object:
-    """Return the Struct class behind a field (also inside a tuple), or None."""
-    if not (isinstance(node, type) and issubclass(node, msgspec.Struct)):
-        return None
-    kind = next((f.type for f in msgspec.structs.fields(node) if f.name == field), None)
-    found = re.search(r"\b(Transfer|AgentConfig|EvaluationConfig|ReportConfig)\b", str(kind))
-    return globals()[found[1]] if found else None
+    """Return the type of a field of the Struct that ``node`` is or holds; None without one."""
+    struct = _first_struct(node)
+    fields = msgspec.structs.fields(struct) if struct else ()
+    return next((f.type for f in fields if f.name == field), None)
+
+
+def _first_struct(kind: object) -> type[msgspec.Struct] | None:
+    """Return a Struct class, also from inside a tuple or a union."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    return next((found for k in get_args(kind) if (found := _first_struct(k))), None)
+
+
+def _literal_words(kind: object) -> tuple[object, ...]:
+    """Return the words of a Literal, also from inside a union."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(word for k in get_args(kind) for word in _literal_words(k))

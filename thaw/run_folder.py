@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import msgspec
 
 from thaw.config import InputError, RunSpec, from_plain, to_plain
 
+LOCK = ".lock"
 EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase")
 PROGRESS_COLUMNS = (
     "steps", "frames", "updates", "seconds", "learning_rate", "mean_return",
@@ -42,6 +44,55 @@ def explained(path: Path) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error}; the files written before are "
             "intact; make room and run the same command to go on"
         ) from error
+
+
+def check_out(path: Path) -> None:
+    """Check that a folder is there or can be made.
+
+    Raises:
+        InputError: A file is in the way, or there is no permission to write.
+    """
+    place = next(place for place in (path, *path.parents) if place.exists())
+    if not place.is_dir():
+        raise InputError(f"--out {path}: '{place}' is a file; give a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"--out {path}: no permission to write in '{place}'; choose another")
+
+
+def check_not_foreign(path: Path, mark: str) -> None:
+    """Check that a folder is absent, empty or marked as ours.
+
+    Raises:
+        StoreMismatch: It holds other files, which might be lost.
+    """
+    if path.is_dir() and not (path / mark).exists():
+        # What may be there if an earlier thaw was killed before it could write the mark.
+        others = {file.name for file in path.iterdir()} - {LOCK, mark + ".tmp", "error.txt"}
+        if others:
+            raise StoreMismatch(
+                f"{path} is not empty and holds no {mark}; choose a new or an empty folder"
+            )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process, making it if need be.
+
+    Raises:
+        InputError: Another process works in it.
+        WriteFailed: It cannot be made.
+    """
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"another thaw works in {folder} already; wait for it or choose another --out"
+            ) from None
+        yield
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -126,7 +177,7 @@ class RunFolder:
         """Create the folder for a run, or check that it is this run's.
 
         Raises:
-            StoreMismatch: It belongs to another configuration.
+            StoreMismatch: It belongs to another configuration, or holds other files.
             WriteFailed: It cannot be created.
         """
         if (self.path / "run.json").exists():
@@ -135,7 +186,10 @@ class RunFolder:
                     f"{self.path} holds a run of another configuration (see its run.json); "
                     "choose another --out, or delete that folder"
                 )
+            self.error_log.unlink(missing_ok=True)
             return
+        check_out(self.path)
+        check_not_foreign(self.path, "run.json")
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         plain = to_plain(spec) | {"content_hash": spec.content_hash}

@@ -54,7 +54,9 @@ def oracle(
 def made_up(steps: int = 7, batch: int = 4, seed: int = 0) -> Data:
     """Off-policy on both sides of every clip, with ends of episodes inside."""
     rng = np.random.default_rng(seed)
-    discounts = np.where(rng.random((steps, batch)) < 0.25, 0.0, rng.uniform(0.5, 1, (steps, batch)))
+    discounts = np.where(
+        rng.random((steps, batch)) < 0.25, 0.0, rng.uniform(0.5, 1, (steps, batch))
+    )
     arrays = {
         "log_rhos": rng.normal(0, 1, (steps, batch)),
         "discounts": discounts,

@@ -41,47 +41,42 @@ class SuiteFolder:
         self.suite_yaml = self.path / "suite.yaml"
         self.report = self.path / "report"
 
-    def begin(self, suite: Suite) -> None:
-        """Create the folder, or check that a folder that exists holds this suite.
+    def check(self, suite: Suite) -> None:
+        """Check that the folder is new, or that what it holds belongs to this suite.
 
         More seeds, conditions or transfers of the same suite are welcome: runs that are there
         stay valid, because each is named by its own content.
 
         Raises:
-            StoreMismatch: It holds something else.
+            InputError: It holds something else, or something broken.
+        """
+        check_out(self.path)
+        check_not_foreign(self.path, "suite.yaml")
+        for run in plan(suite).runs:
+            folder = self.run_folder(run)
+            if (folder.path / "run.json").exists():
+                if folder.content_hash() != run.spec.content_hash:
+                    raise StoreMismatch(self._difference(suite, run.key))
+                if folder.is_done:
+                    folder.result()
+
+    def begin(self, suite: Suite) -> None:
+        """Write down what the folder is for; call :meth:`check` first.
+
+        Raises:
             WriteFailed: It cannot be written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"--out {self.path} is a file; give a folder")
-        if not self.suite_yaml.exists() and self.path.is_dir() and any(self.path.iterdir()):
-            raise StoreMismatch(
-                f"{self.path} is not empty and holds no suite.yaml; choose a new or empty folder"
-            )
-        if self.suite_yaml.exists():
-            self._check_compatible(self.suite(), suite)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--out {self.path} cannot be made: {error.strerror}") from None
         write_atomic(self.suite_yaml, to_yaml(suite).encode())
 
-    def _check_compatible(self, old: Suite, new: Suite) -> None:
-        runs = {run.key: run.spec.content_hash for run in plan(new).runs}
-        for run in plan(old).runs:
-            folder = self.run_folder(run)
-            if (folder.path / "run.json").exists() and (
-                runs.get(run.key, run.spec.content_hash) != folder.content_hash()
-            ):
-                differing = [
-                    key
-                    for key, value in to_plain(new).items()
-                    if to_plain(old)[key] != value and key not in ("seeds", "conditions", "report")
-                ]
-                raise StoreMismatch(
-                    f"{self.path} holds runs of another configuration"
-                    f"{' (' + ', '.join(differing) + ' differ)' if differing else ''}; choose "
-                    "another --out, or repeat the settings of its suite.yaml"
-                )
+    def _difference(self, suite: Suite, key: str) -> str:
+        """Say what a run that is there has differently."""
+        there, here = to_plain(self.run_folder(key).spec()), {}
+        here = next(to_plain(run.spec) for run in plan(suite).runs if run.key == key)
+        differing = [name for name, value in here.items() if there[name] != value]
+        return (
+            f"{self.path} holds runs of another configuration (of {key}, {', '.join(differing)} "
+            "differ); choose another --out, or repeat the settings of its suite.yaml"
+        )
 
     def suite(self) -> Suite:
         """Read suite.yaml.

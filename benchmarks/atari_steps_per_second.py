@@ -1,0 +1,73 @@
+"""What our Atari environment costs beside bare EnvPool, the two in turns with the same settings.
+
+python benchmarks/atari_steps_per_second.py [FLAVOR] [NUM_ENVS] [ROUNDS]
+
+Prints steps a second of both (all environments together, uniformly random actions) and their
+ratio round by round; `issue: at least 0.95`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is imported
+
+import envpool
+import numpy as np
+
+from thaw.config import Flavor
+from thaw.envs.atari import AtariVectorEnv, envpool_task, make_atari
+
+
+def bare_envpool(env: AtariVectorEnv, num_threads: int) -> Any:
+    """EnvPool as it comes, set as our defaults are."""
+    return envpool.make_gymnasium(
+        envpool_task(env.game),
+        num_envs=env.num_envs,
+        num_threads=num_threads,
+        seed=0,
+        mode=env.variant.mode,
+        difficulty=env.variant.difficulty,
+        repeat_action_probability=0.25,
+        full_action_space=True,
+        use_fire_reset=False,
+        noop_max=1,
+        max_episode_steps=27_000,
+    )
+
+
+def steps_per_second(env: Any, actions: Any) -> float:
+    start = time.perf_counter()
+    for row in actions:
+        env.step(row)
+    return float(actions.size / (time.perf_counter() - start))
+
+
+if __name__ == "__main__":
+    flavor = Flavor(sys.argv[1] if len(sys.argv) > 1 else "atari/breakout")
+    num_envs = int(sys.argv[2]) if len(sys.argv) > 2 else 32
+    num_rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 20
+    num_threads = min(num_envs, len(os.sched_getaffinity(0)))
+    ours = make_atari(flavor.name, flavor.variant, num_envs, {"num_threads": num_threads})
+    bare = bare_envpool(ours, num_threads)
+    ours.reset(seed=0)
+    bare.reset()
+    actions = np.random.default_rng(0).integers(0, 18, (max(1, 3200 // num_envs), num_envs))
+    pairs = []
+    for turn in range(num_rounds + 1):
+        # Each goes first in every other round; the first round warms up.
+        if turn % 2:
+            pair = steps_per_second(ours, actions), steps_per_second(bare, actions)
+        else:
+            pair = (steps_per_second(bare, actions), steps_per_second(ours, actions))[::-1]
+        pairs.append(pair)
+    rates = np.array(pairs[1:])
+    ratio = rates[:, 0] / rates[:, 1]
+    low, middle, high = np.percentile(ratio, [25, 50, 75])
+    print(f"{flavor}, {num_envs} environments, {num_threads} threads, {num_rounds} rounds")
+    print(f"thaw     {np.median(rates[:, 0]):9,.0f} steps/s")
+    print(f"EnvPool  {np.median(rates[:, 1]):9,.0f} steps/s")
+    print(f"ratio    {middle:9.3f} (quartiles {low:.3f} to {high:.3f})")
