@@ -195,11 +195,13 @@ def lstm_and_data() -> tuple[LSTM, torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_equals_torch_where_nothing_resets() -> None:
     lstm, inputs, first, state = lstm_and_data()
     reference = nn.LSTM(5, 4).double()
-    with torch.no_grad():
-        reference.weight_ih_l0.copy_(lstm.weight_input)
-        reference.weight_hh_l0.copy_(lstm.weight_hidden)
-        reference.bias_ih_l0.copy_(lstm.bias)
-        reference.bias_hh_l0.zero_()
+    weights = {
+        "weight_ih_l0": lstm.weight_input,
+        "weight_hh_l0": lstm.weight_hidden,
+        "bias_ih_l0": lstm.bias,
+        "bias_hh_l0": torch.zeros_like(lstm.bias),
+    }
+    reference.load_state_dict({name: tensor.detach() for name, tensor in weights.items()})
     outputs, end = lstm(inputs, torch.zeros_like(first), state)
     expected, (hidden, cell) = reference(inputs, (state[0:1], state[1:2]))
     np.testing.assert_allclose(outputs.detach(), expected.detach(), rtol=1e-12)
@@ -266,7 +268,7 @@ def test_frozen_recurrent_weights_get_no_gradient_and_the_inputs_still_do() -> N
     inputs.requires_grad_()
     expected = torch.autograd.grad(lstm(inputs, first, state)[0].sum(), inputs)[0]
     lstm.requires_grad_(False)
-    lstm(inputs, first, state)[0].sum().backward()
+    torch.autograd.backward(lstm(inputs, first, state)[0].sum())
     assert lstm.weight_hidden.grad is None
     assert inputs.grad is not None
     assert torch.equal(inputs.grad, expected)

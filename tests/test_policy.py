@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,13 +13,16 @@ from thaw.policy import Acting, Policy, UniformPolicy
 IMAGE = (36, 36, 3)
 
 
-def small_policy(embedding: str = "impala_shallow", precision: str = "float32") -> Policy:
+def small_policy(
+    embedding: str = "impala_shallow", precision: Literal["float32", "bfloat16"] = "float32"
+) -> Policy:
     torch.manual_seed(0)
-    bits = "bfloat16" if precision == "bfloat16" else "float32"
     return Policy(
         IMAGE,
         4,
-        AgentConfig(embedding=embedding, embedding_size=16, lstm_size=8, fc_size=8, precision=bits),
+        AgentConfig(
+            embedding=embedding, embedding_size=16, lstm_size=8, fc_size=8, precision=precision
+        ),
     )
 
 

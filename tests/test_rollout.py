@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -57,21 +58,21 @@ def collect_unrolls(
     return trajectories, episodes
 
 
-class Counts(NamedTuple):
+class Seen(NamedTuple):
     """The observations of an unroll taken apart, [T+1, B] each."""
 
     environment: NDArray[Any]
     episode: NDArray[Any]
     steps: NDArray[Any]
-    count: NDArray[Any]
+    transitions: NDArray[Any]
 
 
-def counts(trajectory: Trajectory) -> Counts:
+def seen_in(trajectory: Trajectory) -> Seen:
     assert trajectory.observations is not None
-    return Counts(*trajectory.observations.numpy().transpose(2, 0, 1))
+    return Seen(*trajectory.observations.numpy().transpose(2, 0, 1))
 
 
-def lengths_of(seen: Counts) -> NDArray[Any]:
+def lengths_of(seen: Seen) -> NDArray[Any]:
     """Length of the episode that each observation belongs to, [T+1, B]."""
     pick = np.vectorize(
         lambda number, episode: LENGTHS[int(number)][int(episode) % len(LENGTHS[int(number)])]
@@ -92,13 +93,13 @@ def test_every_row_of_an_unroll_holds_what_belongs_together(
     actor = Actor(make_counting_env(mode=mode), counting_policy(config), seed=1)
     trajectories, _ = collect_unrolls(actor, config, 12)
     for trajectory in trajectories:
-        seen = counts(trajectory)
+        seen = seen_in(trajectory)
         valid = trajectory.valid.numpy()
         np.testing.assert_array_equal(seen.environment, np.tile([0, 1], (unroll_length + 1, 1)))
         # A reward names the observation it leads to and the action that earned it.
         led_to = (trajectory.rewards - trajectory.actions / 16).numpy()
-        np.testing.assert_array_equal(led_to[valid], seen.count[1:][valid])
-        np.testing.assert_array_equal(led_to[valid], seen.count[:-1][valid] + 1)
+        np.testing.assert_array_equal(led_to[valid], seen.transitions[1:][valid])
+        np.testing.assert_array_equal(led_to[valid], seen.transitions[:-1][valid] + 1)
         # The next entry remembers exactly this step.
         assert torch.equal(trajectory.last_actions[1:], trajectory.actions)
         assert torch.equal(trajectory.last_rewards[1:], trajectory.rewards)
@@ -122,7 +123,7 @@ def test_unrolls_overlap_by_exactly_one_entry(mode: AutoresetMode) -> None:
     config = counting_config()
     actor = Actor(make_counting_env(mode=mode), counting_policy(config), seed=1)
     trajectories, _ = collect_unrolls(actor, config, 8)
-    for before, after in zip(trajectories[:-1], trajectories[1:], strict=True):
+    for before, after in itertools.pairwise(trajectories):
         for name in ("observations", "first", "last_actions", "last_rewards"):
             assert torch.equal(getattr(before, name)[-1], getattr(after, name)[0]), name
     # All steps of the environments are there, once.
@@ -278,7 +279,7 @@ def test_value_behind_a_truncated_step_by_hand(mode: AutoresetMode) -> None:
     actor = Actor(env, policy, seed=1, bootstrap_truncated=True)
     trajectory = collect_unrolls(actor, config, 1)[0][0]
     assert trajectory.observations is not None
-    seen = counts(trajectory)
+    seen = seen_in(trajectory)
     checked = 0
     state = trajectory.state
     for t in range(12):
@@ -291,7 +292,7 @@ def test_value_behind_a_truncated_step_by_hand(mode: AutoresetMode) -> None:
         expected = 0.0
         if cut:
             # What the environment showed before its reset: step 3 of this episode.
-            final = torch.tensor([[[0.0, seen.episode[t, 0], 3.0, seen.count[t, 0] + 1]]])
+            final = torch.tensor([[[0.0, seen.episode[t, 0], 3.0, seen.transitions[t, 0] + 1]]])
             with torch.no_grad():
                 value = policy.unroll(
                     policy.embed(final), torch.zeros(1, 1, dtype=torch.bool),

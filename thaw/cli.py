@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 import json
+import os
 import re
 import signal
 import sys
@@ -28,16 +30,24 @@ from thaw.config import (
     UpdateRule,
     from_plain,
     load_suite,
+    nearest,
+    num_envs_of,
     override,
     to_plain,
     to_yaml,
 )
 
+SuiteName = Annotated[str, tyro.conf.arg(metavar="SUITE")]
+FlavorName = Annotated[str, tyro.conf.arg(metavar="FLAVOR")]
+Folder = Annotated[Path, tyro.conf.arg(metavar="DIR")]
 Set = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE"),
                 tyro.conf.UseAppendAction]  # fmt: skip
+Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda")]
+Json = Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff]
 
 app = tyro.extras.SubcommandApp()
+commands: list[str] = []
 Command = TypeVar("Command", bound=Callable[..., int])
 
 
@@ -49,18 +59,19 @@ def command(function: Command) -> Command:
         return functools.partial(function, *arguments, **named)
 
     app.command(bind)
+    commands.append(function.__name__)
     return function
 
 
 @command
 def run(
-    suite: Positional[str],
+    suite: Positional[SuiteName],
     *,
-    out: Path,
+    out: Folder,
     overrides: Set = (),
-    seeds: int | None = None,
+    seeds: Number = None,
     executor: Literal["local"] = "local",
-    workers: int | None = None,
+    workers: Number = None,
     device: Device = "auto",
 ) -> int:
     """Execute a suite, or go on with it, and write its report.
@@ -81,6 +92,10 @@ def run(
     summary = execute(chosen, out, num_workers=workers, runtime=Runtime(device=device))
     for key, reason in summary.failed.items():
         _say(f"FAILED {key}: {reason} (see {out / 'runs' / key / 'error.txt'})")
+    if summary.failed and summary.stopped_by is None:
+        for key in summary.not_run:
+            _say(f"not run {key}")
+        _say(f"{len(summary.failed)} failed; the same command tries again")
     if summary.stopped_by is not None:
         _say(f"saved; {len(summary.not_run)} runs are left; the same command goes on")
         return 128 + summary.stopped_by
@@ -90,13 +105,13 @@ def run(
 
 @command
 def plan(
-    suite: Positional[str],
+    suite: Positional[SuiteName],
     *,
     overrides: Set = (),
-    seeds: int | None = None,
-    workers: int | None = None,
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
-    as_yaml: Annotated[bool, tyro.conf.arg(name="yaml")] = False,
+    seeds: Number = None,
+    workers: Number = None,
+    as_json: Json = False,
+    as_yaml: Annotated[bool, tyro.conf.arg(name="yaml"), tyro.conf.FlagCreatePairsOff] = False,
 ) -> int:
     """Show the runs of a suite, their steps, and an estimate of time and disk.
 
@@ -112,6 +127,7 @@ def plan(
     from thaw.experiment.estimate import estimate
     from thaw.experiment.plan import plan as make_plan
 
+    _check_at_least("--workers", workers, 1)
     chosen = load_suite(suite, _with_seeds(overrides, seeds))
     if as_yaml:
         print(to_yaml(chosen), end="")
@@ -136,13 +152,15 @@ def plan(
     if as_json:
         _print_json(document)
         return 0
-    for run_ in runs:
-        after = f"  after {run_['source']}" if run_["source"] else ""
-        print(f"{run_['key']:56} {run_['steps']:>12,} steps{after}")
+    width = max(len(run.key) for run in planned.runs)
+    for run_ in planned.runs:
+        steps = f"{run_.spec.steps:>12,} steps" if run_.spec.steps else f"{'only scored':>18}"
+        after = f"  after {run_.source_key}" if run_.source_key else ""
+        print(f"{run_.key:{width}} {steps}{after}")
     print(
         f"\n{chosen.name}: {len(runs)} runs, {shared} of them pretrainings that transfers share; "
         f"{planned.total_steps:,} steps in all\n"
-        f"about {cost.hours:.2g} hours with {cost.num_workers} runs at once on cores like the "
+        f"about {_duration(cost.hours)} with {cost.num_workers} runs at once on cores like the "
         f"measured ones, {cost.disk_mib:,.0f} MiB on disk"
     )
     return 0
@@ -150,9 +168,9 @@ def plan(
 
 @command
 def status(
-    folder: Positional[Path],
+    folder: Positional[Folder],
     *,
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    as_json: Json = False,
 ) -> int:
     """Show which runs of a suite's folder are done, failed, started or waiting.
 
@@ -171,20 +189,22 @@ def status(
     if as_json:
         _print_json({"folder": str(folder), **counts, "runs": rows})
         return 0
+    width = max(len(row["key"]) for row in rows)
     for row in rows:
-        mean = row["mean_return"]
-        shown = f"return {mean:.2f}" if mean is not None else row["error"] or ""
-        print(f"{row['status']:8} {row['key']:56} {row['steps']:>10,} steps  {shown}")
+        mean, total = row["mean_return"], row["total_steps"]
+        steps = f"{row['steps']:,} of {total:,} steps" if total else "only scored"
+        shown = f"return {mean:8.2f}" if mean is not None else row["error"] or ""
+        print(f"{row['status']:8} {row['key']:{width}} {steps:>28}  {shown}".rstrip())
     print(", ".join(f"{count} {word}" for word, count in counts.items()))
     return 0
 
 
 @command
 def report(
-    folder: Positional[Path | None] = None,
+    folder: Positional[Annotated[Path | None, tyro.conf.arg(metavar="DIR")]] = None,
     *,
-    scores: Path | None = None,
-    out: Path | None = None,
+    scores: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
 ) -> int:
     """Write tables, figures and a page from a suite's folder, or from anybody's scores.
 
@@ -195,6 +215,10 @@ def report(
     """
     if (folder is None) == (scores is None):
         raise InputError("give either a suite's folder or --scores FILE.csv --out DIR")
+    from thaw.run_folder import check_out
+
+    if out is not None:
+        check_out(out)
     if folder is not None:
         _write_report(folder, out)
         return 0
@@ -212,13 +236,14 @@ def report(
 
 @command
 def train(
-    flavor: Positional[str],
+    flavor: Positional[FlavorName],
     *,
-    out: Path,
+    out: Folder,
     steps: int,
     seed: int = 0,
     overrides: Set = (),
     device: Device = "auto",
+    threads: int = 1,
 ) -> int:
     """Train a policy from scratch in one flavor.
 
@@ -229,7 +254,11 @@ def train(
         seed: Decides initial weights, episodes and sampling.
         overrides: As in --set agent.embedding=impala_shallow --set environment.downsample=8.
         device: Where the network computes.
+        threads: Of the network on a CPU; more than one pays only for the deep network, and only
+            on cores that nothing else uses.
     """
+    _check_at_least("--steps", steps, 1)
+    _check_at_least("--threads", threads, 1)
     plain = {
         "condition": "pretrain",
         "flavor": flavor,
@@ -237,20 +266,21 @@ def train(
         "seed": seed,
         "steps": steps,
     }
-    return _single_run(_spec(plain, overrides), out, device)
+    return _single_run(_spec(plain, overrides), out, device, threads)
 
 
 @command
 def transfer(
-    checkpoint: Positional[Path],
-    flavor: Positional[str],
+    checkpoint: Positional[Annotated[Path, tyro.conf.arg(metavar="CHECKPOINT")]],
+    flavor: Positional[FlavorName],
     *,
     rule: str,
-    out: Path,
+    out: Folder,
     steps: int,
     seed: int = 0,
     overrides: Set = (),
     device: Device = "auto",
+    threads: int = 1,
 ) -> int:
     """Move a trained policy to a flavor and train there what a rule says.
 
@@ -264,18 +294,23 @@ def transfer(
         seed: Decides fresh weights, episodes and sampling.
         overrides: As for train; network and environment are the checkpoint's by default.
         device: Where the network computes.
+        threads: Of the network on a CPU; more than one pays only for the deep network, and only
+            on cores that nothing else uses.
     """
     import hashlib
 
     from thaw.checkpoint import find_policy, load_policy
 
+    _check_at_least("--steps", steps, 1)
+    _check_at_least("--threads", threads, 1)
     policy_file = find_policy(checkpoint)
     origin = _origin(policy_file)
     update_rule = UpdateRule(rule)
+    source = origin.flavor if origin and update_rule.needs_source else None
     plain: dict[str, Any] = {
         "condition": rule if re.fullmatch(r"\w+", rule) else "transfer",
         "flavor": flavor,
-        "source": str(origin.flavor) if origin else None,
+        "source": source,
         "source_hash": hashlib.sha256(policy_file.read_bytes()).hexdigest()[:16],
         "update_rule": rule,
         "seed": seed,
@@ -283,20 +318,20 @@ def transfer(
         "agent": to_plain(load_policy(checkpoint).config),
         "environment": dict(origin.environment) if origin else {},
     }
-    return _single_run(_spec(plain, overrides), out, device, source=checkpoint)
+    return _single_run(_spec(plain, overrides), out, device, threads, source=checkpoint)
 
 
 @command
 def evaluate(
-    policy: Positional[str],
-    flavor: Positional[str],
+    policy: Positional[Annotated[str, tyro.conf.arg(metavar="CHECKPOINT|random")]],
+    flavor: Positional[FlavorName],
     *,
     episodes: int = 100,
     seed: int = 0,
-    greedy: bool = False,
+    greedy: tyro.conf.FlagCreatePairsOff[bool] = False,
     overrides: Set = (),
     device: Device = "auto",
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    as_json: Json = False,
 ) -> int:
     """Score a policy in a flavor, in the environment's raw return.
 
@@ -315,15 +350,16 @@ def evaluate(
     from thaw.envs import make_env
     from thaw.train import check_same_spaces, evaluate_policy, policy_for, resolve_device, summary
 
-    if episodes < 1:
-        raise InputError(f"--episodes is {episodes}; it must be at least 1")
+    _check_at_least("--episodes", episodes, 1)
+    _check_at_least("--seed", seed, 0)
     place, acting, origin = Flavor(flavor), None, None
     if policy != "random":
         acting, origin = load_policy(policy), _origin(find_policy(policy))
     options: dict[str, Any] = dict(origin.environment) if origin else {}
     for item in overrides:
         override(options, item)
-    num_envs = options.pop("num_envs", 32)
+    num_envs = num_envs_of(options)
+    options.pop("num_envs", None)
     chosen_device = str(resolve_device(device))
     env = make_env(place, 1, **options)
     if acting is not None:
@@ -356,9 +392,9 @@ def evaluate(
 
 @command
 def flavors(
-    pattern: Positional[str] = "*",
+    pattern: Positional[Annotated[str, tyro.conf.arg(metavar="PATTERN")]] = "*",
     *,
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    as_json: Json = False,
 ) -> int:
     """List the flavors that ship.
 
@@ -371,13 +407,21 @@ def flavors(
     found = list_flavors(pattern)
     if as_json:
         _print_json(found)
+    elif found:
+        print("\n".join(found))
     else:
-        print("\n".join(found) or f"no flavor matches '{pattern}'")
+        _say(f"no flavor matches '{pattern}'; `thaw flavors` lists all")
     return 0
 
 
 @command
-def gallery(suite: Positional[str], *, out: Path, overrides: Set = (), steps: int = 20) -> int:
+def gallery(
+    suite: Positional[SuiteName],
+    *,
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.png")],
+    overrides: Set = (),
+    steps: int = 20,
+) -> int:
     """Draw the default flavors of a suite beside their variants, after the same actions.
 
     Args:
@@ -387,9 +431,12 @@ def gallery(suite: Positional[str], *, out: Path, overrides: Set = (), steps: in
         steps: Seeded random decisions before the picture is taken.
     """
     from thaw.gallery import draw_gallery
+    from thaw.run_folder import check_out
 
-    if out.suffix != ".png":
+    if out.suffix != ".png" or out.is_dir():
         raise InputError(f"--out {out} is not a .png file")
+    check_out(out.parent)
+    _check_at_least("--steps", steps, 0)
     draw_gallery(load_suite(suite, overrides), out, num_steps=steps)
     print(out)
     return 0
@@ -397,20 +444,31 @@ def gallery(suite: Positional[str], *, out: Path, overrides: Set = (), steps: in
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
+    # A user's module:function may lie in the working folder, as with `python -m`.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     try:
-        return _parse(sys.argv[1:] if arguments is None else list(arguments))
+        status = _parse(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()  # a reader that left early (`| head`) is found out here
     except InputError as error:
         _say("thaw: " + " ".join(str(error).split()))
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+        return 1
     except OSError as error:
         _say(f"thaw: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
+    return status
 
 
 def _parse(arguments: list[str]) -> int:
     """Let tyro parse, its boxed complaints made one line, and run the command."""
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
+        hint = f"{nearest(arguments[0], commands)} Allowed: {', '.join(commands)}"
+        raise InputError(f"unknown command '{arguments[0]}'{hint}")
     boxes = io.StringIO()
     with contextlib.redirect_stderr(boxes):
         try:
@@ -418,20 +476,37 @@ def _parse(arguments: list[str]) -> int:
         except SystemExit as ended:
             if ended.code in (0, None):
                 return 0
-            raise InputError(_one_line(boxes.getvalue())) from None
+            raise InputError(_one_line(boxes.getvalue(), arguments)) from None
     return int(bound())
 
 
-def _one_line(boxes: str) -> str:
-    """Take the words out of tyro's boxes, up to the first rule inside them."""
-    words: list[str] = []
-    for line in boxes.splitlines()[1:]:
-        text = line.strip("│╭╮╰╯─ ")
-        if text:
-            words.append(text)
-        elif words:
-            break
-    return " ".join(words) + "; see --help" if words else "wrong arguments; see --help"
+def _one_line(boxes: str, arguments: list[str]) -> str:
+    """Take the words out of tyro's box: the complaint, what was meant, and where to read on."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in boxes.splitlines()[1:]]
+    sections = [" ".join(words) for filled, words in itertools.groupby(lines, bool) if filled]
+    complaint = sections[0].rstrip(".") if sections else "wrong arguments"
+    complaint = re.sub(
+        r"(?:no type matching .* could be instantiated from \['(.*)'\]"
+        r"|invalid literal for int\(\) with base 10: '(.*)')$",
+        lambda value: f"'{value[1] or value[2]}' is not a whole number",
+        complaint,
+    )
+    word = re.match(r"Unrecognized options: (--[\w-]+)", complaint)
+    command_name = arguments[0] if arguments and arguments[0] in commands else None
+    if word and command_name:
+        flags = _flags(command_name)
+        hint = f"{nearest(word[1], flags)} Allowed: {', '.join(flags)}"
+        complaint = f"unknown option '{word[1]}' of thaw {command_name}{hint}"
+    words = ["thaw", *([command_name] if command_name else []), "--help"]
+    return f"{complaint}; see `{' '.join(words)}`"
+
+
+def _flags(command_name: str) -> list[str]:
+    """Return the flags of a command, as its help lists them."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        app.cli(prog="thaw", args=[command_name, "--help"])
+    return re.findall(r"^[│ ]{2}(--\w+)", text.getvalue(), re.MULTILINE)
 
 
 def _spec(plain: dict[str, Any], overrides: Sequence[str]) -> RunSpec:
@@ -445,9 +520,10 @@ def _spec(plain: dict[str, Any], overrides: Sequence[str]) -> RunSpec:
     return from_plain(plain, RunSpec, "the run")
 
 
-def _single_run(spec: RunSpec, out: Path, device: str, source: Path | None = None) -> int:
+def _single_run(
+    spec: RunSpec, out: Path, device: str, threads: int, source: Path | None = None
+) -> int:
     """Execute one run in this process, with a bar, saving when interrupted."""
-    from thaw.experiment.execute import default_num_workers
     from thaw.experiment.plan import PlannedRun
     from thaw.experiment.progress import Display
     from thaw.run_folder import RunFolder
@@ -457,7 +533,7 @@ def _single_run(spec: RunSpec, out: Path, device: str, source: Path | None = Non
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda number, frame: caught.append(number))
     chosen = str(resolve_device(device))
-    runtime = Runtime(device=chosen, num_threads=default_num_workers("cpu"))
+    runtime = Runtime(device=chosen, num_threads=threads)
     planned = PlannedRun(str(spec.flavor), spec, None)
     with Display([planned], []) as display:
         display.start(planned)
@@ -531,6 +607,19 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Any]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task(what, total=total)
         yield lambda amount: bars.advance(task, amount)
+
+
+def _check_at_least(flag: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise InputError(f"{flag} is {value}; it must be at least {least}")
+
+
+def _duration(hours: float) -> str:
+    """Say a duration in the unit that a person would choose."""
+    for unit, length_hours in (("days", 24.0), ("hours", 1.0)):
+        if hours >= 2 * length_hours:
+            return f"{hours / length_hours:.0f} {unit}"
+    return f"{max(1, round(60 * hours))} min"
 
 
 def _with_seeds(overrides: Sequence[str], seeds: int | None) -> list[str]:

@@ -191,7 +191,7 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     """The agent: network, loss and optimizer. Defaults: IMPALA, table G.1, unless noted."""
 
     embedding: str = "impala_deep"
-    """Built-in name (impala_deep, impala_shallow) or ``module:function`` of your own."""
+    """Built-in name (impala_deep, impala_shallow; mlp for vectors) or ``module:function``."""
     embedding_size: Positive = 256
     """Width of the embedding's output (Dean et al., section 3.2)."""
     lstm_size: Positive = 256
@@ -628,7 +628,7 @@ def _explain(message: str, kind: object) -> str:
             r"`([^`]*)`",
             lambda kinds: " or ".join(_PLAIN_WORDS.get(k, k) for k in kinds[1].split(" | ")),
             message,
-        )
+        ).replace("got a number", "got a number with a point or an exponent")
     return f"{path}: {message}" if path else message
 
 

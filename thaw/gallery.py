@@ -41,6 +41,7 @@ def draw_gallery(suite: Suite, out: Path, *, num_steps: int, seed: int = 0) -> N
         for axis, flavor in zip(axes, flavors, strict=False):
             axis.imshow(screen_after(flavor, options, num_steps, seed))
             axis.set_title(str(flavor), fontsize=9)
+    out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
 
 

@@ -1,7 +1,7 @@
-"""Embeddings (image -> D numbers) and the recurrent head.
+"""Embeddings (observation -> D numbers) and the recurrent head.
 
-Shapes: ``N`` images at once; see :mod:`thaw.types` for T, B, A, D, H. Images arrive as the
-environment gives them: uint8, channels last.
+Shapes: ``N`` observations at once; see :mod:`thaw.types` for T, B, A, D, H. They arrive as the
+environment gives them: images with channels last, uint8 if they are pixels.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ def initialize(*modules: nn.Module) -> None:
             nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def as_numbers(observations: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Scale bytes (pixels) to [0, 1]; take other numbers as they are."""
+    numbers = observations.to(dtype)
+    return numbers / 255 if observations.dtype == torch.uint8 else numbers
 
 
 class ResidualBlock(nn.Module):
@@ -72,7 +78,8 @@ class ConvEmbedding(nn.Module):
         if len(observation_shape) != 3:
             raise InputError(
                 f"a convolutional embedding needs images [height, width, channels], not "
-                f"observations of shape {list(observation_shape)}"
+                f"observations of shape {list(observation_shape)}; for vectors use "
+                "--set agent.embedding=mlp"
             )
         height, width, channels = observation_shape
         self.sections = nn.Sequential(*sections)
@@ -92,9 +99,9 @@ class ConvEmbedding(nn.Module):
                 convolution.weight.data = weight
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images [N, height, width, channels] uint8 to [N, D]."""
+        """Map images [N, height, width, channels] to [N, D]."""
         # Channels-last images seen as N, C, H, W have the channels_last strides already.
-        x = images.permute(0, 3, 1, 2).to(self.linear.weight.dtype) / 255
+        x = as_numbers(images.permute(0, 3, 1, 2), self.linear.weight.dtype)
         x = F.relu(self.sections(x))
         return F.relu(self.linear(x.flatten(1)))
 
@@ -118,9 +125,29 @@ def impala_shallow(observation_shape: tuple[int, ...], embedding_size: int) -> C
     )
 
 
+class MLPEmbedding(nn.Module):
+    """Two hidden layers of 64 and an output layer, each with ReLU, over flattened numbers."""
+
+    HIDDEN_SIZE = 64
+
+    def __init__(self, observation_shape: tuple[int, ...], embedding_size: int) -> None:
+        super().__init__()
+        self.linear0 = nn.Linear(math.prod(observation_shape), self.HIDDEN_SIZE)
+        self.linear1 = nn.Linear(self.HIDDEN_SIZE, self.HIDDEN_SIZE)
+        self.linear2 = nn.Linear(self.HIDDEN_SIZE, embedding_size)
+        initialize(*self.modules())
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Map observations [N, ...] to [N, D]."""
+        x = as_numbers(observations.flatten(1), self.linear0.weight.dtype)
+        x = F.relu(self.linear1(F.relu(self.linear0(x))))
+        return F.relu(self.linear2(x))
+
+
 EMBEDDINGS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "impala_deep": impala_deep,
     "impala_shallow": impala_shallow,
+    "mlp": MLPEmbedding,
 }
 
 

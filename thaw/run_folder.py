@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +250,12 @@ class RunFolder:
         """Declare the run done."""
         self.error_log.unlink(missing_ok=True)
         write_json(self.path / "result.json", dict(result))
+
+    def fail(self, text: str) -> None:
+        """Keep a failed run's traceback; where nothing can be written, its message must do."""
+        with suppress(OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.error_log.write_text(text, encoding="utf-8")
 
     def replace_checkpoint(self, files: Mapping[str, bytes]) -> None:
         """Swap in a new checkpoint as a whole.

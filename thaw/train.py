@@ -29,7 +29,7 @@ from thaw.envs import VectorEnv, frames_per_step, make_env
 from thaw.impala.learner import Learner
 from thaw.policy import Acting, Policy, UniformPolicy
 from thaw.rollout import Actor, evaluate
-from thaw.run_folder import RunFolder, write_json
+from thaw.run_folder import RunFolder, locked, write_json
 from thaw.types import EpisodeStats
 from thaw.update_rules import apply_update_rule, check_frozen
 
@@ -70,8 +70,8 @@ def execute_run(
         folder: Its files; a finished run is only read.
         runtime: Device, threads, cadence.
         source: Checkpoint of the pretrained policy, if the rule needs one.
-        watch: Called after every update and evaluation.
-        should_stop: Asked after every update.
+        watch: Called after every update.
+        should_stop: Asked after every update and every episode of an evaluation.
 
     Raises:
         InputError: Anything wrong with the spec or the source; nothing was written then, unless
@@ -85,7 +85,8 @@ def execute_run(
     torch.set_num_threads(runtime.num_threads)
     run = _Run(spec, folder, runtime, source, watch, should_stop)
     try:
-        return run.execute()
+        with locked(folder.path):
+            return run.execute()
     finally:
         run.env.close()
 
@@ -136,8 +137,10 @@ class _Run:
         started = time.monotonic()
         if self.spec.steps and self.policy is not None:
             self.train(self.policy)
-        elif self.policy is not None:
-            save_checkpoint(self.folder, self.policy)
+        else:
+            self.folder.episodes.cut(0)  # of an evaluation that was broken off
+            if self.policy is not None:
+                save_checkpoint(self.folder, self.policy)
         self.seconds += time.monotonic() - started if not self.spec.steps else 0.0
         scores = self.score()
         result = scores | {
@@ -303,6 +306,12 @@ class _Run:
     def evaluate(self, flavor: Flavor, phase: str) -> dict[str, Any]:
         """Play the evaluation's episodes in a flavor."""
         spec, config = self.spec, self.spec.evaluation
+
+        def stop_if_asked(episode: EpisodeStats) -> None:
+            del episode
+            if self.should_stop():
+                raise Stopped
+
         episodes = evaluate_policy(
             self.policy,
             flavor,
@@ -313,6 +322,7 @@ class _Run:
             greedy=config.actions == "greedy",
             device=str(self.device),
             options=spec.environment_options,
+            watch=stop_if_asked,
         )
         self.log_episodes([e._replace(step=self.steps) for e in episodes], phase, flavor)
         return summary([episode.episode_return for episode in episodes])
@@ -424,9 +434,14 @@ def resolve_device(name: str) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device '{name}' is not there (no usable CUDA GPU); use cpu or auto")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
         raise InputError(f"unknown device '{name}'; use auto, cpu or cuda") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"device '{name}' is not supported; use auto, cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device '{name}' is not there; there are {torch.cuda.device_count()}")
+    return device
 
 
 def describe_machine(runtime: Runtime) -> dict[str, object]:

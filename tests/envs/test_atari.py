@@ -124,7 +124,7 @@ def test_no_two_environments_share_their_chance() -> None:
         env.reset(seed=seed)
         trace = rams(env)
         streams += [trace[:, i].tobytes() for i in range(3)]
-    assert len(set(streams)) == 6
+    assert len(set(streams)) == 6  # seeds s, s + 1, ... would give 4
 
 
 def test_the_number_of_threads_changes_nothing() -> None:
@@ -138,12 +138,13 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 def test_random_noops_start_games_differently_and_are_off_at_first() -> None:
     def starts(**options: Any) -> set[bytes]:
-        _, infos = make("space_invaders", 8, **options).reset(seed=0)
+        _, infos = make("space_invaders", 4, **options).reset(seed=0)
         return {ram.tobytes() for ram in infos["ram"]}
 
-    assert len(starts()) == 1
-    assert starts(noop_max=1) == starts()
-    assert len(starts(noop_max=30)) > 3
+    without = starts()
+    assert len(without) == 1
+    assert starts(noop_max=1) == without
+    assert len(starts(noop_max=30)) > 2
 
 
 def test_render_shows_the_screens() -> None:
@@ -176,7 +177,7 @@ def test_wrong_actions_are_refused(actions: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stiky": 0.25}, "unknown key 'stiky'; did you mean 'sticky'?"),
+        ({"frameskip": 4}, "unknown key 'frameskip'; did you mean 'frame_skip'?"),
         ({"sticky": 1.5}, "sticky: Expected `float` <= 1.0"),
         ({"sticky": "no"}, "sticky: Expected `float`, got `str`"),
         ({"frame_skip": 0}, "frame_skip: Expected `int` >= 1"),

@@ -14,7 +14,7 @@ from thaw.config import Flavor, InputError, Scalar, nearest
 
 VectorEnv = gymnasium.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
 
-FAMILIES = ("catch",)
+FAMILIES = ("catch", "atari", "minigrid", "procgen", "gym", "envpool")
 
 
 def make_env(
@@ -34,9 +34,31 @@ def make_env(
     flavor = Flavor(address)
     if num_envs < 1:
         raise InputError(f"num_envs is {num_envs}; it must be at least 1")
+    both = {**options, **dict(flavor.options)}
+    env: VectorEnv
     match flavor.family:
         case "catch":
             env = _make_catch(flavor, num_envs, options)
+        case "atari":
+            from thaw.envs.atari import make_atari
+
+            env = make_atari(flavor.name, flavor.variant, num_envs, both)
+        case "minigrid":
+            from thaw.envs.envpool_family import make_minigrid
+
+            env = make_minigrid(flavor.name, flavor.variant, num_envs, both)
+        case "procgen":
+            from thaw.envs.envpool_family import make_procgen
+
+            env = make_procgen(flavor.name, flavor.variant, num_envs, both)
+        case "gym":
+            from thaw.envs.gym_family import make_gym
+
+            env = make_gym(flavor.name, flavor.variant, num_envs, both)
+        case "envpool":
+            from thaw.envs.envpool_family import make_envpool
+
+            env = make_envpool(flavor.name, flavor.variant, num_envs, both)
         case _:
             raise InputError(
                 f"unknown family '{flavor.family}' in flavor '{flavor}'"
@@ -48,16 +70,28 @@ def make_env(
 
 
 def list_flavors(pattern: str = "*") -> list[str]:
-    """List the flavors that ship, those whose address matches a shell pattern or contains it."""
+    """List flavors, those whose address matches a shell pattern or contains it.
+
+    Some families have no end: ``procgen/coinrun@levels<first>-<last>``, ``gym/<id>``,
+    ``envpool/<id>`` stand for all of theirs. Families whose packages are not installed are
+    listed as ``atari/<game>`` and the like.
+    """
     from thaw.envs.catch import VARIANTS
 
     addresses = [str(Flavor(f"catch@{variant}")) for variant in VARIANTS]
+    addresses += _list_atari(pattern) + _list_envpool() + ["gym/<id>", "envpool/<id>"]
     return [a for a in addresses if fnmatch(a, pattern) or pattern in a]
 
 
 def frames_per_step(env: VectorEnv) -> int:
     """Return how many frames of the underlying machine one decision lasts."""
     return int(env.metadata.get("frames_per_step", 1))
+
+
+def action_meanings(env: VectorEnv) -> tuple[str, ...] | None:
+    """Return the names of the actions, where the environment declares them in its metadata."""
+    meanings = env.metadata.get("action_meanings")
+    return None if meanings is None else tuple(meanings)
 
 
 def _make_catch(flavor: Flavor, num_envs: int, shared: Mapping[str, Scalar]) -> VectorEnv:
@@ -82,3 +116,25 @@ def _make_catch(flavor: Flavor, num_envs: int, shared: Mapping[str, Scalar]) -> 
         return CatchVectorEnv(num_envs, render_mode="rgb_array", **options)
     except (TypeError, ValueError) as error:
         raise InputError(f"flavor '{flavor}': {error}") from None
+
+
+def _list_atari(pattern: str) -> list[str]:
+    from thaw.envs.atari_games import list_atari_flavors
+
+    try:
+        return list_atari_flavors(pattern)
+    except InputError:
+        return ["atari/<game>@m<mode>d<difficulty>"]
+
+
+def _list_envpool() -> list[str]:
+    from thaw.envs.envpool_family import list_minigrid, list_procgen
+
+    try:
+        minigrid, procgen = list_minigrid(), list_procgen()
+    except InputError:
+        return ["minigrid/<id>", "procgen/<game>@levels<first>-<last>"]
+    levels = ("", "@levels<first>-<last>")
+    return [f"minigrid/{id_}" for id_ in minigrid] + [
+        f"procgen/{game}{level}" for game in procgen for level in levels
+    ]

@@ -6,6 +6,7 @@ The id may name the module that registers it, as ``gym/my_package:MyEnv-v0``.
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import os
 import signal
@@ -113,10 +114,13 @@ def _raw_maker(
     Raises:
         InputError: No such environment or option.
     """
+    module, colon, id_ = name.rpartition(":")
     try:
-        spec = copy.deepcopy(gymnasium.spec(name))
+        if colon:
+            importlib.import_module(module)
+        spec = copy.deepcopy(gymnasium.spec(id_))
         creator = _creator(spec)
-    except (gymnasium.error.Error, ImportError, AttributeError) as error:
+    except (gymnasium.error.Error, ImportError, AttributeError, ValueError) as error:
         raise InputError(
             f"{where}: {error} (an environment of your own package is 'gym/my_package:MyEnv-v0')"
         ) from None

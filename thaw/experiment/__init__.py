@@ -22,6 +22,8 @@ def run(
 ) -> Summary:
     """Execute a suite on this machine, or go on with it, and derive its tables.
 
+    Runs are processes: in a script, call it below ``if __name__ == "__main__":``.
+
     Args:
         suite: A Suite, a built-in name, a YAML file or ``module:function``.
         out: The suite's folder.

@@ -40,7 +40,7 @@ def estimate(
         observation_shape: Of one observation; images are [height, width, channels].
         num_workers: Runs at once; None for one on each core.
     """
-    workers = num_workers or os.cpu_count() or 1
+    workers = num_workers or num_cores()
     agent = planned.suite.agent
     pixels = observation_shape[0] * observation_shape[1] if len(observation_shape) == 3 else 0
     kind = agent.embedding if agent.embedding in STEP_SECONDS else "impala_deep"
@@ -54,3 +54,10 @@ def estimate(
         + len(planned.runs) * num_parameters * PARAMETER_BYTES
     )
     return Estimate(seconds / workers / 3600, num_bytes / 2**20, workers)
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

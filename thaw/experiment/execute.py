@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from thaw.config import InputError, RunSpec, Runtime, Suite
 from thaw.experiment.check import check_suite
+from thaw.experiment.estimate import num_cores
 from thaw.experiment.plan import PlannedRun, plan
 from thaw.experiment.progress import Display
 from thaw.experiment.store import SuiteFolder
-from thaw.run_folder import RunFolder
+from thaw.run_folder import RunFolder, locked
 from thaw.train import Progress, Stopped, check_policy, execute_run, resolve_device
 
 MESSAGE_SECONDS = 0.25
@@ -71,10 +72,11 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     if num_workers is None:
         num_workers = default_num_workers(device)
     folder = SuiteFolder(out)
-    folder.begin(suite)
+    folder.check(suite)
     # Threads belong to runs, not to cores: packed runs with one thread each beat one with all.
     settings = Runtime(device=device, checkpoint_seconds=runtime.checkpoint_seconds)
     with locked(folder.path):
+        folder.begin(suite)
         summary = _Executor(suite, folder, num_workers, settings).execute()
         folder.results()
     return summary
@@ -92,25 +94,7 @@ def check_policies(suite: Suite, observation_shape: tuple[int, ...]) -> None:
 
 def default_num_workers(device: str) -> int:
     """One run for each core; on a GPU, runs share it four at a time."""
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(4, num_cores or 1) if device.startswith("cuda") else num_cores or 1
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process.
-
-    Raises:
-        InputError: Another process works in it.
-    """
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"another thaw works in {folder} already; wait for it or choose another --out"
-            ) from None
-        yield
+    return min(4, num_cores()) if device.startswith("cuda") else num_cores()
 
 
 class _Executor:
@@ -202,9 +186,11 @@ class _Executor:
             message = active.connection.recv()
         except EOFError:
             active.process.join()
-            message = Message("failed", f"its process died (exit code {active.process.exitcode})")
-            if self.stopped_by is not None:
-                message = Message("stopped", None)
+            message = Message("stopped", None)
+            if self.stopped_by is None:
+                reason = f"its process died (exit code {active.process.exitcode})"
+                self.folder.run_folder(key).fail(reason)
+                message = Message("failed", reason)
         if message.kind == "progress":
             self.display.update(active.run, message.content)
             return
@@ -233,39 +219,43 @@ def _run_in_process(
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, stop)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     folder = RunFolder(path)
     last_told = 0.0
 
     def watch(progress: Progress) -> None:
-        nonlocal last_told, asked_to_stop
+        nonlocal last_told
         now = time.monotonic()
-        if now - last_told < MESSAGE_SECONDS:
-            return
-        last_told = now
-        try:
-            connection.send(Message("progress", progress))
-        except OSError:  # nobody listens any more: save and go
-            asked_to_stop = True
+        if now - last_told >= MESSAGE_SECONDS:
+            last_told = now
+            _tell(connection, Message("progress", progress))
 
     try:
         result = execute_run(
             spec, folder, runtime, source=source, watch=watch, should_stop=lambda: asked_to_stop
         )
-        _tell(connection.send, Message("done", result))
+        _tell(connection, Message("done", result))
     except Stopped:
-        _tell(connection.send, Message("stopped", None))
+        _tell(connection, Message("stopped", None))
     except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
+        folder.fail(traceback.format_exc())
         message = " ".join(f"{type(error).__name__}: {error}".split())
-        try:
-            folder.error_log.parent.mkdir(parents=True, exist_ok=True)
-            folder.error_log.write_text(traceback.format_exc(), encoding="utf-8")
-        except OSError:
-            message += " (and its error.txt could not be written)"
-        _tell(connection.send, Message("failed", message))
+        _tell(connection, Message("failed", message))
 
 
-def _tell(send: Callable[[Message], None], message: Message) -> None:
+def _tell(connection: Connection, message: Message) -> None:
     try:
-        send(message)
+        connection.send(message)
     except OSError:
         os._exit(1)  # the parent is gone; what mattered is on disk
+
+
+def _die_with_parent() -> None:
+    """End this process when the one that started it was killed.
+
+    An orphan would write beside the run that takes its place. A run may die at any moment.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

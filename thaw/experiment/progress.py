@@ -51,6 +51,7 @@ class Display:
             refresh_per_second=4,
         )
         self.num_done, self.num_runs = len(done), len(self.sizes)
+        self.width = max(map(len, self.sizes))
         remaining = sum(size for key, size in self.sizes.items() if key not in done)
         self.total = self.bars.add_task("", total=max(1, remaining), note="")
         self.tasks: dict[str, TaskID] = {}
@@ -90,7 +91,8 @@ class Display:
             result = content["mean_return"]
             shown = "" if result is None else f"return {result:8.2f}  "
             self.print(
-                f"[{self.num_done}/{self.num_runs}] {run.key}  {shown}{content['seconds']:.0f} s"
+                f"[{self.num_done}/{self.num_runs}] {run.key:{self.width}}  {shown}"
+                f"{content['seconds']:6.0f} s"
             )
         elif kind == "failed":
             self.print(f"FAILED {run.key}: {content}")

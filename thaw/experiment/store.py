@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from thaw.config import InputError, Suite, load_suite, to_plain, to_yaml
 from thaw.experiment.plan import Plan, PlannedRun, plan
-from thaw.run_folder import RunFolder, StoreMismatch, write_atomic
+from thaw.run_folder import (
+    RunFolder,
+    StoreMismatch,
+    check_not_foreign,
+    check_out,
+    write_atomic,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +62,12 @@ class SuiteFolder:
             folder = self.run_folder(run)
             if (folder.path / "run.json").exists():
                 if folder.content_hash() != run.spec.content_hash:
-                    raise StoreMismatch(self._difference(suite, run.key))
+                    there, here = to_plain(folder.spec()), to_plain(run.spec)
+                    raise StoreMismatch(
+                        f"{self.path} holds runs of another configuration (in {run.key} differ "
+                        f"{', '.join(_differences(there, here))}); choose another --out, or "
+                        "repeat the settings of its suite.yaml"
+                    )
                 if folder.is_done:
                     folder.result()
 
@@ -68,16 +79,6 @@ class SuiteFolder:
         """
         write_atomic(self.suite_yaml, to_yaml(suite).encode())
 
-    def _difference(self, suite: Suite, key: str) -> str:
-        """Say what a run that is there has differently."""
-        there, here = to_plain(self.run_folder(key).spec()), {}
-        here = next(to_plain(run.spec) for run in plan(suite).runs if run.key == key)
-        differing = [name for name, value in here.items() if there[name] != value]
-        return (
-            f"{self.path} holds runs of another configuration (of {key}, {', '.join(differing)} "
-            "differ); choose another --out, or repeat the settings of its suite.yaml"
-        )
-
     def suite(self) -> Suite:
         """Read suite.yaml.
 
@@ -85,7 +86,8 @@ class SuiteFolder:
             InputError: Missing or broken.
         """
         if not self.path.is_dir():
-            raise InputError(f"folder '{self.path}' does not exist")
+            what = "is a file, not a folder" if self.path.exists() else "does not exist"
+            raise InputError(f"'{self.path}' {what}; give the --out of `thaw run SUITE --out DIR`")
         if not self.suite_yaml.is_file():
             raise InputError(
                 f"'{self.path}' is not a suite's folder: it has no suite.yaml; `thaw run SUITE "
@@ -116,7 +118,7 @@ class SuiteFolder:
         result = folder.result() if status == "done" else {}
         error = None
         if status == "failed":
-            error = folder.error_log.read_text(encoding="utf-8").strip().splitlines()[-1]
+            error = _message(folder.error_log.read_text(encoding="utf-8"))
         return {
             "key": run.key,
             "status": status,
@@ -193,6 +195,25 @@ def load_results(path: str | Path) -> Results:
         InputError: Not a suite's folder, or a broken file in it.
     """
     return SuiteFolder(path).results()
+
+
+def _message(traceback: str) -> str:
+    """Return what stands behind the last frame of a traceback, in one line."""
+    lines = traceback.split("\n")
+    frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    return " ".join(" ".join(lines[frames[-1] + 1 if frames else 0 :]).split())
+
+
+def _differences(there: object, here: object, path: str = "") -> list[str]:
+    """Return the dotted paths at which two nested dicts differ."""
+    if not (isinstance(there, dict) and isinstance(here, dict)):
+        return [path] if there != here else []
+    keys = dict.fromkeys([*here, *there])
+    return [
+        found
+        for key in keys
+        for found in _differences(there.get(key), here.get(key), f"{path}.{key}".lstrip("."))
+    ]
 
 
 def _run_columns(run: PlannedRun) -> dict[str, Any]:

@@ -1,0 +1,394 @@
+"""Plants known bugs, one at a time, and demands that the tests turn red: `make planted-bugs`.
+
+Each bug is one replacement in a copy of the package; the repository itself is never touched. A
+bug that no test notices means that a test cannot fail, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TESTS_FAILED = 1
+"""pytest's exit status; an error while collecting, or no test at all, has another one."""
+
+GUARD = """
+from pathlib import Path
+
+import thaw
+
+home = Path(__file__).resolve().parent
+assert Path(thaw.__file__).is_relative_to(home), f"{thaw.__file__} is not the copy in {home}"
+"""
+"""A conftest.py for the copy: an editable install must not slip in the repository's own code."""
+
+
+class Bug(NamedTuple):
+    """One replacement, and the tests that must notice."""
+
+    name: str
+    file: str
+    """Below ``thaw/``."""
+    old: str
+    """Occurs exactly once."""
+    new: str
+    tests: str
+    """Arguments of pytest, below ``tests/``."""
+
+
+BUGS = (
+    Bug(
+        "rho and c clips are swapped",
+        "impala/losses.py",
+        "        rho_bar=config.rho_bar,\n        c_bar=config.c_bar,\n",
+        "        rho_bar=config.c_bar,\n        c_bar=config.rho_bar,\n",
+        "impala/test_losses.py",
+    ),
+    Bug(
+        "the clip of rho is applied to the trace coefficients",
+        "impala/vtrace.py",
+        "(ratios if c_bar is None else ratios.clamp(max=c_bar))",
+        "rhos",
+        "impala/test_vtrace.py",
+    ),
+    Bug(
+        "lambda is dropped",
+        "impala/vtrace.py",
+        "cs = lambda_ * (",
+        "cs = (",
+        "impala/test_vtrace.py",
+    ),
+    Bug(
+        "the discount is ignored in the recursion",
+        "impala/vtrace.py",
+        "discounted_cs = discounts * cs",
+        "discounted_cs = cs",
+        "impala/test_vtrace.py",
+    ),
+    Bug(
+        "the policy gradient uses v_t instead of v_t+1",
+        "impala/vtrace.py",
+        "next_vs = torch.cat((vs[1:], bootstrap_value.unsqueeze(0)))",
+        "next_vs = vs",
+        "impala/test_vtrace.py",
+    ),
+    Bug(
+        "losses are means over time and batch",
+        "impala/losses.py",
+        "baseline = (baseline_loss(values, targets.vs) * valid).sum()",
+        "baseline = (baseline_loss(values, targets.vs) * valid).mean()",
+        "impala/test_losses.py",
+    ),
+    Bug(
+        "a gradient reaches the advantages",
+        "impala/losses.py",
+        "* advantages.detach()",
+        "* advantages",
+        "impala/test_losses.py",
+    ),
+    Bug(
+        "an auto-reset row is learned from",
+        "impala/losses.py",
+        "valid = trajectory.valid.to(values.dtype)",
+        "valid = torch.ones_like(values)",
+        "impala/test_losses.py test_rollout.py -k reset",
+    ),
+    Bug(
+        "an auto-reset row is reported as a step",
+        "rollout.py",
+        "        valid = ~self._resetting\n",
+        "        valid = np.ones_like(self._resetting)\n",
+        "test_rollout.py -k 'reset or counted'",
+    ),
+    Bug(
+        "an auto-reset row starts the episode",
+        "rollout.py",
+        "self._first, self._resetting = self._resetting, done",
+        "self._first, self._resetting = done, done",
+        "test_rollout.py -k 'belongs or mode'",
+    ),
+    Bug(
+        "a truncated episode is valued by the next episode's first observation",
+        "rollout.py",
+        'final[index] = info["final_obs"][index]',
+        "pass",
+        "test_rollout.py -k truncated",
+    ),
+    Bug(
+        "the head sees the action before the last one",
+        "rollout.py",
+        "        self._last_actions = actions\n        self._last_rewards = rewards\n",
+        "        self._last_actions = getattr(self, '_now', actions)\n"
+        "        self._now = actions\n        self._last_rewards = rewards\n",
+        "test_rollout.py -k belongs",
+    ),
+    Bug(
+        "rewards are shifted by one step against the actions",
+        "rollout.py",
+        "trajectory.rewards[t] = torch.from_numpy(decision.rewards)",
+        "trajectory.rewards[t] = entry.last_rewards[0]",
+        "test_rollout.py -k belongs",
+    ),
+    Bug(
+        "the stored LSTM state is that after the unroll",
+        "rollout.py",
+        "    return finished\n\n\ndef evaluate(",
+        "    trajectory.state.copy_(actor.state)\n    return finished\n\n\ndef evaluate(",
+        "test_rollout.py -k 'stored or logits or lockstep'",
+    ),
+    Bug(
+        "the LSTM's state is not reset where an episode starts",
+        "networks.py",
+        "            hidden = torch.mul(hidden, keep[t], out=hiddens_before[t])\n",
+        "            hidden = torch.mul(hidden, 1.0, out=hiddens_before[t])\n",
+        "test_networks.py -k 'resets or gradient'",
+    ),
+    Bug(
+        "the LSTM's gradient flows back into the episode before",
+        "networks.py",
+        "hidden_grad = (grad_t @ weight_hidden) * keep[t]",
+        "hidden_grad = grad_t @ weight_hidden",
+        "test_networks.py -k gradient",
+    ),
+    Bug(
+        "the last action is not masked where an episode starts",
+        "networks.py",
+        "F.one_hot(last_actions, self.num_actions) * keep",
+        "F.one_hot(last_actions, self.num_actions).to(keep.dtype)",
+        "test_networks.py -k 'head or before'",
+    ),
+    Bug(
+        "a frozen parameter is left in the optimizer",
+        "update_rules.py",
+        "for name, p in policy.named_parameters() if name not in policy.frozen}",
+        "for name, p in policy.named_parameters()}",
+        "test_update_rules.py -k bitwise",
+    ),
+    Bug(
+        "a frozen parameter still gets a gradient",
+        "update_rules.py",
+        "                tensor.requires_grad_(False)\n",
+        "",
+        "test_update_rules.py -k bitwise",
+    ),
+    Bug(
+        "no gradient flows through a frozen head",
+        "policy.py",
+        "output = PolicyOutput(*self.head(embeddings, first,",
+        "embeddings = embeddings if 'head.fc.bias' not in self.frozen else embeddings.detach()\n"
+        "        output = PolicyOutput(*self.head(embeddings, first,",
+        "test_update_rules.py -k 'flows or bitwise'",
+    ),
+    Bug(
+        "the frozen part counts in the norm clip",
+        "impala/learner.py",
+        "clip_grad_norm_(self.parameters.values(), ",
+        "clip_grad_norm_(self.policy.parameters(), ",
+        "impala/test_learner.py -k 'clip or norm'",
+    ),
+    Bug(
+        "a frozen BatchNorm stays in training mode",
+        "policy.py",
+        "                module.eval()\n",
+        "                pass\n",
+        "test_policy.py test_update_rules.py -k 'statistics or normalization or frozen_module'",
+    ),
+    Bug(
+        "the learning rate does not fall",
+        "impala/learner.py",
+        'group["lr"] = self.learning_rate(steps)',
+        'group["lr"] = self.config.learning_rate',
+        "impala/test_learner.py",
+    ),
+    Bug(
+        "the overlapped actor gets its weights one update late",
+        "clocks.py",
+        "        update = learn(self, self.learner, self.ready, episodes)\n"
+        "        update.episodes.extend(collecting.result())\n"
+        "        synchronize(self.acting_policy, self.learner.policy)\n",
+        "        newest = copy.deepcopy(self.learner.policy)\n"
+        "        update = learn(self, self.learner, self.ready, episodes)\n"
+        "        update.episodes.extend(collecting.result())\n"
+        "        synchronize(self.acting_policy, newest)\n",
+        "test_clocks.py -k 'exactly_one_update'",
+    ),
+    Bug(
+        "the overlapped clock waits for the actor before it learns",
+        "clocks.py",
+        "        collecting = self.thread.submit(collect, self.actor, self.spare, discount)\n",
+        "        collecting = self.thread.submit(collect, self.actor, self.spare, discount)\n"
+        "        collecting.exception(timeout=5)\n",
+        "test_clocks.py -k same_time",
+    ),
+    Bug(
+        "evaluation takes the first episodes that finish",
+        "rollout.py",
+        "            if quota[episode.environment] > 0:\n"
+        "                quota[episode.environment] -= 1\n",
+        "            if quota.any():\n                quota[quota.argmax()] -= 1\n",
+        "test_rollout.py -k 'prefer or share'",
+    ),
+    Bug(
+        "the reward clip reaches the reports",
+        "rollout.py",
+        "rewards = np.where(valid, rewards, 0.0)",
+        "rewards = np.where(valid, np.clip(rewards, -1, 1), 0.0)",
+        "test_rollout.py -k counted",
+    ),
+    Bug(
+        "a resumed run forgets the state of its random numbers",
+        "rollout.py",
+        '        self.generator.set_state(state["generator"])\n',
+        "",
+        "test_rollout.py test_train.py -k restored_actor",
+    ),
+    Bug(
+        "a resumed run forgets the optimizer's averages",
+        "train.py",
+        'learner.load_state_tensors(_under(tensors, "optimizer/"), counters["num_updates"])',
+        'learner.num_updates = counters["num_updates"]',
+        "test_train.py -k 'stopped_and_resumed and pieces1'",
+    ),
+    Bug(
+        "a checkpoint is replaced by deleting it first",
+        "run_folder.py",
+        "                self.checkpoint.rename(old)\n",
+        "                shutil.rmtree(self.checkpoint)\n",
+        "test_checkpoint.py -k kill",
+    ),
+    Bug(
+        "a run's hash leaves out its agent",
+        "config.py",
+        "text = msgspec.json.encode(to_plain(self), order=",
+        "text = msgspec.json.encode(to_plain(self) | {'agent': 0}, order=",
+        "test_train.py -k hash",
+    ),
+    Bug(
+        "Catch's paddle reaches one pixel too far",
+        "envs/catch_rules.py",
+        "    edge = np.int32(2 * knobs.paddle_half_width_px)\n",
+        "    edge = np.int32(2 * knobs.paddle_half_width_px + 1)\n",
+        "envs/test_catch_rules.py envs/test_catch_vector.py",
+    ),
+    Bug(
+        "Catch's large ball is kept inside the screen",
+        "envs/catch_vector.py",
+        "        self._ball_x[which] = ball_x\n",
+        "        self._ball_x[which] = np.clip(ball_x, 10, 309)\n",
+        "envs/test_catch_rules.py envs/test_catch_vector.py",
+    ),
+    Bug(
+        "the bootstrap's interval is one of 90 %",
+        "report/statistics.py",
+        "    tail = 100 * (1 - confidence) / 2\n",
+        "    tail = 100 * (1 - confidence)\n",
+        "report/test_statistics.py",
+    ),
+    Bug(
+        "the bootstrap draws other numbers each time",
+        "report/statistics.py",
+        'return np.random.default_rng(int.from_bytes(digest[:8], "big"))',
+        "return np.random.default_rng()",
+        "report/test_statistics.py",
+    ),
+)
+
+
+def plant(bug: Bug | None, home: Path) -> None:
+    """Copy package and tests to a folder, with a bug in them or without.
+
+    Raises:
+        ValueError: The old text is not there exactly once.
+    """
+    no_caches = shutil.ignore_patterns("__pycache__")
+    for name in ("thaw", "tests"):
+        shutil.copytree(ROOT / name, home / name, ignore=no_caches)
+    shutil.copy(ROOT / "pyproject.toml", home)
+    (home / "conftest.py").write_text(GUARD)
+    if bug is not None:
+        file = home / "thaw" / bug.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(bug.old) != 1:
+            raise ValueError(f"'{bug.name}': its old text is {text.count(bug.old)}x in {bug.file}")
+        file.write_text(text.replace(bug.old, bug.new), encoding="utf-8")
+
+
+def run_tests(home: Path, tests: str) -> subprocess.CompletedProcess[str]:
+    """Run some tests of a copy, on that copy's package."""
+    import shlex
+
+    arguments = shlex.split(tests)
+    arguments = [f"tests/{a}" if a.endswith(".py") else a for a in arguments]
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *arguments]
+    environment = os.environ | {
+        "PYTHONPATH": str(home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def verdict(bug: Bug) -> tuple[bool, str]:
+    """Plant a bug and say whether it was caught, in one line."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder).resolve()
+        plant(bug, home)
+        done = run_tests(home, bug.tests)
+    seconds = time.monotonic() - started
+    caught = done.returncode == TESTS_FAILED
+    if caught:
+        failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+        return True, f"caught    {bug.name} ({seconds:.0f} s): {failed[0].split()[1]}"
+    last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+    return False, f"SURVIVED  {bug.name} ({seconds:.0f} s): exit {done.returncode}, {last}"
+
+
+def tests_of_all(bugs: tuple[Bug, ...]) -> list[str]:
+    """The tests that bugs name, each set once."""
+    return list(dict.fromkeys(bug.tests for bug in bugs))
+
+
+def main() -> int:
+    """Plant every bug; 0 if all are caught."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="only bugs whose name holds one of these")
+    parser.add_argument("--workers", type=int, default=2, help="copies tested at the same time")
+    arguments = parser.parse_args()
+    words = arguments.words or [""]
+    bugs = tuple(bug for bug in BUGS if any(word in bug.name for word in words))
+    started = time.monotonic()
+    with ThreadPoolExecutor(arguments.workers) as workers, tempfile.TemporaryDirectory() as folder:
+        # Without a bug everything must be green, or red would mean nothing.
+        healthy = Path(folder).resolve()
+        plant(None, healthy)
+        for tests, done in workers.map(
+            lambda tests: (tests, run_tests(healthy, tests)), tests_of_all(bugs)
+        ):
+            if done.returncode != 0:
+                print(done.stdout + done.stderr)
+                print(f"tests fail without any bug: {tests}")
+                return 1
+        survivors = 0
+        for caught, line in workers.map(verdict, bugs):
+            survivors += not caught
+            print(line, flush=True)
+    seconds = time.monotonic() - started
+    print(f"{len(bugs) - survivors} of {len(bugs)} planted bugs caught in {seconds:.0f} s")
+    return 1 if survivors or not bugs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""Tell the author of an environment what is wrong with it.
+
+``check_environment("gym/my_package:MyEnv-v0")`` or ``check_environment(my_vector_env)`` plays the
+environment as thaw would and raises :class:`BrokenEnvironment` with everything that it found.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from thaw.config import Flavor
+from thaw.envs import VectorEnv, make_env
+from thaw.testing.play import SEED, Play, Unplayable
+
+
+class BrokenEnvironment(ValueError):  # noqa: N818 - says it without the word Error
+    """What is wrong with an environment.
+
+    Attributes:
+        findings: One line each: what is wrong, what is expected, how to fix it.
+    """
+
+    def __init__(self, name: str, findings: list[str]) -> None:
+        self.findings = tuple(findings)
+        lines = "\n".join(f"  {number}. {line}" for number, line in enumerate(findings, 1))
+        super().__init__(f"{name} has {len(findings)} problem(s):\n{lines}")
+
+
+def check_environment(
+    environment: str | Flavor | VectorEnv,
+    *,
+    num_envs: int = 3,
+    max_episode_steps: int = 5000,
+    deterministic: bool = False,
+    **options: Any,
+) -> None:
+    """Play an environment with random actions and raise what is wrong with it.
+
+    Args:
+        environment: A flavor's address, or a vector environment (it stays open).
+        num_envs: With an address, how many to make.
+        max_episode_steps: By then at least one episode must have ended.
+        deterministic: There is no chance in it, so that episodes may be alike under different
+            seeds.
+        **options: With an address, the family's options.
+
+    Raises:
+        BrokenEnvironment: With all findings.
+        InputError: No such flavor or option.
+    """
+    if not isinstance(environment, str):
+        _check(environment, type(environment).__name__, max_episode_steps, deterministic)
+        return
+    env = make_env(environment, num_envs, **options)
+    try:
+        _check(env, f"'{environment}'", max_episode_steps, deterministic)
+    finally:
+        env.close()
+
+
+def _check(env: VectorEnv, name: str, max_episode_steps: int, deterministic: bool) -> None:
+    findings = _space_findings(env)
+    if not findings:  # the other checks need spaces to go by
+        play = Play(env, max_episode_steps)
+        play.until_an_end()
+        findings = play.findings or _seed_findings(play, deterministic) or _reset_findings(play)
+    if findings:
+        raise BrokenEnvironment(name, findings)
+
+
+# -------------------------------------------------------------------------------------- spaces
+
+
+def _space_findings(env: VectorEnv) -> list[str]:
+    findings = []
+    space, actions = env.single_observation_space, env.single_action_space
+    if not isinstance(space, spaces.Box) or not 1 <= len(space.shape) <= 3:
+        findings.append(
+            f"single_observation_space is {space}; expected a Box of one to three dimensions: "
+            "[size], or images [height, width, channels]"
+        )
+    elif space.dtype not in (np.uint8, np.float32):
+        findings.append(
+            f"single_observation_space has dtype {space.dtype}; expected uint8 (pixels) or "
+            "float32: declare the space so and return observations.astype(...)"
+        )
+    if not isinstance(actions, spaces.Discrete) or actions.start != 0:
+        findings.append(
+            f"single_action_space is {actions}; expected Discrete(n), its actions counted from 0"
+        )
+    for what, single, batched in (
+        ("observation_space", space, env.observation_space),
+        ("action_space", actions, env.action_space),
+    ):
+        if batched != batch_space(single, env.num_envs):
+            findings.append(
+                f"{what} is {batched}; expected batch_space(single_{what}, num_envs), from "
+                "gymnasium.vector.utils"
+            )
+    if not isinstance(env.metadata.get("autoreset_mode"), AutoresetMode):
+        findings.append(
+            f"metadata['autoreset_mode'] is {env.metadata.get('autoreset_mode')!r}; expected a "
+            "gymnasium.vector.AutoresetMode, so that thaw can tell a reset from a step"
+        )
+    return findings
+
+
+# ---------------------------------------------------------------------------- seeds and resets
+
+
+def _replay(play: Play, seed: int, other: tuple[int, int, int] | None = None) -> list[Any]:
+    """Play the same actions again and return the digests.
+
+    Args:
+        play: What was played.
+        seed: Of the reset.
+        other: Step, environment and action of one action that differs.
+    """
+    history = [play.reset(seed)]
+    for number in range(len(play.history) - 1):
+        actions = np.full(play.env.num_envs, play.actions[number])
+        if other is not None and number == other[0]:
+            actions[other[1]] = other[2]
+        history.append(play.step(actions).digests())
+    return history
+
+
+def _seed_findings(play: Play, deterministic: bool) -> list[str]:
+    findings = []
+    if _replay(play, SEED) != play.history:
+        findings.append(
+            "reset(seed) and the same actions gave another trajectory the second time; expected "
+            "the same: draw all chance from a generator that reset(seed=...) seeds "
+            "(self.np_random)"
+        )
+    if deterministic:
+        return findings
+    advice = "pass deterministic=True if there is no chance in this environment"
+    if _replay(play, SEED + 1) == play.history:
+        findings.append(
+            "different seeds gave the same trajectory; expected different ones: use the seed in "
+            f"reset, or {advice}"
+        )
+    if play.env.num_envs > 1 and all(len(set(digests)) == 1 for digests in play.history):
+        findings.append(
+            "all environments of the vector went the same way under the same actions; expected "
+            f"different ones: seed each of them differently, or {advice}"
+        )
+    return findings
+
+
+def _reset_findings(play: Play) -> list[str]:
+    """Look whether the step behind an episode's end is a reset, where NEXT_STEP promises it."""
+    if play.mode != AutoresetMode.NEXT_STEP:
+        return []
+    end, after, _ = play.last_steps
+    ended = np.flatnonzero(end.done)
+    if after.rewards[ended].any() or after.done[ended].any():
+        return [
+            "autoreset_mode is NEXT_STEP, but the step behind an episode's end has a reward or "
+            "ends an episode; expected a reset only, with reward 0: declare SAME_STEP if the "
+            "environment has reset already"
+        ]
+    number, index = len(play.history) - 3, int(ended[0])
+    for action in range(min(play.num_actions, 6)):
+        replayed = _replay(play, SEED, (number, index, action))
+        if [row[index] for row in replayed] != [row[index] for row in play.history]:
+            return [
+                "autoreset_mode is NEXT_STEP, but the action behind an episode's end changes what "
+                "comes; expected that it is not played, as that step is a reset: declare "
+                "SAME_STEP (with infos['final_obs']) if the environment has reset already"
+            ]
+    return []
