@@ -180,7 +180,7 @@ class MeetingLearner(Learner):
 
 def test_overlapped_acts_and_learns_at_the_same_time() -> None:
     """Actor and learner wait for each other in mid-update; one after the other, none arrives."""
-    meeting = threading.Barrier(2, timeout=30)
+    meeting = threading.Barrier(2, timeout=10)
     num_steps = 0
     acting_threads = []
 

@@ -96,9 +96,18 @@ def convolved(weights: Mapping[str, torch.Tensor], name: str, x: torch.Tensor) -
     return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
 
 
+def with_biases(network: ConvEmbedding) -> ConvEmbedding:
+    """Biases start at 0, where a missing one would not show."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter.uniform_(-0.3, 0.3)
+    return network
+
+
 def test_impala_deep_is_figure_3_right() -> None:
     torch.manual_seed(0)
-    network = impala_deep((20, 30, 3), 16)
+    network = with_biases(impala_deep((20, 30, 3), 16))
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     pictures = images(4, 20, 30, 3)
     x = pictures.permute(0, 3, 1, 2).float().contiguous() / 255
@@ -115,7 +124,7 @@ def test_impala_deep_is_figure_3_right() -> None:
 
 def test_impala_shallow_is_figure_3_left() -> None:
     torch.manual_seed(0)
-    network = impala_shallow((36, 44, 3), 16)
+    network = with_biases(impala_shallow((36, 44, 3), 16))
     weights = network.state_dict()
     pictures = images(4, 36, 44, 3)
     x = pictures.permute(0, 3, 1, 2).float() / 255
@@ -124,6 +133,29 @@ def test_impala_shallow_is_figure_3_left() -> None:
     x = F.relu(x.flatten(1) @ weights["linear.weight"].t() + weights["linear.bias"])
     with torch.no_grad():
         np.testing.assert_allclose(network(pictures), x, rtol=1e-4, atol=1e-5)
+
+
+def test_bytes_are_pixels_and_other_numbers_are_taken_as_they_are() -> None:
+    network = impala_shallow((36, 36, 3), 8)
+    pictures = images(2, 36, 36, 3)
+    with torch.no_grad():
+        np.testing.assert_allclose(network(pictures), network(pictures.float() / 255), rtol=1e-5)
+        assert not torch.allclose(network(pictures), network(pictures.float()))
+
+
+def test_weights_start_with_a_variance_of_one_over_their_inputs_and_biases_at_zero() -> None:
+    torch.manual_seed(0)
+    policy = Policy(CATCH, 54)
+    for name, parameter in policy.named_parameters():
+        if name.startswith("head.lstm."):
+            # As torch's own: uniform between -1/16 and 1/16 for 256 units.
+            assert 0.99 / 16 < parameter.abs().max() <= 1 / 16
+        elif name.endswith("bias"):
+            assert not parameter.any(), name
+        else:
+            std = parameter[0].numel() ** -0.5
+            assert parameter.abs().max() <= 2 * std, name  # cut off there, which leaves 0.88 std
+            assert parameter.std().item() == pytest.approx(0.88 * std, rel=0.2), name
 
 
 def test_an_unknown_embedding_is_refused_with_the_nearest_name() -> None:

@@ -15,9 +15,8 @@ def test_each_bug_can_still_be_planted_and_its_tests_exist(bug: Bug) -> None:
     assert text.count(bug.old) == 1
     assert bug.old != bug.new
     compile(text.replace(bug.old, bug.new), bug.file, "exec")
-    files = [word for word in bug.tests.split() if word.endswith(".py")]
-    assert files
-    for file in files:
+    assert bug.tests
+    for file in bug.tests.split():
         assert (ROOT / "tests" / file).is_file()
 
 
@@ -36,7 +35,7 @@ def test_a_planted_bug_turns_its_tests_red(name: str) -> None:
 
 def test_without_a_bug_they_are_green(tmp_path: Path) -> None:
     plant(None, tmp_path)
-    done = run_tests(tmp_path, "report/test_statistics.py -k words")
+    done = run_tests(tmp_path, "report/test_statistics.py", "words")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -46,7 +45,8 @@ def test_a_bug_that_nobody_notices_survives() -> None:
         "report/statistics.py",
         "RESAMPLES = 10_000\n",
         "RESAMPLES = 10_000  # ten thousand\n",
-        "report/test_statistics.py -k words",
+        "report/test_statistics.py",
+        "words",
     )
     caught, line = verdict(harmless)
     assert not caught
@@ -59,7 +59,8 @@ def test_tests_that_cannot_even_start_do_not_count_as_caught() -> None:
         "report/statistics.py",
         "RESAMPLES = 10_000\n",
         "RESAMPLES = = 10_000\n",
-        "report/test_statistics.py -k words",
+        "report/test_statistics.py",
+        "words",
     )
     assert not verdict(broken)[0]
 
@@ -73,6 +74,6 @@ def test_the_copy_s_package_is_the_one_that_is_tested(tmp_path: Path) -> None:
     plant(None, tmp_path)
     (tmp_path / "thaw" / "__init__.py").rename(tmp_path / "thaw" / "renamed.py")
     (tmp_path / "thaw").rename(tmp_path / "elsewhere")
-    done = run_tests(tmp_path, "report/test_statistics.py -k words")
+    done = run_tests(tmp_path, "report/test_statistics.py", "words")
     assert done.returncode not in (0, planted_bugs.TESTS_FAILED)
     assert "is not the copy in" in done.stdout + done.stderr

@@ -318,7 +318,10 @@ def transfer(
         "agent": to_plain(load_policy(checkpoint).config),
         "environment": dict(origin.environment) if origin else {},
     }
-    return _single_run(_spec(plain, overrides), out, device, threads, source=checkpoint)
+    spec = _spec(plain, overrides)
+    if update_rule.needs_source:
+        _check_same_actions(origin, spec.flavor, spec.environment_options)
+    return _single_run(spec, out, device, threads, source=checkpoint)
 
 
 @command
@@ -361,6 +364,7 @@ def evaluate(
     num_envs = num_envs_of(options)
     options.pop("num_envs", None)
     chosen_device = str(resolve_device(device))
+    _check_same_actions(origin, place, options)
     env = make_env(place, 1, **options)
     if acting is not None:
         here = policy_for(env, acting.config, place)
@@ -387,6 +391,51 @@ def evaluate(
         print(
             f"{document['mean_return']:.2f}{sem} (mean and standard error of {episodes} episodes)"
         )
+    return 0
+
+
+@command
+def record(
+    policy: Positional[Annotated[str, tyro.conf.arg(metavar="CHECKPOINT|random")]],
+    flavor: Positional[FlavorName],
+    *,
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.mp4")],
+    episodes: int = 1,
+    seed: int = 0,
+    greedy: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> int:
+    """Film a policy in a flavor, with its score drawn in.
+
+    Args:
+        policy: A checkpoint's folder, or the word random.
+        flavor: Where to play; the environment's options are the checkpoint's by default, and any
+            may follow, as in catch?downsample=8.
+        out: The film, .mp4.
+        episodes: In all, one behind the other.
+        seed: Decides episodes and sampling.
+        greedy: Take the most probable action instead of sampling.
+    """
+    from thaw.checkpoint import find_policy, load_policy
+    from thaw.envs import make_env
+    from thaw.train import check_same_spaces, policy_for, summary
+    from thaw.video import record as record_film
+
+    _check_at_least("--episodes", episodes, 1)
+    _check_at_least("--seed", seed, 0)
+    place, acting, origin = Flavor(flavor), None, None
+    if policy != "random":
+        acting, origin = load_policy(policy), _origin(find_policy(policy))
+    options = origin.environment_options if origin else {}
+    _check_same_actions(origin, place, options)
+    if acting is not None:
+        env = make_env(place, 1, **options)
+        check_same_spaces(acting, policy_for(env, acting.config, place), policy, place)
+        env.close()
+    played = record_film(
+        acting, place, out, num_episodes=episodes, seed=seed, greedy=greedy, options=options
+    )
+    mean = summary([episode.episode_return for episode in played])["mean_return"]
+    print(f"{out}: {episodes} episodes, mean return {mean:.2f}")
     return 0
 
 
@@ -550,6 +599,18 @@ def _single_run(
         display.finish(planned, "done", result)
     _print_json(result)
     return 0
+
+
+def _check_same_actions(origin: RunSpec | None, place: Flavor, options: dict[str, Any]) -> None:
+    """Check that the actions' names, where both flavors have them, are those of the training."""
+    from thaw.experiment.check import check_same_actions, flavor_spaces
+
+    if origin is None:
+        return
+    there = flavor_spaces(origin.flavor, origin.environment_options)
+    here = flavor_spaces(place, options)
+    if there.action_meanings is not None and here.action_meanings is not None:
+        check_same_actions(origin.flavor, there, place, here)
 
 
 def _origin(policy_file: Path) -> RunSpec | None:

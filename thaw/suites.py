@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from thaw.config import AgentConfig, Flavor, ReportConfig, Suite, Transfer
+import msgspec
+
+from thaw.config import AgentConfig, EvaluationConfig, Flavor, ReportConfig, Suite, Transfer
 
 CATCH_VARIANTS = ("large_ball", "small_ball", "small_paddle", "red_background")
 """In the column order of the paper's table 2."""
+
+
+ATARI_TARGETS = (
+    "breakout@m12d0",
+    "freeway@m1d1",
+    "freeway@m1d0",
+    "freeway@m4d0",
+    "hero@m1d0",
+    "hero@m2d0",
+    "space_invaders@m1d1",
+    "space_invaders@m1d0",
+    "space_invaders@m9d0",
+)
+"""In the column order of the paper's table 1, read correctly (docs/reproducing.md, point 1)."""
 
 
 def catch_quick() -> Suite:
@@ -50,6 +66,132 @@ def catch_paper() -> Suite:
     )
 
 
+def atari_paper() -> Suite:
+    """The paper's nine Atari transfers: table 1 and figure 3 (Dean, Toyama, Precup 2022).
+
+    50M is read as decisions of the agent (docs/reproducing.md, point 2).
+    """
+    return Suite(
+        name="atari-paper",
+        transfers=_from_default_modes(ATARI_TARGETS),
+        seeds=5,
+        pretrain_steps=50_000_000,
+        transfer_steps=50_000_000,
+        environment={"num_envs": 32},
+        report=ReportConfig(normalize="scratch", paper="table1", num_bins=200),
+    )
+
+
+def atari_paper_frames() -> Suite:
+    """The same with 50M read as emulator frames, four a decision."""
+    return msgspec.structs.replace(
+        atari_paper(),
+        name="atari-paper-frames",
+        pretrain_steps=12_500_000,
+        transfer_steps=12_500_000,
+    )
+
+
+def atari_quick() -> Suite:
+    """Two of the nine transfers, small pictures, the shallow network: within half an hour.
+
+    Not the paper's numbers: pictures of 42x42, a narrow LSTM, a hundredth of the decisions, and
+    an optimizer tuned for few updates.
+    """
+    return Suite(
+        name="atari-quick",
+        transfers=_from_default_modes(("breakout@m12d0", "space_invaders@m1d1")),
+        seeds=2,
+        pretrain_steps=400_000,
+        transfer_steps=250_000,
+        environment={"num_envs": 16, "image_size": 42, "num_threads": 1},
+        agent=AgentConfig(
+            embedding="impala_shallow",
+            lstm_size=128,
+            fc_size=128,
+            learning_rate=1e-3,
+            rmsprop_epsilon=1e-4,
+        ),
+        evaluation=EvaluationConfig(episodes=50),
+        report=ReportConfig(normalize="scratch", num_bins=40),
+    )
+
+
+def minigrid_quick() -> Suite:
+    """From an empty room to a larger one, and to one with lava in the way: minutes on a laptop.
+
+    The policy sees the tiles in front of the agent as one-hot vectors, through the small MLP.
+    """
+    return Suite(
+        name="minigrid-quick",
+        transfers=tuple(
+            Transfer(
+                source=Flavor("minigrid/MiniGrid-Empty-Random-5x5-v0"),
+                target=Flavor(f"minigrid/{target}"),
+            )
+            for target in ("MiniGrid-Empty-Random-6x6-v0", "MiniGrid-LavaGapS5-v0")
+        ),
+        seeds=2,
+        pretrain_steps=40_000,
+        transfer_steps=25_000,
+        environment={"num_envs": 4, "num_threads": 1},
+        agent=AgentConfig(
+            embedding="mlp",
+            embedding_size=64,
+            lstm_size=64,
+            fc_size=64,
+            unroll_length=16,
+            discount=0.95,
+            learning_rate=1e-3,
+            rmsprop_epsilon=1e-5,
+        ),
+        evaluation=EvaluationConfig(episodes=50),
+        report=ReportConfig(num_bins=40),
+    )
+
+
+def procgen_quick() -> Suite:
+    """From few levels of a game to levels never seen: what generalizes, and what to retrain.
+
+    Ten easy levels of each, the shallow network: minutes on a laptop, and far from Procgen's own
+    protocol (200 easy or 500 hard levels, 25M or 200M steps; Cobbe et al. 2020).
+    """
+    return Suite(
+        name="procgen-quick",
+        transfers=(
+            Transfer(
+                source=Flavor("procgen/bigfish@levels0-9"),
+                target=Flavor("procgen/bigfish@levels1000-1009"),
+            ),
+        ),
+        seeds=2,
+        pretrain_steps=100_000,
+        transfer_steps=50_000,
+        environment={"num_envs": 8, "num_threads": 1, "difficulty": "easy"},
+        agent=AgentConfig(
+            embedding="impala_shallow",
+            lstm_size=128,
+            fc_size=128,
+            unroll_length=16,
+            discount=0.97,
+            learning_rate=1e-3,
+            rmsprop_epsilon=1e-5,
+        ),
+        evaluation=EvaluationConfig(episodes=50),
+        report=ReportConfig(num_bins=40),
+    )
+
+
+def _from_default_modes(targets: Iterable[str]) -> tuple[Transfer, ...]:
+    """Pair each Atari target with its game's default mode and difficulty."""
+    return tuple(
+        Transfer(
+            source=Flavor(f"atari/{target.partition('@')[0]}"), target=Flavor(f"atari/{target}")
+        )
+        for target in targets
+    )
+
+
 def _from_catch(*variants: str) -> tuple[Transfer, ...]:
     return tuple(
         Transfer(source=Flavor("catch"), target=Flavor(f"catch@{variant}")) for variant in variants
@@ -59,4 +201,9 @@ def _from_catch(*variants: str) -> tuple[Transfer, ...]:
 BUILT_IN: Mapping[str, Callable[[], Suite]] = {
     "catch-quick": catch_quick,
     "catch-paper": catch_paper,
+    "atari-quick": atari_quick,
+    "atari-paper": atari_paper,
+    "atari-paper-frames": atari_paper_frames,
+    "minigrid-quick": minigrid_quick,
+    "procgen-quick": procgen_quick,
 }

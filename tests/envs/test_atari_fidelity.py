@@ -61,7 +61,7 @@ def compare(
             assert num_steps < 20_000, "no game came to an end"
             actions = rng.integers(len(references[0].actions), size=num_envs)
             if game == "freeway":
-                actions[rng.random(num_envs) < 0.8] = 2
+                actions[rng.random(num_envs) < 0.95] = 2
             observations, rewards, terminated, truncated, infos = env.step(actions)
             num_steps, points = num_steps + 1, points + float(rewards.sum())
             for i, reference in enumerate(references):

@@ -54,6 +54,8 @@ def test_every_game_makes_one_step() -> None:
         assert env.observation_space.contains(env.step(env.action_space.sample())[0])
         assert observations.shape == (1, 84, 84, 4)
         env.close()
+    # All are loaded by now; to ask for variants of every game loads them all, too.
+    assert {"atari/space_invaders@m9d0", "atari/freeway@m1d1"} <= set(list_atari_flavors("*@m*"))
 
 
 @pytest.mark.parametrize(

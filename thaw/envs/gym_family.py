@@ -137,8 +137,16 @@ def _raw_maker(
 
     try:
         sample = make()
-    except (gymnasium.error.Error, ImportError, AssertionError, TypeError, ValueError) as error:
-        raise InputError(f"{where} cannot be made: {error}") from None
+    except (
+        gymnasium.error.Error,
+        ImportError,
+        AssertionError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        kind = type(error).__name__
+        raise InputError(f"{where} cannot be made: {kind}: {error}") from None
     constants = _constants(sample.unwrapped) if isinstance(creator, type) else {}
     sample.close()
     chosen: dict[str, Scalar] = {}

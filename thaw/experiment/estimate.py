@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from thaw.experiment.plan import Plan
 
-STEP_SECONDS = {"impala_shallow": 120e-6, "impala_deep": 250e-6}
+STEP_SECONDS = {"impala_shallow": 120e-6, "impala_deep": 250e-6, "mlp": 200e-6}
 """One decision and what is learned from it, apart from the image; one core, measured on the
 machine of docs/performance.md, good to a factor of two."""
-PIXEL_SECONDS = {"impala_shallow": 0.05e-6, "impala_deep": 0.45e-6}
+PIXEL_SECONDS = {"impala_shallow": 0.05e-6, "impala_deep": 0.45e-6, "mlp": 0.0}
 """For each pixel (of any number of channels) of a decision's image."""
 START_SECONDS = 4.0
 """Starting, scoring and saving one run."""

@@ -151,6 +151,8 @@ class _Executor:
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
+            for active in self.active.values():  # after an error of ours only: else none is left
+                active.process.terminate()
 
     def start_what_can_start(self) -> None:
         """Fill the free places with runs whose pretraining is there."""
@@ -171,7 +173,7 @@ class _Executor:
         process = self.context.Process(
             target=_run_in_process,
             args=(theirs, run.spec, self.folder.run_folder(run).path, source, self.runtime),
-            daemon=True,
+            daemon=False,  # a daemon could not have processes of its own, for its environments
         )
         process.start()
         theirs.close()

@@ -93,24 +93,25 @@ class Play:
         return step
 
     def until_an_end(self) -> None:
-        """Play until the first episode ends and two steps more."""
-        try:
-            self.history.append(self.reset(SEED))
-            step = self._step_and_look_back(None)
-            while not step.done.any() and len(self.history) <= self.max_episode_steps:
-                step = self._step_and_look_back(step)
-            if not step.done.any():
-                self.find(
-                    f"no episode ended within {self.max_episode_steps} steps; expected an end: "
-                    "truncate (gymnasium.wrappers.TimeLimit), or pass max_episode_steps=... if "
-                    "episodes are that long"
-                )
-                return
-            self.last_steps = [step]
-            for _ in range(2):
-                self.last_steps.append(self._step_and_look_back(self.last_steps[-1]))
-        except Unplayable:
-            pass
+        """Play until the first episode ends and two steps more.
+
+        Raises:
+            Unplayable: What came cannot be worked with.
+        """
+        self.history.append(self.reset(SEED))
+        step = self._step_and_look_back(None)
+        while not step.done.any() and len(self.history) <= self.max_episode_steps:
+            step = self._step_and_look_back(step)
+        if not step.done.any():
+            self.find(
+                f"no episode ended within {self.max_episode_steps} steps; expected an end: "
+                "truncate (gymnasium.wrappers.TimeLimit), or pass max_episode_steps=... if "
+                "episodes are that long"
+            )
+            return
+        self.last_steps = [step]
+        for _ in range(2):
+            self.last_steps.append(self._step_and_look_back(self.last_steps[-1]))
 
     def _step_and_look_back(self, before: Step | None) -> Step:
         """Step, and see whether that changed what the step before returned."""

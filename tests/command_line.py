@@ -1,0 +1,65 @@
+"""The installed command as a user calls it, and a suite that takes seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+TINY = """\
+name: tiny
+transfers:
+  - {source: catch, target: catch@large_ball}
+seeds: 1
+pretrain_steps: 400
+transfer_steps: 360
+environment: {num_envs: 4, downsample: 16, frames_per_step: 8}
+agent: {embedding: impala_shallow, unroll_length: 10, lstm_size: 16, fc_size: 16}
+evaluation: {episodes: 4}
+report: {num_bins: 5}
+"""
+"""All six conditions, in seconds."""
+
+
+class Spoken(NamedTuple):
+    """What a command answered."""
+
+    status: int
+    out: str
+    err: str
+
+
+Say = Callable[..., Spoken]
+"""The fixture ``say``: a command in this process."""
+
+
+def thaw_process(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start the installed command in a process group of its own, its output piped."""
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("thaw")), *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def thaw_command(*arguments: object, cwd: Path, **environment: str) -> Spoken:
+    """Run the installed command to its end."""
+    with thaw_process(*arguments, cwd=cwd, **environment) as process:
+        out, err = process.communicate(timeout=240)
+    return Spoken(process.returncode, out, err)
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    """Return every file below a folder with its content, to see that nothing was written."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }

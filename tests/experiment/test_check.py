@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from command_line import TINY
+
+from thaw.config import InputError, Suite, from_plain, parse_yaml
+from thaw.experiment.check import check_suite
+
+
+def suite(source: str = "catch", target: str = "catch@large_ball", **environment: object) -> Suite:
+    plain = parse_yaml(TINY)
+    plain["transfers"] = [{"source": source, "target": target}]
+    plain["environment"] |= environment
+    return from_plain(plain, Suite, "test")
+
+
+def test_every_flavor_is_looked_at() -> None:
+    spaces = check_suite(suite())
+    assert set(spaces) == {"catch", "catch@large_ball"}
+    for space in spaces.values():
+        assert space.observation_shape == (30, 20, 3)
+        assert space.observation_type == "uint8"
+        assert space.num_actions == 54
+        assert space.frames_per_step == 8
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("catch?num_actions=56", r"'catch' has 54 actions, but 'catch\?num_actions=56' has 56"),
+        ("catch?downsample=8", r"has observations \[30, 20, 3\] .* has observations \[60, 40, 3\]"),
+        ("catch@larg_ball", "did you mean 'large_ball'"),
+        ("cathc", "did you mean 'catch'"),
+        ("catch?ball_radios=3", "did you mean 'ball_radius'"),
+        ("catch?ball_radius=huge", "ball_radius='huge'"),
+    ],
+)
+def test_what_could_not_work_is_refused(target: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        check_suite(suite(target=target))
+
+
+def test_a_misspelt_environment_option_is_refused() -> None:
+    with pytest.raises(InputError, match=r"unknown option 'downsampel' .* did you mean 'downsam"):
+        check_suite(suite(downsampel=4))
+
+
+def test_what_differs_must_not_be_spaces_only() -> None:
+    check_suite(suite(target="catch?ball_radius=20&background_color=BLUE"))

@@ -1,0 +1,353 @@
+"""Suites executed by the installed command, as a user does, and as a power cut does."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command_line import TINY, Spoken, listing, thaw_command, thaw_process
+
+from thaw.checkpoint import load_policy
+from thaw.config import Flavor, InputError, Runtime, load_suite
+from thaw.experiment.execute import execute
+from thaw.experiment.store import SuiteFolder
+from thaw.run_folder import EPISODE_COLUMNS, PROGRESS_COLUMNS, locked
+from thaw.train import evaluate_policy, summary
+
+CONDITIONS = ("random", "scratch", "update_all", "freeze_embedding", "freeze_head", "freeze_all")
+TRAINED = ("scratch", "update_all", "freeze_embedding", "freeze_head")
+TARGET = "runs/catch@large_ball"
+SLEEPY = TINY.replace("embedding: impala_shallow", "embedding: 'sleepy_embedding:make'")
+HERE = str(Path(__file__).parent.parent)
+"""Where sleepy_embedding.py lies."""
+
+
+def folders(suite: Path) -> dict[str, Path]:
+    return {
+        "pretrain": suite / "runs/catch/pretrain/seed0",
+        **{condition: suite / TARGET / condition / "seed0" for condition in CONDITIONS},
+    }
+
+
+def header(path: Path) -> tuple[str, ...]:
+    with path.open(newline="") as file:
+        return tuple(next(csv.reader(file)))
+
+
+def scores_without_seconds(suite: Path) -> pd.DataFrame:
+    return pd.read_csv(suite / "scores.csv").drop(columns="seconds")
+
+
+# ---------------------------------------------------------------------------- a finished suite
+
+
+def test_every_file_of_every_run_is_there(finished: Path) -> None:
+    always = {"run.json", "machine.json", "episodes.csv", "result.json", ".lock"}
+    policy = {"checkpoint", "checkpoint/policy.safetensors"}
+    training = {
+        "progress.csv",
+        "checkpoint/training_state.safetensors",
+        "checkpoint/training_state.json",
+    }
+    for condition, folder in folders(finished).items():
+        expected = set(always)
+        if condition != "random":
+            expected |= policy
+        if condition in (*TRAINED, "pretrain"):
+            expected |= training
+        assert set(listing(folder)) == expected, condition
+        assert header(folder / "episodes.csv") == EPISODE_COLUMNS
+        if "progress.csv" in expected:
+            assert header(folder / "progress.csv") == PROGRESS_COLUMNS
+    assert {path.name for path in finished.iterdir()} == {
+        "suite.yaml", "runs", "scores.csv", "curves.csv", "report", ".lock",
+    }  # fmt: skip
+    assert {str(path.relative_to(finished / "report")) for path in finished.rglob("report/*")} >= {
+        "index.html", "metrics.csv", "metrics.json", "table.md", "table.tex", "figures",
+    }  # fmt: skip
+
+
+def test_result_json_is_written_last(finished: Path) -> None:
+    for folder in folders(finished).values():
+        others = [p for p in folder.rglob("*") if p.is_file() and p.name != "result.json"]
+        newest = max(path.stat().st_mtime_ns for path in others)
+        assert (folder / "result.json").stat().st_mtime_ns >= newest
+
+
+def test_nothing_is_pickled(finished: Path) -> None:
+    for path in finished.rglob("*"):
+        if path.is_file():
+            start = path.read_bytes()[:2]
+            assert start not in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), path
+
+
+def test_machine_json_tells_versions_and_nothing_of_the_environment(finished: Path) -> None:
+    machine = json.loads((folders(finished)["pretrain"] / "machine.json").read_text())
+    assert set(machine) == {
+        "python", "packages", "git_commit", "platform", "processor", "device", "num_threads",
+    }  # fmt: skip
+    assert machine["num_threads"] == 1
+    assert {"thaw", "torch", "gymnasium", "numpy"} <= set(machine["packages"])
+    values = {value for value in os.environ.values() if len(value) > 8}
+    assert not [value for value in values if value in json.dumps(machine)]
+
+
+def test_every_transfer_is_also_scored_back_on_its_source(finished: Path) -> None:
+    for condition, folder in folders(finished).items():
+        result = json.loads((folder / "result.json").read_text())
+        transferred = condition in ("update_all", "freeze_embedding", "freeze_head", "freeze_all")
+        assert (result["source_evaluation"] is not None) == transferred, condition
+        assert result["evaluation"]["num_episodes"] == 4
+        episodes = pd.read_csv(folder / "episodes.csv")
+        phases = episodes.groupby("phase")["flavor"].unique().map(list).to_dict()
+        if transferred:
+            assert result["source_evaluation"]["num_episodes"] == 4
+            assert phases.pop("source evaluation") == ["catch"]
+        where = "catch" if condition == "pretrain" else "catch@large_ball"
+        assert phases.pop("evaluation") == [where]
+        assert phases == ({"training": [where]} if condition in (*TRAINED, "pretrain") else {})
+
+
+def test_freeze_all_is_the_pretrained_policy_and_learns_nothing(finished: Path) -> None:
+    there = folders(finished)
+    assert not (there["freeze_all"] / "progress.csv").exists()
+    source = there["pretrain"] / "checkpoint/policy.safetensors"
+    assert (there["freeze_all"] / "checkpoint/policy.safetensors").read_bytes() == (
+        source.read_bytes()
+    )
+    result = json.loads((there["freeze_all"] / "result.json").read_text())
+    assert (result["steps"], result["training"]) == (0, None)
+    for flavor, part in (("catch@large_ball", "evaluation"), ("catch", "source_evaluation")):
+        played = evaluate_policy(
+            load_policy(there["pretrain"]), Flavor(flavor), num_episodes=4, seed=0, num_envs=4,
+            options={"downsample": 16, "frames_per_step": 8},
+        )  # fmt: skip
+        assert summary([episode.episode_return for episode in played]) == result[part]
+
+
+def test_random_is_the_uniform_policy_and_saves_none(finished: Path) -> None:
+    folder = folders(finished)["random"]
+    result = json.loads((folder / "result.json").read_text())
+    played = evaluate_policy(
+        None, Flavor("catch@large_ball"), num_episodes=4, seed=0, num_envs=4,
+        options={"downsample": 16, "frames_per_step": 8},
+    )  # fmt: skip
+    assert summary([episode.episode_return for episode in played]) == result["evaluation"]
+    assert (result["steps"], result["source_evaluation"]) == (0, None)
+
+
+def test_frozen_parts_are_the_source_s_and_the_others_are_not(finished: Path) -> None:
+    source = dict(load_policy(folders(finished)["pretrain"]).parts())
+    for condition, frozen in (("freeze_embedding", "embedding."), ("freeze_head", "head.")):
+        for name, tensor in load_policy(folders(finished)[condition]).parts():
+            assert tensor.equal(source[name]) == name.startswith(frozen), (condition, name)
+
+
+def test_piped_output_is_plain_lines_that_end_with_the_report(finished: Path) -> None:
+    out = (finished.parents[2] / "spoken.out").read_text()
+    err = (finished.parents[2] / "spoken.err").read_text()
+    assert not any(mark in out + err for mark in ("\x1b", "\r", "\x08", "━", "%"))
+    assert out.splitlines()[-1] == "report: new/folders/suite/report/index.html"
+    assert "| Freeze embedding |" in out
+    lines = err.splitlines()
+    assert len(lines) == 7
+    for number, line in enumerate(lines, start=1):
+        assert line.startswith(f"[{number}/7] catch"), line
+        assert "return" in line
+
+
+def test_a_finished_suite_is_left_as_it_is(finished: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (finished / "runs").rglob("*") if p.is_file()}
+    spoken = thaw_command("run", "tiny.yaml", "--out", finished, cwd=finished.parents[2])
+    assert spoken.status == 0
+    assert spoken.err == "all runs were done already\n"
+    assert spoken.out.endswith(f"report: {finished}/report/index.html\n")
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+# ------------------------------------------------------------------------------ kill and go on
+
+
+def sleepy_suite(root: Path, *overrides: str) -> list[str]:
+    (root / "sleepy.yaml").write_text(SLEEPY)
+    return ["run", "sleepy.yaml", *(word for item in overrides for word in ("--set", item))]
+
+
+def wait_for(path: Path, num_lines: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a log has so many lines."""
+    limit = time.monotonic() + 120
+    while not path.exists() or len(path.read_text().splitlines()) < num_lines:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < limit, f"{path} has not grown"
+        time.sleep(0.02)
+
+
+def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> None:
+    command = sleepy_suite(tmp_path, "conditions=[scratch, freeze_head]")
+    unbroken = thaw_command(*command, "--out", "unbroken", cwd=tmp_path, PYTHONPATH=HERE)
+    assert unbroken.status == 0, unbroken.err
+
+    broken = tmp_path / "broken"
+    log = broken / "runs/catch/pretrain/seed0/progress.csv"
+    slow = {"PYTHONPATH": HERE, "SLEEP": "0.05"}
+
+    def interrupted(how: int, num_lines: int, *, group: bool = False) -> Spoken:
+        with thaw_process(*command, "--out", "broken", cwd=tmp_path, **slow) as process:
+            wait_for(log, num_lines, process)
+            (os.killpg if group else os.kill)(process.pid, how)
+            out, err = process.communicate(timeout=60)
+        return Spoken(process.returncode, out, err)
+
+    stopped = interrupted(signal.SIGTERM, 3)
+    assert stopped.status == 143
+    assert stopped.err.splitlines()[-1].startswith("saved; ")
+    assert stopped.err.splitlines()[-1].endswith("the same command goes on")
+    assert stopped.out == ""
+    pretraining = SuiteFolder(broken).run_folder("catch/pretrain/seed0")
+    assert 0 < pretraining.saved_steps() < 400  # it did stop on its way
+
+    lines = len(log.read_text().splitlines())
+    ctrl_c = interrupted(signal.SIGINT, lines + 1, group=True)  # as a terminal sends it
+    assert ctrl_c.status == 130
+    assert "the same command goes on" in ctrl_c.err
+    assert pretraining.saved_steps() > 40 * (lines - 2)
+
+    lines = len(log.read_text().splitlines())
+    assert interrupted(signal.SIGKILL, lines + 1, group=True).status == -signal.SIGKILL
+
+    # Only the parent, as the kernel does when memory runs out: no orphan may go on writing.
+    assert interrupted(signal.SIGKILL, lines + 1).status == -signal.SIGKILL
+    time.sleep(0.5)
+    size = log.stat().st_size
+    time.sleep(1.0)
+    assert log.stat().st_size == size
+
+    whole = thaw_command(*command, "--out", "broken", cwd=tmp_path, PYTHONPATH=HERE)
+    assert whole.status == 0, whole.err
+    assert scores_without_seconds(broken).equals(scores_without_seconds(tmp_path / "unbroken"))
+    assert (broken / "curves.csv").read_bytes() == (tmp_path / "unbroken/curves.csv").read_bytes()
+    for run in ("catch/pretrain/seed0", "catch@large_ball/freeze_head/seed0"):
+        file = f"runs/{run}/checkpoint/policy.safetensors"
+        assert (broken / file).read_bytes() == (tmp_path / "unbroken" / file).read_bytes()
+        assert (broken / f"runs/{run}/episodes.csv").read_bytes() == (
+            tmp_path / "unbroken" / f"runs/{run}/episodes.csv"
+        ).read_bytes()
+    left = {path.name for path in broken.rglob("*")}
+    assert not [name for name in left if name.endswith((".tmp", ".old", ".new"))]
+
+
+# ------------------------------------------------------------------------------------ failures
+
+
+def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
+    command = [*sleepy_suite(tmp_path, "conditions=[random, scratch, freeze_all]"), "--out", "s"]
+    suite = tmp_path / "s"
+    spoken = thaw_command(*command, cwd=tmp_path, PYTHONPATH=HERE, FAIL_AFTER="25")
+    assert spoken.status == 1
+    assert "Traceback" not in spoken.err
+    for key in ("catch/pretrain/seed0", "catch@large_ball/scratch/seed0"):
+        log = f"s/runs/{key}/error.txt"
+        assert f"FAILED {key}: RuntimeError: the camera is broken (see {log})" in spoken.err
+        text = (tmp_path / log).read_text()
+        assert text.startswith("Traceback")
+        assert "sleepy_embedding.py" in text
+        assert not (tmp_path / f"s/runs/{key}/result.json").exists()
+    assert "not run catch@large_ball/freeze_all/seed0" in spoken.err
+    assert not (suite / TARGET / "freeze_all").exists()
+    assert (suite / TARGET / "random/seed0/result.json").exists()
+    assert "missing" in spoken.out  # the report says what is not there
+
+    status = thaw_command("status", "s", cwd=tmp_path)
+    assert status.status == 0
+    lines = {line.split()[1]: line for line in status.out.splitlines()[:-1]}
+    assert lines["catch/pretrain/seed0"].startswith("failed ")
+    assert lines["catch/pretrain/seed0"].endswith("RuntimeError: the camera is broken")
+    assert lines["catch@large_ball/freeze_all/seed0"].startswith("waiting ")
+    assert status.out.splitlines()[-1] == "1 done, 2 failed, 0 started, 1 waiting"
+
+    again = thaw_command(*command, cwd=tmp_path, PYTHONPATH=HERE)
+    assert again.status == 0, again.err
+    assert not list(suite.rglob("error.txt"))
+    assert [SuiteFolder(suite).status(run) for run in SuiteFolder(suite).plan().runs] == 4 * [
+        "done"
+    ]
+
+
+def test_a_run_whose_process_is_killed_is_a_failed_run(tmp_path: Path) -> None:
+    command = [*sleepy_suite(tmp_path, "conditions=[scratch]"), "--out", "s"]
+    log = tmp_path / "s" / TARGET / "scratch/seed0/progress.csv"
+    with thaw_process(*command, cwd=tmp_path, PYTHONPATH=HERE, SLEEP="0.05") as process:
+        wait_for(log, 2, process)
+        os.kill(writer_of(log.parent / ".lock"), signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "FAILED catch@large_ball/scratch/seed0: its process died (exit code -9)" in err
+    assert (log.parent / "error.txt").read_text() == "its process died (exit code -9)"
+
+
+def writer_of(path: Path) -> int:
+    """Return the process that holds a file open."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if link.readlink() == path:
+                return int(link.parts[2])
+        except OSError:
+            continue
+    raise AssertionError(f"nobody holds {path}")
+
+
+# --------------------------------------------------------------------------- before it is begun
+
+
+def test_a_second_thaw_in_one_folder_is_refused(tmp_path: Path, finished: Path) -> None:
+    suite = load_suite(finished / "suite.yaml")
+    SuiteFolder(tmp_path).check(suite)
+    with locked(tmp_path):
+        before = listing(tmp_path)
+        with pytest.raises(InputError, match=r"another thaw works in .* already"):
+            execute(suite, tmp_path, num_workers=1, runtime=Runtime())
+        assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["agent.embedding=impala_deeep"], "did you mean 'impala_deep'? Built in: impala_deep"),
+        (["agent.embedding=no_module:f"], "No module named 'no_module'"),
+        (["agent.embedding=builtins:len"], "'builtins:len' failed: TypeError"),
+        (["agent.embedding=operator:contains"], "returned bool, no nn.Module"),
+        (
+            [
+                "update_rules={mine: 'embedding=source:frozen,head=source:trained,"
+                "head.lsmt=random:trained'}",
+                "conditions=[mine]",
+            ],
+            "names 'head.lsmt', which this policy does not have; did you mean 'head.lstm'?",
+        ),
+    ],
+)
+def test_a_network_or_rule_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, finished: Path, overrides: list[str], said: str
+) -> None:
+    suite = load_suite(finished / "suite.yaml", overrides)
+    with pytest.raises(InputError) as caught:
+        execute(suite, tmp_path / "out", num_workers=1, runtime=Runtime())
+    assert said in str(caught.value)
+    assert listing(tmp_path) == {}
+
+
+def test_devices_and_workers_that_cannot_be_are_refused(tmp_path: Path, finished: Path) -> None:
+    suite = load_suite(finished / "suite.yaml")
+    for device in ("tpu", "meta", "cuda:99"):
+        with pytest.raises(InputError, match=r"use (cpu or )?auto|there are \d"):
+            execute(suite, tmp_path / "out", num_workers=1, runtime=Runtime(device=device))
+    with pytest.raises(InputError, match="--workers is 0"):
+        execute(suite, tmp_path / "out", num_workers=0, runtime=Runtime())
+    assert listing(tmp_path) == {}
