@@ -19,7 +19,7 @@ transfer_steps: 360
 environment: {num_envs: 4, downsample: 16, frames_per_step: 8}
 agent: {embedding: impala_shallow, unroll_length: 10, lstm_size: 16, fc_size: 16}
 evaluation: {episodes: 4}
-report: {num_bins: 5}
+report: {num_bins: 4}
 """
 """All six conditions, in seconds."""
 

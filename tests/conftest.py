@@ -1,14 +1,17 @@
-"""What the tests of the experiment half share: a command line, and one finished tiny suite."""
+"""What tests share: a command line, one finished tiny suite, and scores made to order."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from command_line import TINY, Say, Spoken, thaw_command
+
+MakeScores = Callable[..., pd.DataFrame]
 
 
 @pytest.fixture
@@ -50,3 +53,32 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "spoken.out").write_text(spoken.out)
     (root / "spoken.err").write_text(spoken.err)
     return root / "new" / "folders" / "suite"
+
+
+@pytest.fixture
+def make_scores() -> MakeScores:
+    """Builds scores of one transfer from condition -> returns by seed (None: missing)."""
+
+    def build(
+        returns: Mapping[str, Sequence[float | None]],
+        source: str = "catch",
+        target: str = "catch@large_ball",
+        sem: float | None = None,
+    ) -> pd.DataFrame:
+        rows = [
+            {
+                "source": "" if condition in ("random", "scratch", "pretrain") else source,
+                "target": source if condition == "pretrain" else target,
+                "condition": condition,
+                "seed": seed,
+                "mean_return": value,
+                "sem": sem,
+            }
+            for condition, values in returns.items()
+            for seed, value in enumerate(values)
+            if value is not None
+        ]
+        columns = ["source", "target", "condition", "seed", "mean_return", "sem"]
+        return pd.DataFrame(rows, columns=columns)
+
+    return build

@@ -12,8 +12,9 @@ from thaw.checkpoint import load_policy
 from thaw.config import RunSpec, Runtime, Transfer
 from thaw.experiment.plan import plan
 from thaw.run_folder import RunFolder
+from thaw.scoring import evaluate_policy
 from thaw.suites import catch_quick
-from thaw.train import evaluate_policy, execute_run
+from thaw.train import execute_run
 
 EPISODES = 400
 

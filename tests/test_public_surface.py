@@ -53,7 +53,7 @@ def test_every_name_is_there() -> None:
         assert getattr(thaw, name) is not None
     assert re.fullmatch(r"\d+\.\d+\.\d+", thaw.__version__)
     with pytest.raises(AttributeError, match="no attribute 'vtraze'"):
-        _ = thaw.vtraze  # type: ignore[attr-defined]
+        _ = thaw.vtraze
 
 
 def test_every_command_and_flag_is_there(say: Say) -> None:
@@ -115,7 +115,7 @@ def test_suites_are_planned_run_loaded_and_reported_from_python(
     assert {"steps", "mean_return"} <= set(results.curves.columns)
     spec = thaw.report.infer_spec(results.scores, name="mine")
     index = thaw.report.write_report(results.scores, results.curves, spec, tmp_path / "report")
-    assert index.read_text().startswith("<!doctype html>")
+    assert index.read_text().startswith("<!DOCTYPE html>")
 
 
 def test_a_suite_built_in_python_is_checked_as_one_from_a_file(tmp_path: Path) -> None:

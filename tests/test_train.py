@@ -27,7 +27,8 @@ from thaw.config import (
     to_plain,
 )
 from thaw.run_folder import EPISODE_COLUMNS, PROGRESS_COLUMNS, RunFolder, StoreMismatch, WriteFailed
-from thaw.train import Progress, Stopped, evaluate_policy, execute_run
+from thaw.scoring import evaluate_policy
+from thaw.train import Progress, Stopped, execute_run
 
 UNROLL, ENVS, UPDATES = 10, 4, 12
 AGENT = AgentConfig(

@@ -351,7 +351,9 @@ def evaluate(
     """
     from thaw.checkpoint import find_policy, load_policy
     from thaw.envs import make_env
-    from thaw.train import check_same_spaces, evaluate_policy, policy_for, resolve_device, summary
+    from thaw.machine import resolve_device
+    from thaw.scoring import evaluate_policy, summary
+    from thaw.train import check_same_spaces, policy_for
 
     _check_at_least("--episodes", episodes, 1)
     _check_at_least("--seed", seed, 0)
@@ -417,7 +419,8 @@ def record(
     """
     from thaw.checkpoint import find_policy, load_policy
     from thaw.envs import make_env
-    from thaw.train import check_same_spaces, policy_for, summary
+    from thaw.scoring import summary
+    from thaw.train import check_same_spaces, policy_for
     from thaw.video import record as record_film
 
     _check_at_least("--episodes", episodes, 1)
@@ -575,8 +578,9 @@ def _single_run(
     """Execute one run in this process, with a bar, saving when interrupted."""
     from thaw.experiment.plan import PlannedRun
     from thaw.experiment.progress import Display
+    from thaw.machine import resolve_device
     from thaw.run_folder import RunFolder
-    from thaw.train import Stopped, execute_run, resolve_device
+    from thaw.train import Stopped, execute_run
 
     caught: list[int] = []
     for signum in (signal.SIGINT, signal.SIGTERM):

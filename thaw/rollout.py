@@ -138,10 +138,10 @@ class Actor:
         done = (terminated | truncated) & valid
         rewards = np.where(valid, rewards, 0.0)
         self.num_steps += int(valid.sum())
-        finished = self._track_episodes(rewards, done)
+        cut = truncated & ~terminated & valid
+        finished = self._track_episodes(rewards, done, cut)
 
         bootstraps = np.zeros(len(done), np.float32)
-        cut = truncated & ~terminated & valid
         if self.bootstrap_truncated and cut.any():
             final = observations.copy()
             if self.mode == AutoresetMode.SAME_STEP:
@@ -190,13 +190,17 @@ class Actor:
         return values
 
     def _track_episodes(
-        self, rewards: NDArray[np.float64], done: NDArray[np.bool_]
+        self, rewards: NDArray[np.float64], done: NDArray[np.bool_], cut: NDArray[np.bool_]
     ) -> list[EpisodeStats]:
         self._returns += rewards
         self._lengths += ~self._resetting
         finished = [
             EpisodeStats(
-                self.num_steps, float(self._returns[index]), int(self._lengths[index]), int(index)
+                step=self.num_steps,
+                episode_return=float(self._returns[index]),
+                length_steps=int(self._lengths[index]),
+                environment=int(index),
+                truncated=bool(cut[index]),
             )
             for index in np.flatnonzero(done)
         ]

@@ -17,7 +17,7 @@ import msgspec
 from thaw.config import InputError, RunSpec, from_plain, to_plain
 
 LOCK = ".lock"
-EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase")
+EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase", "truncated")
 PROGRESS_COLUMNS = (
     "steps", "frames", "updates", "seconds", "learning_rate", "mean_return",
     "total_loss", "policy_loss", "baseline_loss", "entropy_loss", "mean_rho", "gradient_norm",

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,15 +23,16 @@ from thaw.clocks import Clock, Update, build_clock
 from thaw.config import AgentConfig, Flavor, InputError, RunSpec, Runtime, UpdateRule
 from thaw.envs import VectorEnv, frames_per_step, make_env
 from thaw.impala.learner import Learner
-from thaw.policy import Acting, Policy, UniformPolicy
-from thaw.rollout import Actor, evaluate
+from thaw.machine import describe_machine, resolve_device
+from thaw.policy import Policy
+from thaw.rollout import Actor
 from thaw.run_folder import RunFolder, locked, write_json
+from thaw.scoring import evaluate_policy, summary
 from thaw.types import EpisodeStats
 from thaw.update_rules import apply_update_rule, check_frozen
 
 PROGRESS_ROWS = 1000
 """Rows of progress.csv over a run: enough to see, few enough to read."""
-RECENT_EPISODES = 100
 
 
 class Stopped(Exception):
@@ -109,10 +106,11 @@ class _Run:
         self.env = make_env(spec.flavor, spec.num_envs, **spec.environment_options)
         self.policy = None if spec.update_rule is None else self.build_policy(source)
         folder.begin(spec)
-        write_json(folder.path / "machine.json", describe_machine(runtime))
-        self.seconds = 0.0
+        write_json(folder.path / "machine.json", describe_machine(runtime, spec.flavor))
+        self.started = time.monotonic()
+        self.earlier_seconds = 0.0
         self.steps = 0
-        self.recent: deque[float] = deque(maxlen=RECENT_EPISODES)
+        self.recent: deque[float] = deque(maxlen=spec.evaluation.episodes)
 
     def build_policy(self, source: str | Path | None) -> Policy:
         """Build the policy and apply the update rule; keep what may not change."""
@@ -132,16 +130,19 @@ class _Run:
         }
         return policy.to(self.device)
 
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of this run so far, earlier sessions included."""
+        return self.earlier_seconds + time.monotonic() - self.started
+
     def execute(self) -> dict[str, Any]:
         """Train if anything trains, then score."""
-        started = time.monotonic()
         if self.spec.steps and self.policy is not None:
             self.train(self.policy)
         else:
             self.folder.episodes.cut(0)  # of an evaluation that was broken off
             if self.policy is not None:
                 save_checkpoint(self.folder, self.policy)
-        self.seconds += time.monotonic() - started if not self.spec.steps else 0.0
         scores = self.score()
         result = scores | {
             "steps": self.steps,
@@ -163,12 +164,11 @@ class _Run:
             batch_steps = spec.agent.unroll_length * spec.num_envs
             updates_per_row = max(1, spec.steps // batch_steps // PROGRESS_ROWS)
             episodes: list[EpisodeStats] = []
-            started = saved = time.monotonic() - self.seconds
+            saved = time.monotonic()
 
             def save() -> None:
                 self.log_episodes(episodes, "training")
                 episodes.clear()
-                self.seconds = time.monotonic() - started
                 self.save(policy, learner, clock)
 
             while clock.learned_steps < spec.steps:
@@ -177,7 +177,6 @@ class _Run:
                 episodes += update.episodes
                 self.recent.extend(episode.episode_return for episode in update.episodes)
                 self.steps = clock.learned_steps
-                self.seconds = time.monotonic() - started
                 if learner.num_updates % updates_per_row == 0:
                     self.log_progress(update, learner)
                 self.watch(Progress(self.steps, spec.steps, self.mean_recent_return()))
@@ -218,7 +217,7 @@ class _Run:
         clock.actor.set_state(_under(tensors, "actor/"))
         self.folder.episodes.cut(counters["episodes_bytes"])
         self.folder.progress.cut(counters["progress_bytes"])
-        self.seconds = counters["seconds"]
+        self.earlier_seconds = counters["seconds"]
         self.recent.extend(counters["recent_returns"])
 
     def save(self, policy: Policy, learner: Learner, clock: Clock) -> None:
@@ -276,6 +275,7 @@ class _Run:
                 "length": episode.length_steps,
                 "flavor": flavor or self.spec.flavor,
                 "phase": phase,
+                "truncated": int(episode.truncated),
             }
             for episode in episodes
         )
@@ -325,7 +325,9 @@ class _Run:
             watch=stop_if_asked,
         )
         self.log_episodes([e._replace(step=self.steps) for e in episodes], phase, flavor)
-        return summary([episode.episode_return for episode in episodes])
+        return summary([episode.episode_return for episode in episodes]) | {
+            "num_truncated": sum(episode.truncated for episode in episodes)
+        }
 
 
 # ------------------------------------------------------------------------------------- helpers
@@ -361,51 +363,6 @@ def policy_for(env: VectorEnv, agent: AgentConfig, flavor: Flavor) -> Policy:
     return Policy(space.shape, int(num_actions), agent)
 
 
-def evaluate_policy(
-    policy: Acting | None,
-    flavor: Flavor,
-    *,
-    num_episodes: int,
-    seed: int,
-    num_envs: int,
-    greedy: bool = False,
-    device: str = "cpu",
-    options: Mapping[str, Any] | None = None,
-    watch: Callable[[EpisodeStats], None] | None = None,
-) -> list[EpisodeStats]:
-    """Play episodes of a flavor, evenly spread over environments.
-
-    Args:
-        policy: What acts; None is the uniform random policy.
-        flavor: Where.
-        num_episodes: In all.
-        seed: Decides episodes and sampling, together with the flavor; never shared with training.
-        num_envs: At most; not more than ``num_episodes``.
-        greedy: Take the most probable action.
-        device: Where the policy computes.
-        options: The family's options.
-        watch: Called with each episode that counts.
-
-    Returns:
-        The episodes.
-    """
-    env = make_env(flavor, min(num_envs, num_episodes), **(options or {}))
-    try:
-        if policy is None:
-            policy = UniformPolicy(int(getattr(env.single_action_space, "n", 0)))
-        elif isinstance(policy, Policy):
-            policy.eval()
-        stream = RunSpec(
-            condition="evaluation", flavor=flavor, update_rule=None, seed=seed, steps=0
-        )
-        actor = Actor(
-            env, policy, seed=stream.derived_seed("evaluation"), device=device, greedy=greedy
-        )
-        return evaluate(actor, num_episodes, watch)
-    finally:
-        env.close()
-
-
 def check_same_spaces(source: Policy, policy: Policy, where: str, flavor: Flavor) -> None:
     """Check that a pretrained policy can see and act in a flavor.
 
@@ -421,78 +378,6 @@ def check_same_spaces(source: Policy, policy: Policy, where: str, flavor: Flavor
                 f"{where} was trained with {what} {there}, '{flavor}' has {here}; give source "
                 "and target the same environment options"
             )
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return a device; ``auto`` is CUDA where there is one.
-
-    Raises:
-        InputError: No such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device '{name}' is not there (no usable CUDA GPU); use cpu or auto")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"unknown device '{name}'; use auto, cpu or cuda") from None
-    if device.type not in ("cpu", "cuda"):
-        raise InputError(f"device '{name}' is not supported; use auto, cpu or cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device '{name}' is not there; there are {torch.cuda.device_count()}")
-    return device
-
-
-def describe_machine(runtime: Runtime) -> dict[str, object]:
-    """Describe versions and hardware, never the environment's variables."""
-    packages = ("thaw", "torch", "gymnasium", "numpy", "safetensors")
-    device = resolve_device(runtime.device)
-    return {
-        "python": sys.version.split()[0],
-        "packages": {name: _version(name) for name in packages},
-        "git_commit": _git_commit(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "num_threads": runtime.num_threads,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-def summary(returns: list[float]) -> dict[str, Any]:
-    """Return mean, standard error of the mean (None below two) and count."""
-    count = len(returns)
-    sem = float(np.std(returns, ddof=1) / np.sqrt(count)) if count > 1 else None
-    return {
-        "mean_return": float(np.mean(returns)) if count else None,
-        "sem": sem,
-        "num_episodes": count,
-    }
 
 
 def _under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -96,6 +96,8 @@ class EpisodeStats(NamedTuple):
     length_steps: int
     environment: int
     """Which of the B environments it was."""
+    truncated: bool = False
+    """Cut off by a limit, as a game that stalls is; it counts all the same."""
 
 
 def check_shapes(sizes: dict[str, int], **tensors: tuple[torch.Tensor, str]) -> None:

@@ -18,8 +18,9 @@ from thaw.checkpoint import load_policy
 from thaw.config import Flavor, InputError, Runtime, load_suite
 from thaw.experiment.execute import execute
 from thaw.experiment.store import SuiteFolder
-from thaw.run_folder import EPISODE_COLUMNS, PROGRESS_COLUMNS, locked
-from thaw.train import evaluate_policy, summary
+from thaw.run_folder import EPISODE_COLUMNS, PROGRESS_COLUMNS, RunFolder, locked
+from thaw.scoring import evaluate_policy, summary
+from thaw.train import Stopped, execute_run
 
 CONDITIONS = ("random", "scratch", "update_all", "freeze_embedding", "freeze_head", "freeze_all")
 TRAINED = ("scratch", "update_all", "freeze_embedding", "freeze_head")
@@ -241,6 +242,20 @@ def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> N
         ).read_bytes()
     left = {path.name for path in broken.rglob("*")}
     assert not [name for name in left if name.endswith((".tmp", ".old", ".new"))]
+
+
+def test_a_run_can_also_be_stopped_while_it_is_scored(finished: Path, tmp_path: Path) -> None:
+    # Scoring may take minutes; whoever presses Ctrl-C does not wait for it.
+    spec = RunFolder(folders(finished)["scratch"]).spec()
+    folder = RunFolder(tmp_path)
+    with pytest.raises(Stopped):
+        execute_run(spec, folder, Runtime(), should_stop=lambda: folder.saved_steps() >= spec.steps)
+    assert folder.saved_steps() == spec.steps
+    assert not folder.is_done
+    whole = RunFolder(folders(finished)["scratch"])
+    resumed = execute_run(spec, folder, Runtime())
+    assert resumed | {"seconds": 0} == whole.result() | {"seconds": 0}
+    assert folder.episodes.path.read_bytes() == whole.episodes.path.read_bytes()
 
 
 # ------------------------------------------------------------------------------------ failures

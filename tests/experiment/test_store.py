@@ -60,9 +60,9 @@ def test_curves_are_means_of_the_training_episodes_of_each_bin(finished: Path) -
     episodes = pd.read_csv(finished / TARGET / "scratch/seed0/episodes.csv")
     episodes = episodes[episodes["phase"] == "training"]
     assert curve["num_episodes"].sum() == len(episodes)
-    assert set(curve.index) <= {72, 144, 216, 288, 360}  # five bins of 360 steps
+    assert set(curve.index) <= {90, 180, 270, 360}  # four bins of 360 steps
     for edge, row in curve.iterrows():
-        within = episodes[(episodes["step"] > int(str(edge)) - 72) & (episodes["step"] <= edge)]
+        within = episodes[(episodes["step"] > int(str(edge)) - 90) & (episodes["step"] <= edge)]
         assert row["mean_return"] == pytest.approx(within["return"].mean())
         assert row["frames"] == 8 * int(str(edge))
 

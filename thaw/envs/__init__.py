@@ -88,6 +88,15 @@ def frames_per_step(env: VectorEnv) -> int:
     return int(env.metadata.get("frames_per_step", 1))
 
 
+def describe_flavor(flavor: Flavor) -> dict[str, str | None]:
+    """Describe what machine.json should remember of an environment: ROM checksum, versions."""
+    if flavor.family == "atari":
+        from thaw.envs.atari_games import describe_atari
+
+        return describe_atari(flavor.name)
+    return {}
+
+
 def action_meanings(env: VectorEnv) -> tuple[str, ...] | None:
     """Return the names of the actions, where the environment declares them in its metadata."""
     meanings = env.metadata.get("action_meanings")

@@ -73,9 +73,7 @@ def make_minigrid(
         InputError: No such task, an option that is unknown or of the wrong type, or a package
             that is not installed.
     """
-    where = f"flavor 'minigrid/{name}'"
-    _check_no_variant(where, variant)
-    _check_known(name, "minigrid", list_minigrid())
+    where = _checked_name(name, variant, "minigrid", list_minigrid())
     own, rest = _split(options, MiniGridOptions, where)
     defaults = ask_envpool(name, {}, where).defaults
     # EnvPool takes every option of any MiniGrid task for all of them, and ignores most.
@@ -120,9 +118,8 @@ def make_procgen(
     Raises:
         InputError: No such game, levels or option, or a package that is not installed.
     """
-    where = f"flavor 'procgen/{name}'"
     games = list_procgen()
-    _check_known(name, "procgen", games)
+    where = _checked_name(name, "default", "procgen", games)
     own, rest = _split(options, ProcgenOptions, where)
     levels = _levels(variant, where)
     if own.difficulty not in games[name]:
@@ -167,9 +164,7 @@ def make_envpool(
     Raises:
         InputError: No such task, options or spaces that do not fit, or a missing package.
     """
-    where = f"flavor 'envpool/{name}'"
-    _check_no_variant(where, variant)
-    _check_known(name, "envpool", list_others())
+    where = _checked_name(name, variant, "envpool", list_others())
     own, rest = _split(options, EnvPoolOptions, where)
     defaults = ask_envpool(name, {}, where).defaults
     allowed = {
@@ -233,20 +228,18 @@ def list_others() -> list[str]:
 Own = TypeVar("Own", bound=Config)
 
 
-def _check_known(name: str, family: str, known: Iterable[str]) -> None:
+def _checked_name(name: str, variant: str, family: str, known: Iterable[str]) -> str:
+    """Check name and variant, and return how errors call the flavor."""
     names = list(known)
     if name not in names:
-        listed = (
-            f"There are {', '.join(names)}"
-            if len(names) < 20
-            else (f"There are {len(names)}, listed by `thaw flavors {family}/`")
+        listed = ", ".join(names) if len(names) < 20 else f"{len(names)}, see EnvPool's docs"
+        raise InputError(
+            f"unknown flavor '{family}/{name}'{nearest(name, names)} There are {listed}"
         )
-        raise InputError(f"unknown flavor '{family}/{name}'{nearest(name, names)} {listed}")
-
-
-def _check_no_variant(where: str, variant: str) -> None:
+    where = f"flavor '{family}/{name}'"
     if variant != "default":
         raise InputError(f"{where} has no variant '{variant}'; write options after '?' instead")
+    return where
 
 
 def _split(

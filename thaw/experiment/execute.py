@@ -21,8 +21,9 @@ from thaw.experiment.estimate import num_cores
 from thaw.experiment.plan import PlannedRun, plan
 from thaw.experiment.progress import Display
 from thaw.experiment.store import SuiteFolder
+from thaw.machine import resolve_device
 from thaw.run_folder import RunFolder, locked
-from thaw.train import Progress, Stopped, check_policy, execute_run, resolve_device
+from thaw.train import Progress, Stopped, check_policy, execute_run
 
 MESSAGE_SECONDS = 0.25
 """A run tells its progress at most this often."""
