@@ -157,7 +157,7 @@ BUGS = (
     ),
     Bug(
         "the LSTM's state is not reset where an episode starts",
-        "networks.py",
+        "lstm.py",
         "            hidden = torch.mul(hidden, keep[t], out=hiddens_before[t])\n",
         "            hidden = torch.mul(hidden, 1.0, out=hiddens_before[t])\n",
         "test_networks.py",
@@ -165,7 +165,7 @@ BUGS = (
     ),
     Bug(
         "the LSTM's gradient flows back into the episode before",
-        "networks.py",
+        "lstm.py",
         "hidden_grad = (grad_t @ weight_hidden) * keep[t]",
         "hidden_grad = grad_t @ weight_hidden",
         "test_networks.py",

@@ -22,7 +22,8 @@ from thaw.checkpoint import (
     load_training_state,
     save_checkpoint,
 )
-from thaw.config import AgentConfig, InputError
+from thaw.config import AgentConfig
+from thaw.plain import InputError
 from thaw.policy import Policy
 from thaw.run_folder import RunFolder, WriteFailed
 

@@ -14,8 +14,8 @@ import torch
 from command_line import TINY, Say, Spoken, listing, thaw_command, thaw_process
 from safetensors.torch import save_file
 
-from thaw.config import load_suite
 from thaw.experiment.plan import plan
+from thaw.suites import load_suite
 
 SMALL = (
     "--set", "environment.downsample=16", "--set", "environment.frames_per_step=8",

@@ -11,12 +11,13 @@ from counting_env import EMBEDDING, NUM_ACTIONS, make_counting_env
 from gymnasium.vector import AutoresetMode
 
 from thaw.clocks import Clock, Lockstep, Overlapped, acting_copy, build_clock, synchronize
-from thaw.config import AgentConfig, UpdateRule
+from thaw.config import AgentConfig
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.rollout import Actor
 from thaw.types import Trajectory
 from thaw.update_rules import apply_update_rule
+from thaw.words import UpdateRule
 
 STEPS = 5
 CLOCKS = [Lockstep, Overlapped]

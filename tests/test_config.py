@@ -6,22 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from thaw.config import (
-    AgentConfig,
-    Flavor,
-    InputError,
-    RunSpec,
-    Suite,
-    Transfer,
-    UpdateRule,
-    from_plain,
-    load_suite,
-    override,
-    parse_yaml,
-    to_plain,
-    to_yaml,
-)
-from thaw.suites import BUILT_IN
+from thaw.config import AgentConfig, RunSpec, Suite, Transfer
+from thaw.plain import InputError, from_plain, override, parse_yaml, to_plain, to_yaml
+from thaw.suites import BUILT_IN, load_suite
+from thaw.words import Flavor, UpdateRule
 
 # As the documentation writes it, comments and all.
 DOCUMENTED = """\

@@ -6,8 +6,9 @@ import matplotlib.image
 import numpy as np
 from command_line import Say
 
-from thaw.config import Flavor, load_suite
 from thaw.gallery import draw_gallery, screen_after
+from thaw.suites import load_suite
+from thaw.words import Flavor
 
 
 def test_the_command_draws_a_picture_where_it_is_asked_to(say: Say, tmp_path: Path) -> None:

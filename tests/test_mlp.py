@@ -5,13 +5,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from thaw.config import AgentConfig, InputError, UpdateRule
+from thaw.config import AgentConfig
 from thaw.envs import make_env
 from thaw.impala.learner import Learner
 from thaw.networks import MLPEmbedding, build_embedding, impala_deep
+from thaw.plain import InputError
 from thaw.policy import Policy
 from thaw.rollout import Actor, Unroll, collect
 from thaw.update_rules import apply_update_rule
+from thaw.words import UpdateRule
 
 SMALL = AgentConfig(embedding="mlp", embedding_size=8, lstm_size=8, fc_size=8, unroll_length=5)
 

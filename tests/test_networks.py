@@ -9,16 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thaw.config import AgentConfig, InputError
-from thaw.networks import (
-    LSTM,
-    ConvEmbedding,
-    RecurrentHead,
-    _Recurrence,
-    build_embedding,
-    impala_deep,
-    impala_shallow,
-)
+from thaw.config import AgentConfig
+from thaw.lstm import LSTM, _Recurrence
+from thaw.networks import ConvEmbedding, RecurrentHead, build_embedding, impala_deep, impala_shallow
+from thaw.plain import InputError
 from thaw.policy import Policy
 
 ATARI, CATCH = (84, 84, 4), (120, 80, 3)

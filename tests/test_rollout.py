@@ -12,9 +12,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from thaw.clocks import Lockstep
-from thaw.config import AgentConfig, InputError
+from thaw.config import AgentConfig
 from thaw.envs import make_env
 from thaw.impala.learner import Learner
+from thaw.plain import InputError
 from thaw.policy import Policy, UniformPolicy
 from thaw.rollout import Actor, Restorable, Unroll, collect, evaluate
 from thaw.types import EpisodeStats, PolicyOutput, Trajectory

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from thaw.config import InputError, RunSpec, UpdateRule, from_plain
+from thaw.config import RunSpec
+from thaw.plain import InputError, from_plain
 from thaw.run_folder import (
     CsvLog,
     RunFolder,
@@ -17,6 +18,7 @@ from thaw.run_folder import (
     locked,
     write_atomic,
 )
+from thaw.words import UpdateRule
 
 
 def spec(**changes: object) -> RunSpec:

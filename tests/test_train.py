@@ -16,19 +16,12 @@ import pytest
 import torch
 
 from thaw.checkpoint import POLICY_FILE, STATE_FILE, load_policy, load_tensors, save_checkpoint
-from thaw.config import (
-    AgentConfig,
-    EvaluationConfig,
-    Flavor,
-    InputError,
-    RunSpec,
-    Runtime,
-    UpdateRule,
-    to_plain,
-)
+from thaw.config import AgentConfig, EvaluationConfig, RunSpec, Runtime
+from thaw.plain import InputError, to_plain
 from thaw.run_folder import EPISODE_COLUMNS, PROGRESS_COLUMNS, RunFolder, StoreMismatch, WriteFailed
 from thaw.scoring import evaluate_policy
 from thaw.train import Progress, Stopped, execute_run
+from thaw.words import Flavor, UpdateRule
 
 UNROLL, ENVS, UPDATES = 10, 4, 12
 AGENT = AgentConfig(

@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from thaw.clocks import Lockstep, Overlapped
-from thaw.config import NAMED_RULES, AgentConfig, InputError, UpdateRule
+from thaw.config import AgentConfig
 from thaw.envs import make_env
 from thaw.impala.learner import Learner
+from thaw.plain import InputError
 from thaw.policy import Policy
 from thaw.rollout import Actor
 from thaw.update_rules import apply_update_rule, check_frozen, trained_parameters
+from thaw.words import NAMED_RULES, UpdateRule
 
 SMALL: dict[str, Any] = {
     "embedding": "impala_shallow", "embedding_size": 16, "lstm_size": 8, "fc_size": 8,

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from thaw.cli import main
-from thaw.config import Flavor, InputError
+from thaw.plain import InputError
 from thaw.video import END_SECONDS, SMALLEST_SIDE_PX, STRIP_PX, draw_frame, record
+from thaw.words import Flavor
 
 imageio_ffmpeg = pytest.importorskip(
     "imageio_ffmpeg", reason="imageio-ffmpeg is not installed: pip install 'thaw[video]'"

@@ -10,28 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from thaw.checkpoint import load_policy
-    from thaw.config import AgentConfig, Flavor, Suite, Transfer, UpdateRule, load_suite
+    from thaw.config import AgentConfig, Suite, Transfer
     from thaw.envs import make_env
     from thaw.experiment import run
     from thaw.experiment.plan import plan
     from thaw.experiment.store import load_results
     from thaw.impala.vtrace import vtrace
     from thaw.policy import Policy
+    from thaw.suites import load_suite
     from thaw.update_rules import apply_update_rule
+    from thaw.words import Flavor, UpdateRule
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AgentConfig": "thaw.config",
-    "Flavor": "thaw.config",
+    "Flavor": "thaw.words",
     "Policy": "thaw.policy",
     "Suite": "thaw.config",
     "Transfer": "thaw.config",
-    "UpdateRule": "thaw.config",
+    "UpdateRule": "thaw.words",
     "apply_update_rule": "thaw.update_rules",
     "load_policy": "thaw.checkpoint",
     "load_results": "thaw.experiment.store",
-    "load_suite": "thaw.config",
+    "load_suite": "thaw.suites",
     "make_env": "thaw.envs",
     "plan": "thaw.experiment.plan",
     "run": "thaw.experiment",

@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from thaw.config import AgentConfig, InputError, from_plain, to_plain
+from thaw.config import AgentConfig
+from thaw.plain import InputError, from_plain, to_plain
 from thaw.policy import Policy
 from thaw.run_folder import RunFolder, encode_json, read_json
 

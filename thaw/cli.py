@@ -22,20 +22,10 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 from tyro.conf import Positional
 
-from thaw.config import (
-    Flavor,
-    InputError,
-    RunSpec,
-    Runtime,
-    UpdateRule,
-    from_plain,
-    load_suite,
-    nearest,
-    num_envs_of,
-    override,
-    to_plain,
-    to_yaml,
-)
+from thaw.config import RunSpec, Runtime, num_envs_of
+from thaw.plain import InputError, from_plain, nearest, override, to_plain, to_yaml
+from thaw.suites import load_suite
+from thaw.words import Flavor, UpdateRule
 
 SuiteName = Annotated[str, tyro.conf.arg(metavar="SUITE")]
 FlavorName = Annotated[str, tyro.conf.arg(metavar="FLAVOR")]

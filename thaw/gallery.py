@@ -10,8 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from thaw.config import Flavor, Suite
+from thaw.config import Suite
 from thaw.envs import make_env
+from thaw.words import Flavor
 
 
 def draw_gallery(suite: Suite, out: Path, *, num_steps: int, seed: int = 0) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import torch
 
-from thaw.config import Flavor, InputError, Runtime
+from thaw.config import Runtime
 from thaw.envs import describe_flavor
+from thaw.plain import InputError
+from thaw.words import Flavor
 
 
 def resolve_device(name: str) -> torch.device:

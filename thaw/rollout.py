@@ -14,7 +14,8 @@ import torch
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from thaw.config import AgentConfig, InputError
+from thaw.config import AgentConfig
+from thaw.plain import InputError
 from thaw.policy import Acting
 from thaw.types import EpisodeStats, Trajectory
 

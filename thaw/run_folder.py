@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from thaw.config import InputError, RunSpec, from_plain, to_plain
+from thaw.config import RunSpec
+from thaw.plain import InputError, from_plain, to_plain
 
 LOCK = ".lock"
 EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase", "truncated")

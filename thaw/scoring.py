@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from thaw.config import Flavor, RunSpec
+from thaw.config import RunSpec
 from thaw.envs import make_env
 from thaw.policy import Acting, Policy, UniformPolicy
 from thaw.rollout import Actor, evaluate
 from thaw.types import EpisodeStats
+from thaw.words import Flavor
 
 
 def evaluate_policy(

@@ -1,12 +1,15 @@
-"""The built-in suites, as functions that return a Suite."""
+"""The built-in suites, as functions that return a Suite, and how any suite is loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
-from thaw.config import AgentConfig, EvaluationConfig, Flavor, ReportConfig, Suite, Transfer
+from thaw.config import AgentConfig, EvaluationConfig, ReportConfig, Suite, Transfer
+from thaw.plain import InputError, call_by_name, from_plain, nearest, override, parse_yaml, to_plain
+from thaw.words import Flavor
 
 CATCH_VARIANTS = ("large_ball", "small_ball", "small_paddle", "red_background")
 """In the column order of the paper's table 2."""
@@ -207,3 +210,41 @@ BUILT_IN: Mapping[str, Callable[[], Suite]] = {
     "minigrid-quick": minigrid_quick,
     "procgen-quick": procgen_quick,
 }
+
+
+def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
+    """Load a suite.
+
+    Args:
+        source: A built-in name, a YAML file, or ``module:function`` that returns a Suite.
+        overrides: ``dotted.key=value`` items that win over the suite.
+
+    Raises:
+        InputError: Unknown suite, or anything wrong inside it.
+    """
+    text = str(source)
+    if text in BUILT_IN:
+        plain = to_plain(BUILT_IN[text]())
+    elif text.endswith((".yaml", ".yml")) or Path(text).is_file():
+        try:
+            plain = parse_yaml(Path(text).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise InputError(f"suite file '{text}' cannot be read: {reason}") from None
+        except InputError as error:
+            raise InputError(f"{text}: {error}") from None
+        if not isinstance(plain, dict):
+            raise InputError(f"{text}: a suite file is a mapping (name: ..., transfers: ...)")
+    elif ":" in text:
+        suite = call_by_name(text)
+        if not isinstance(suite, Suite):
+            raise InputError(f"'{text}' returned {type(suite).__name__}, not a thaw Suite")
+        plain = to_plain(suite)
+    else:
+        raise InputError(
+            f"unknown suite '{text}'{nearest(text, BUILT_IN)} Built in: "
+            f"{', '.join(BUILT_IN)}; or a .yaml file, or module:function"
+        )
+    for item in overrides:
+        override(plain, item)
+    return from_plain(plain, Suite, text)

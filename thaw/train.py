@@ -20,16 +20,18 @@ from thaw.checkpoint import (
     save_checkpoint,
 )
 from thaw.clocks import Clock, Update, build_clock
-from thaw.config import AgentConfig, Flavor, InputError, RunSpec, Runtime, UpdateRule
+from thaw.config import AgentConfig, RunSpec, Runtime
 from thaw.envs import VectorEnv, frames_per_step, make_env
 from thaw.impala.learner import Learner
 from thaw.machine import describe_machine, resolve_device
+from thaw.plain import InputError
 from thaw.policy import Policy
 from thaw.rollout import Actor
 from thaw.run_folder import RunFolder, locked, write_json
 from thaw.scoring import evaluate_policy, summary
 from thaw.types import EpisodeStats
 from thaw.update_rules import apply_update_rule, check_frozen
+from thaw.words import Flavor, UpdateRule
 
 PROGRESS_ROWS = 1000
 """Rows of progress.csv over a run: enough to see, few enough to read."""

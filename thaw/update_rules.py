@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import torch
 
-from thaw.config import InputError, UpdateRule, nearest
+from thaw.plain import InputError, nearest
 from thaw.policy import Policy
+from thaw.words import UpdateRule
 
 
 def apply_update_rule(

@@ -14,11 +14,13 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from thaw.config import Flavor, InputError, RunSpec
+from thaw.config import RunSpec
 from thaw.envs import VectorEnv, make_env
+from thaw.plain import InputError
 from thaw.policy import Acting, Policy, UniformPolicy
 from thaw.rollout import Actor
 from thaw.types import EpisodeStats
+from thaw.words import Flavor
 
 INSTALL = "pip install 'thaw[video]'"
 SMALLEST_SIDE_PX = 320

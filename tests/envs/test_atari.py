@@ -13,8 +13,9 @@ pytest.importorskip("envpool", reason="the extra thaw[atari] is not installed")
 
 from ale_reference import AleGame
 
-from thaw.config import AgentConfig, InputError
+from thaw.config import AgentConfig
 from thaw.envs.atari import AtariVectorEnv, make_atari
+from thaw.plain import InputError
 from thaw.policy import UniformPolicy
 from thaw.rollout import Actor, Unroll, collect
 

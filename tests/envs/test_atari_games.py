@@ -15,7 +15,6 @@ from ale_py import roms
 from ale_reference import THE_13_FLAVORS
 from envpool.atari.registration import atari_rom_path
 
-from thaw.config import Flavor, InputError
 from thaw.envs import atari_games
 from thaw.envs.atari import envpool_task, make_atari
 from thaw.envs.atari_games import (
@@ -26,6 +25,8 @@ from thaw.envs.atari_games import (
     list_games,
     parse_variant,
 )
+from thaw.plain import InputError
+from thaw.words import Flavor
 
 
 def test_every_game_of_ale_has_its_task_and_its_rom_in_envpool() -> None:

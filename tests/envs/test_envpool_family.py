@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thaw.config import Flavor, InputError, load_suite
 from thaw.envs import action_meanings, list_flavors, make_env
 from thaw.envs.envpool_family import PROCGEN_ACTIONS, list_procgen
 from thaw.experiment import run
 from thaw.experiment.check import check_suite
-from thaw.suites import minigrid_quick, procgen_quick
+from thaw.plain import InputError
+from thaw.suites import load_suite, minigrid_quick, procgen_quick
 from thaw.testing import check_environment
+from thaw.words import Flavor
 
 pytest.importorskip("envpool", reason="EnvPool is not installed: pip install 'thaw[envpool]'")
 

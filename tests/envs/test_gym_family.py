@@ -8,9 +8,10 @@ import odd_envs
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from thaw.config import InputError, load_suite
 from thaw.envs import VectorEnv, action_meanings, list_flavors, make_env
 from thaw.experiment import run
+from thaw.plain import InputError
+from thaw.suites import load_suite
 from thaw.testing import check_environment
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from thaw.cli import main
-from thaw.config import Flavor, InputError, Suite, Transfer
+from thaw.config import Suite, Transfer
 from thaw.experiment.check import Spaces, check_same_actions, check_suite
+from thaw.plain import InputError
+from thaw.words import Flavor
 
 SOURCE, TARGET = Flavor("gym/source"), Flavor("gym/target")
 

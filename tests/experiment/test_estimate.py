@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from thaw.config import load_suite
 from thaw.experiment.estimate import Estimate, estimate, num_cores
 from thaw.experiment.plan import plan
+from thaw.suites import load_suite
 
 
 def of(*overrides: str, workers: int | None = 2) -> Estimate:

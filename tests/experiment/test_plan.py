@@ -5,8 +5,10 @@ from pathlib import Path
 
 from command_line import TINY
 
-from thaw.config import RunSpec, Suite, from_plain, load_suite, parse_yaml, to_yaml
+from thaw.config import RunSpec, Suite
 from thaw.experiment.plan import PlannedRun, plan
+from thaw.plain import from_plain, parse_yaml, to_yaml
+from thaw.suites import load_suite
 
 
 def suite(**changes: object) -> Suite:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from thaw.config import InputError, Suite, load_suite, to_yaml
+from thaw.config import Suite
 from thaw.experiment.store import CURVE_COLUMNS, SCORE_COLUMNS, SuiteFolder, load_results
+from thaw.plain import InputError, to_yaml
 from thaw.run_folder import StoreMismatch
+from thaw.suites import load_suite
 
 PRETRAIN = "runs/catch/pretrain/seed0"
 TARGET = "runs/catch@large_ball"

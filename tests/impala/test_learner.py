@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from random_unrolls import random_trajectory
 
 from thaw.clocks import acting_copy
-from thaw.config import AgentConfig, UpdateRule
+from thaw.config import AgentConfig
 from thaw.envs import make_env
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.rollout import Actor, Unroll, collect
 from thaw.types import Trajectory
 from thaw.update_rules import apply_update_rule, trained_parameters
+from thaw.words import UpdateRule
 
 IMAGE = (36, 36, 3)
 SMALL: dict[str, Any] = {

@@ -10,7 +10,8 @@ from typing import Any
 import gymnasium
 from numpy.typing import NDArray
 
-from thaw.config import Flavor, InputError, Scalar, nearest
+from thaw.plain import InputError, Scalar, nearest
+from thaw.words import Flavor
 
 VectorEnv = gymnasium.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
 

@@ -21,8 +21,9 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from thaw.config import Config, Fraction, InputError, from_plain
+from thaw.config import Config, Fraction
 from thaw.envs.atari_games import Variant, ask_ale, check_rom, missing, parse_variant
+from thaw.plain import InputError, from_plain
 
 Pixels = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]

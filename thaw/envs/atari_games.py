@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from thaw.config import InputError, nearest
+from thaw.plain import InputError, nearest
 
 INSTALL = "pip install 'thaw[atari]'"
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeVar
 import numpy as np
 from gymnasium import spaces
 
-from thaw.config import Config, InputError, Positive, Scalar, from_plain, nearest
+from thaw.config import Config, Positive
 from thaw.envs.envpool_vector import (
     Array,
     EnvPoolVectorEnv,
@@ -22,6 +22,7 @@ from thaw.envs.envpool_vector import (
     list_tasks,
 )
 from thaw.envs.presentation import View, check_discrete, checked_option, view_of
+from thaw.plain import InputError, Scalar, from_plain, nearest
 
 MINIGRID_ACTIONS: Final = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 PROCGEN_ACTIONS: Final = (

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from thaw.config import InputError
 from thaw.envs.presentation import View
+from thaw.plain import InputError
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]

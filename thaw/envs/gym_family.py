@@ -20,8 +20,9 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TransformAction, TransformObservation
 from numpy.typing import NDArray
 
-from thaw.config import Config, InputError, Scalar, from_plain, nearest
+from thaw.config import Config
 from thaw.envs.presentation import check_discrete, checked_option, view_of
+from thaw.plain import InputError, Scalar, from_plain, nearest
 
 VectorEnv = gymnasium.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
 

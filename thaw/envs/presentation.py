@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import DTypeLike, NDArray
 
-from thaw.config import InputError, Scalar, nearest
+from thaw.plain import InputError, Scalar, nearest
 
 CHANNEL_COUNTS = (1, 3, 4)
 """Gray, RGB, and RGBA or four stacked grays: by these ``auto`` tells channels from pixels."""

@@ -34,8 +34,9 @@ def run(
     Raises:
         InputError: Anything wrong with the suite or the folder; nothing is written then.
     """
-    from thaw.config import from_plain, load_suite, to_plain
     from thaw.experiment.execute import execute
+    from thaw.plain import from_plain, to_plain
+    from thaw.suites import load_suite
 
     if isinstance(suite, Suite):
         suite = from_plain(to_plain(suite), Suite, suite.name)  # validate what code has built

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from thaw.config import Flavor, InputError, Suite
+from thaw.config import Suite
 from thaw.envs import action_meanings, frames_per_step, make_env
+from thaw.plain import InputError
+from thaw.words import Flavor
 
 
 class Spaces(NamedTuple):

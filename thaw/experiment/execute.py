@@ -15,13 +15,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from thaw.config import InputError, RunSpec, Runtime, Suite
+from thaw.config import RunSpec, Runtime, Suite
 from thaw.experiment.check import check_suite
 from thaw.experiment.estimate import num_cores
 from thaw.experiment.plan import PlannedRun, plan
 from thaw.experiment.progress import Display
 from thaw.experiment.store import SuiteFolder
 from thaw.machine import resolve_device
+from thaw.plain import InputError
 from thaw.run_folder import RunFolder, locked
 from thaw.train import Progress, Stopped, check_policy, execute_run
 
@@ -160,10 +161,7 @@ class _Executor:
         for run in list(self.waiting):
             if self.stopped_by is not None or len(self.active) >= self.num_workers:
                 return
-            if run.source_key in self.failed or run.source_key in self.not_run:
-                self.waiting.remove(run)
-                self.not_run.append(run.key)
-            elif run.source_key is None or run.source_key in self.done:
+            if run.source_key is None or run.source_key in self.done:
                 self.waiting.remove(run)
                 self.start(run)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from thaw.config import Flavor, RunSpec, Suite
+from thaw.config import RunSpec, Suite
+from thaw.words import Flavor
 
 
 class PlannedRun(NamedTuple):

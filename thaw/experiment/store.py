@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from thaw.config import InputError, Suite, load_suite, to_plain, to_yaml
+from thaw.config import Suite
 from thaw.experiment.plan import Plan, PlannedRun, plan
+from thaw.plain import InputError, to_plain, to_yaml
 from thaw.run_folder import (
     RunFolder,
     StoreMismatch,
@@ -15,6 +16,7 @@ from thaw.run_folder import (
     check_out,
     write_atomic,
 )
+from thaw.suites import load_suite
 
 if TYPE_CHECKING:
     import pandas as pd

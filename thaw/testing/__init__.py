@@ -13,9 +13,9 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from thaw.config import Flavor
 from thaw.envs import VectorEnv, make_env
 from thaw.testing.play import SEED, Play, Unplayable
+from thaw.words import Flavor
 
 
 class BrokenEnvironment(ValueError):
