@@ -374,6 +374,7 @@ def evaluate(
         "seed": seed,
         "actions": "greedy" if greedy else "sampled",
         **summary([episode.episode_return for episode in played]),
+        "num_truncated": sum(episode.truncated for episode in played),
         "mean_length_steps": sum(episode.length_steps for episode in played) / len(played),
     }
     if as_json:
