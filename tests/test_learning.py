@@ -38,7 +38,6 @@ def zero_shot(spec: RunSpec) -> RunSpec:
     return next(run.spec for run in plan(suite).runs if run.spec.condition == "freeze_all")
 
 
-@pytest.mark.slow
 def test_the_quick_agent_learns_catch_and_keeps_it_when_reloaded(tmp_path: Path) -> None:
     """One test, because its training takes half a minute and more."""
     spec, folder = pretraining(), RunFolder(tmp_path / "pretrained")

@@ -37,10 +37,10 @@ def catch_quick() -> Suite:
     """
     return Suite(
         name="catch-quick",
-        transfers=_from_catch("large_ball", "red_background"),
+        transfers=_from_catch("large_ball", "small_paddle"),
         seeds=2,
         pretrain_steps=160_000,
-        transfer_steps=60_000,
+        transfer_steps=80_000,
         environment={"num_envs": 16, "downsample": 8, "frames_per_step": 16},
         agent=AgentConfig(
             embedding="impala_shallow",
