@@ -105,8 +105,8 @@ def atari_quick() -> Suite:
         name="atari-quick",
         transfers=_from_default_modes(("breakout@m12d0", "space_invaders@m1d1")),
         seeds=2,
-        pretrain_steps=400_000,
-        transfer_steps=250_000,
+        pretrain_steps=240_000,
+        transfer_steps=120_000,
         environment={"num_envs": 16, "image_size": 42, "num_threads": 1},
         agent=AgentConfig(
             embedding="impala_shallow",
