@@ -55,7 +55,7 @@ class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         self.task = task
         self.num_envs = num_envs
         self.render_mode = "rgb_array"
-        self.metadata = {
+        self.metadata: dict[str, Any] = {
             "autoreset_mode": AutoresetMode.NEXT_STEP,
             "render_modes": ["rgb_array"],
         }
@@ -65,7 +65,8 @@ class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         self.single_action_space = gymnasium.spaces.Discrete(task.num_actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        # Built by the first reset, which brings the seed: EnvPool is seeded when it is built.
+        # Built by the first reset, which brings the seed: EnvPool is seeded when it is built, and
+        # an Atari environment takes a tenth of a second then.
         self._pool: Any = None
 
     def reset(
@@ -112,10 +113,11 @@ class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
             raise gymnasium.error.ResetNeeded("no episode is under way; call reset before step")
         array, end = np.asarray(actions), self.task.num_actions
         is_right = array.shape == (self.num_envs,) and array.dtype.kind in "iu"
-        if not is_right or array.min() < 0 or array.max() >= end:
+        if not is_right or array.min() < 0 or array.max() >= end:  # EnvPool would read beyond
+            span = f" from {array.min()} to {array.max()}" if array.size else ""
             raise ValueError(
-                f"actions is {array.dtype}{list(array.shape)}; it must be int[{self.num_envs}], a "
-                f"whole number from 0 to {end - 1} for each environment"
+                f"actions is {array.dtype}{list(array.shape)}{span}; it must be int"
+                f"[{self.num_envs}], a whole number from 0 to {end - 1} for each environment"
             )
         # EnvPool reads the numbers as 32 bits wide, whatever they are.
         observations, rewards, terminated, truncated, infos = self._pool.step(
@@ -147,14 +149,23 @@ class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
                 self.task.id,
                 num_envs=self.num_envs,
                 # EnvPool would give neighbors the seeds s, s + 1, ...: runs with the seeds 0 and
-                # 1 would then share all their random numbers but one environment's.
+                # 1 would then share all their random numbers but one environment's. ALE takes -1
+                # for the clock, so seeds are not negative.
                 seed=self.np_random.integers(0, 2**31, self.num_envs).tolist(),
-                num_threads=self.task.num_threads or min(self.num_envs, os.cpu_count() or 1),
+                num_threads=self.task.num_threads or min(self.num_envs, num_cores()),
                 render_mode="rgb_array",
                 **self.task.settings,
             )
             _ = pool.observation_space  # EnvPool derives it once, when first asked
         return pool
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
 
 
 # ------------------------------------------------------------------------- what EnvPool offers
