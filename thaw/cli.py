@@ -7,50 +7,33 @@ allowed and how to fix it); 130 or 143 interrupted and saved.
 from __future__ import annotations
 
 import contextlib
-import functools
-import io
-import itertools
 import json
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional
 
+from thaw.command_line import (
+    Device,
+    FlavorName,
+    Folder,
+    Json,
+    Number,
+    Set,
+    SuiteName,
+    command,
+    parse_and_run,
+)
 from thaw.config import RunSpec, Runtime, num_envs_of
-from thaw.plain import InputError, from_plain, nearest, override, to_plain, to_yaml
+from thaw.plain import InputError, from_plain, override, to_plain, to_yaml
 from thaw.suites import load_suite
 from thaw.words import Flavor, UpdateRule
-
-SuiteName = Annotated[str, tyro.conf.arg(metavar="SUITE")]
-FlavorName = Annotated[str, tyro.conf.arg(metavar="FLAVOR")]
-Folder = Annotated[Path, tyro.conf.arg(metavar="DIR")]
-Set = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE"),
-                tyro.conf.UseAppendAction]  # fmt: skip
-Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
-Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda")]
-Json = Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff]
-
-app = tyro.extras.SubcommandApp()
-commands: list[str] = []
-Command = TypeVar("Command", bound=Callable[..., int])
-
-
-def command(function: Command) -> Command:
-    """Register a command; parsing only binds its arguments, so that errors can be told apart."""
-
-    @functools.wraps(function)
-    def bind(*arguments: Any, **named: Any) -> Callable[[], int]:
-        return functools.partial(function, *arguments, **named)
-
-    app.command(bind)
-    commands.append(function.__name__)
-    return function
 
 
 @command
@@ -491,7 +474,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        status = _parse(sys.argv[1:] if arguments is None else list(arguments))
+        status = parse_and_run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()  # a reader that left early (`| head`) is found out here
     except InputError as error:
         _say("thaw: " + " ".join(str(error).split()))
@@ -505,51 +488,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
-
-
-def _parse(arguments: list[str]) -> int:
-    """Let tyro parse, its boxed complaints made one line, and run the command."""
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
-        hint = f"{nearest(arguments[0], commands)} Allowed: {', '.join(commands)}"
-        raise InputError(f"unknown command '{arguments[0]}'{hint}")
-    boxes = io.StringIO()
-    with contextlib.redirect_stderr(boxes):
-        try:
-            bound = app.cli(prog="thaw", args=arguments)
-        except SystemExit as ended:
-            if ended.code in (0, None):
-                return 0
-            raise InputError(_one_line(boxes.getvalue(), arguments)) from None
-    return int(bound())
-
-
-def _one_line(boxes: str, arguments: list[str]) -> str:
-    """Take the words out of tyro's box: the complaint, what was meant, and where to read on."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in boxes.splitlines()[1:]]
-    sections = [" ".join(words) for filled, words in itertools.groupby(lines, bool) if filled]
-    complaint = sections[0].rstrip(".") if sections else "wrong arguments"
-    complaint = re.sub(
-        r"(?:no type matching .* could be instantiated from \['(.*)'\]"
-        r"|invalid literal for int\(\) with base 10: '(.*)')$",
-        lambda value: f"'{value[1] or value[2]}' is not a whole number",
-        complaint,
-    )
-    word = re.match(r"Unrecognized options: (--[\w-]+)", complaint)
-    command_name = arguments[0] if arguments and arguments[0] in commands else None
-    if word and command_name:
-        flags = _flags(command_name)
-        hint = f"{nearest(word[1], flags)} Allowed: {', '.join(flags)}"
-        complaint = f"unknown option '{word[1]}' of thaw {command_name}{hint}"
-    words = ["thaw", *([command_name] if command_name else []), "--help"]
-    return f"{complaint}; see `{' '.join(words)}`"
-
-
-def _flags(command_name: str) -> list[str]:
-    """Return the flags of a command, as its help lists them."""
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        app.cli(prog="thaw", args=[command_name, "--help"])
-    return re.findall(r"^[│ ]{2}(--\w+)", text.getvalue(), re.MULTILINE)
 
 
 def _spec(plain: dict[str, Any], overrides: Sequence[str]) -> RunSpec:
