@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,37 @@ from thaw.policy import Acting, Policy, UniformPolicy
 from thaw.rollout import Actor, evaluate
 from thaw.types import EpisodeStats
 from thaw.words import Flavor
+
+
+@contextmanager
+def playing(
+    policy: Acting | None,
+    flavor: Flavor,
+    *,
+    num_envs: int,
+    seed: int,
+    greedy: bool = False,
+    device: str = "cpu",
+    options: Mapping[str, Any] | None = None,
+) -> Iterator[Actor]:
+    """Put a policy, None for the uniform random one, into fresh environments of a flavor.
+
+    Seed and flavor alone decide what it meets; the environments are closed behind it.
+    """
+    env = make_env(flavor, num_envs, **(options or {}))
+    try:
+        if policy is None:
+            policy = UniformPolicy(int(getattr(env.single_action_space, "n", 0)))
+        elif isinstance(policy, Policy):
+            policy.eval()
+        stream = RunSpec(
+            condition="evaluation", flavor=flavor, update_rule=None, seed=seed, steps=0
+        )
+        yield Actor(
+            env, policy, seed=stream.derived_seed("evaluation"), device=device, greedy=greedy
+        )
+    finally:
+        env.close()
 
 
 def evaluate_policy(
@@ -43,21 +75,16 @@ def evaluate_policy(
     Returns:
         The episodes.
     """
-    env = make_env(flavor, min(num_envs, num_episodes), **(options or {}))
-    try:
-        if policy is None:
-            policy = UniformPolicy(int(getattr(env.single_action_space, "n", 0)))
-        elif isinstance(policy, Policy):
-            policy.eval()
-        stream = RunSpec(
-            condition="evaluation", flavor=flavor, update_rule=None, seed=seed, steps=0
-        )
-        actor = Actor(
-            env, policy, seed=stream.derived_seed("evaluation"), device=device, greedy=greedy
-        )
+    with playing(
+        policy,
+        flavor,
+        num_envs=min(num_envs, num_episodes),
+        seed=seed,
+        greedy=greedy,
+        device=device,
+        options=options,
+    ) as actor:
         return evaluate(actor, num_episodes, watch)
-    finally:
-        env.close()
 
 
 def summary(returns: list[float]) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from thaw.config import RunSpec
-from thaw.envs import VectorEnv, make_env
+from thaw.envs import VectorEnv
 from thaw.plain import InputError
-from thaw.policy import Acting, Policy, UniformPolicy
+from thaw.policy import Acting
 from thaw.rollout import Actor
+from thaw.scoring import playing
 from thaw.types import EpisodeStats
 from thaw.words import Flavor
 
@@ -64,17 +64,8 @@ def record(
     if out.suffix != ".mp4":
         raise InputError(f"--out {out} is not an .mp4 file")
     ffmpeg = _ffmpeg()
-    env = make_env(flavor, 1, **(options or {}))
-    try:
-        if policy is None:
-            policy = UniformPolicy(int(getattr(env.single_action_space, "n", 0)))
-        elif isinstance(policy, Policy):
-            policy.eval()
-        stream = RunSpec(
-            condition="evaluation", flavor=flavor, update_rule=None, seed=seed, steps=0
-        )
-        actor = Actor(env, policy, seed=stream.derived_seed("evaluation"), greedy=greedy)
-        fps = float(env.metadata.get("render_fps", DEFAULT_FPS))
+    with playing(policy, flavor, num_envs=1, seed=seed, greedy=greedy, options=options) as actor:
+        fps = float(actor.env.metadata.get("render_fps", DEFAULT_FPS))
         out.parent.mkdir(parents=True, exist_ok=True)
         part = out.with_name(f".{out.stem}.part.mp4")
         try:
@@ -83,8 +74,6 @@ def record(
         finally:
             part.unlink(missing_ok=True)
         return episodes
-    finally:
-        env.close()
 
 
 def _film(

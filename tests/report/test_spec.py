@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from thaw.report import ReportSpec, condition_name, flavor_name
+from thaw.report.paper import TABLE_1, TABLE_2
 from thaw.report.spec import transfer_names
+from thaw.suites import ATARI_TARGETS, CATCH_VARIANTS
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,8 @@ def test_a_plan_without_sense_is_refused(change: dict[str, Any], words: str) -> 
     }
     with pytest.raises(ValueError, match=words):
         ReportSpec(**(fields | change))
+
+
+def test_the_paper_suites_have_the_columns_of_the_paper_tables() -> None:
+    assert TABLE_1.targets == ATARI_TARGETS
+    assert tuple(f"catch@{variant}" for variant in CATCH_VARIANTS) == TABLE_2.targets

@@ -96,4 +96,7 @@ class Learner:
         self.num_updates = num_updates
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
-            self.optimizer.state[self.parameters[name]][slot] = value.clone()
+            parameter = self.parameters[name]
+            # PyTorch keeps its count of steps on the CPU, wherever the averages are.
+            device = value.device if slot == "step" else parameter.device
+            self.optimizer.state[parameter][slot] = value.to(device, copy=True)
