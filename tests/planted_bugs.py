@@ -223,19 +223,19 @@ BUGS = (
     Bug(
         "the learning rate does not fall",
         "impala/learner.py",
-        'group["lr"] = self.learning_rate(steps)',
-        'group["lr"] = self.config.learning_rate',
+        "learning_rate = self.learning_rate(steps)",
+        "learning_rate = self.config.learning_rate",
         "impala/test_learner.py",
     ),
     Bug(
         "the overlapped actor gets its weights one update late",
         "clocks.py",
-        "        update = learn(self, self.learner, self.ready, episodes)\n"
-        "        update.episodes.extend(collecting.result())\n"
+        "        update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)\n"
+        "        update.episodes.extend(collecting.result())\n        self.wait_for_actor()\n"
         "        synchronize(self.acting_policy, self.learner.policy)\n",
         "        newest = copy.deepcopy(self.learner.policy)\n"
-        "        update = learn(self, self.learner, self.ready, episodes)\n"
-        "        update.episodes.extend(collecting.result())\n"
+        "        update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)\n"
+        "        update.episodes.extend(collecting.result())\n        self.wait_for_actor()\n"
         "        synchronize(self.acting_policy, newest)\n",
         "test_clocks.py",
         "exactly_one_update",
@@ -243,11 +243,35 @@ BUGS = (
     Bug(
         "the overlapped clock waits for the actor before it learns",
         "clocks.py",
-        "        collecting = self.thread.submit(collect, self.actor, self.spare, discount)\n",
-        "        collecting = self.thread.submit(collect, self.actor, self.spare, discount)\n"
+        "        collecting = self.thread.submit(self.collect, self.spare, self.learner_event())\n",
+        "        collecting = self.thread.submit(self.collect, self.spare, self.learner_event())\n"
         "        collecting.result()\n",
         "test_clocks.py",
         "same_time",
+    ),
+    Bug(
+        "an asynchronous actor never gets new weights",
+        "actor_process.py",
+        "tensor.copy_(torch.from_numpy(np.array(weights[name])))",
+        "tensor.copy_(tensor)",
+        "test_asynchronous.py",
+        "arrive or version",
+    ),
+    Bug(
+        "the policy lag is counted from after the update",
+        "asynchronous.py",
+        "lags = self.learner.num_updates - self.versions",
+        "lags = self.learner.num_updates + 1 - self.versions",
+        "test_asynchronous.py",
+        "version or lag",
+    ),
+    Bug(
+        "unrolls that do not fit into a batch are dropped",
+        "asynchronous.py",
+        "            if self.num_used == num_rows:\n",
+        "            if row == self.num_envs or self.num_used == num_rows:\n",
+        "test_asynchronous.py",
+        "lost",
     ),
     Bug(
         "evaluation takes the first episodes that finish",

@@ -125,7 +125,7 @@ WRONG_OVERRIDES = {
     "agent.discount=hello": "agent.discount: expected a number, got a word",
     "agent.discount=2": "agent.discount: expected a number <= 1.0",
     "agent.lstm_size=true": "agent.lstm_size: expected a whole number, got true or false",
-    "agent.clock=overlappd": "did you mean 'overlapped'? Allowed: lockstep, overlapped",
+    "agent.clock=overlappd": "did you mean 'overlapped'? Allowed: lockstep, overlapped, asy",
     "agent=4": "agent: expected a mapping, got a whole number",
     "pretrain_steps=-4": "pretrain_steps: expected a whole number >= 1",
     "pretrain_steps=1e5": "expected a whole number, got a number with a point or an exponent",

@@ -11,7 +11,14 @@ from torch.nn import functional as F
 
 from thaw.config import AgentConfig
 from thaw.lstm import LSTM, _Recurrence
-from thaw.networks import ConvEmbedding, RecurrentHead, build_embedding, impala_deep, impala_shallow
+from thaw.networks import (
+    ConvEmbedding,
+    RecurrentHead,
+    build_embedding,
+    halve,
+    impala_deep,
+    impala_shallow,
+)
 from thaw.plain import InputError
 from thaw.policy import Policy
 
@@ -114,6 +121,19 @@ def test_impala_deep_is_figure_3_right() -> None:
     assert (x < 0).any(), "the last ReLU must matter"
     with torch.no_grad():
         np.testing.assert_allclose(network(pictures), F.relu(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(84, 84), (21, 42), (11, 1), (1, 2), (2, 3)])
+def test_halving_is_max_pooling_with_and_without_a_gradient(
+    size: tuple[int, int], dtype: torch.dtype
+) -> None:
+    x = torch.randn(5, 3, *size).to(dtype).contiguous(memory_format=torch.channels_last)
+    expected = F.max_pool2d(x, 3, stride=2, padding=1)
+    assert torch.equal(halve(x), expected)
+    assert torch.equal(halve(x.requires_grad_()), expected)
+    with torch.no_grad():
+        assert torch.equal(halve(x), expected)
 
 
 def test_impala_shallow_is_figure_3_left() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import thaw.policy
 from thaw.config import AgentConfig
 from thaw.policy import Acting, Policy, UniformPolicy
 
@@ -92,6 +93,33 @@ def test_bfloat16_is_the_embedding_s_alone_and_comes_close() -> None:
         for policy in (exact, rough)
     ]
     assert torch.equal(outputs[0].logits, outputs[1].logits)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_images_in_portions_are_the_images_at_once(
+    precision: Literal["float32", "bfloat16"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, pictures = small_policy("impala_deep", precision), images(5, 3)
+    weights = torch.randn(5, 3, 16)
+    found = []
+    for at_once in (4, 100):
+        monkeypatch.setattr(thaw.policy, "IMAGES_AT_ONCE", at_once)
+        policy.zero_grad()
+        embedded = policy.embed(pictures)
+        torch.autograd.backward((embedded * weights).sum())
+        gradients = [p.grad for p in policy.embedding.parameters() if p.grad is not None]
+        found.append((embedded.detach(), torch.cat([g.flatten() for g in gradients])))
+    # The gradients of the portions are added up in float32; at once, each is rounded to bfloat16.
+    tolerance = 1e-5 if precision == "float32" else 2e-2
+    for portions, whole in zip(*found, strict=True):
+        assert portions.abs().max() > 0
+        assert (portions - whole).norm() <= tolerance * whole.norm()
+
+
+def test_running_statistics_see_the_whole_batch() -> None:
+    policy = small_policy("user_embedding:batch_norm")
+    policy.embed(images(20, 3))
+    assert int(policy.get_buffer("embedding.norm.num_batches_tracked")) == 1
 
 
 def test_a_frozen_module_stays_in_evaluation_mode() -> None:

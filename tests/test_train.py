@@ -30,6 +30,7 @@ AGENT = AgentConfig(
     lstm_size=8,
     fc_size=8,
     unroll_length=UNROLL,
+    precision="float32",
     learning_rate=0.01,
 )
 SPEC = RunSpec(
@@ -507,7 +508,7 @@ def another(value: object) -> object:
     return {
         "lockstep": "overlapped", "float32": "bfloat16", "terminate": "bootstrap",
         "linear": "constant", "impala_shallow": "impala_deep", "sampled": "greedy",
-        "training": "evaluation",
+        "training": "evaluation", "auto": "bfloat16",
     }[str(value)]  # fmt: skip
 
 

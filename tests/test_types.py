@@ -50,7 +50,7 @@ def test_a_trajectory_holds_observations_or_embeddings() -> None:
 
 
 def test_moving_a_trajectory_keeps_types_and_what_is_absent() -> None:
-    moved = trajectory().to(torch.device("meta"))
+    moved = trajectory().copy_to(torch.device("meta"))
     assert moved.embeddings is None
     for name, tensor in trajectory().tensors().items():
         assert moved.tensors()[name].device.type == "meta"

@@ -27,11 +27,24 @@ class Update(NamedTuple):
     """Finished while acting, in raw reward."""
 
 
+class Saved(Protocol):
+    """What a checkpoint keeps of whoever acts."""
+
+    def get_state(self) -> dict[str, torch.Tensor]:
+        """Return everything that decides what comes next, as tensors."""
+
+    def set_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue from such a state."""
+
+
 class Clock(Protocol):
     """Drives actor and learner, one update at a time."""
 
-    actor: Actor
     learned_steps: int
+
+    @property
+    def actor(self) -> Saved:
+        """Who acts."""
 
     def update(self, *, last: bool) -> Update:
         """Act and learn once; ``last`` announces that no further update follows."""
@@ -88,6 +101,11 @@ class Overlapped:
         self.learned_steps = 0
         self.ready, self.spare = new_unroll(self.actor, learner), new_unroll(self.actor, learner)
         self.is_ready = False
+        # On a GPU, acting must not queue up behind a whole update.
+        on_gpu, device = learner.device.type == "cuda", learner.device
+        self.stream: torch.cuda.Stream | None = None
+        if on_gpu:
+            self.stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
         num_threads = torch.get_num_threads()
         self.thread = ThreadPoolExecutor(
             1, "actor", initializer=torch.set_num_threads, initargs=(num_threads,)
@@ -95,23 +113,44 @@ class Overlapped:
 
     def update(self, *, last: bool) -> Update:
         """Learn from the unroll at hand while the next one is collected."""
-        discount = self.learner.config.discount
         episodes = []
+        policy_lag_updates = int(self.is_ready)
         if not self.is_ready:
-            episodes += collect(self.actor, self.ready, discount)
+            episodes += self.collect(self.ready, self.learner_event())
+            self.wait_for_actor()
         if last:
             self.is_ready = False
-            update = learn(self, self.learner, self.ready, episodes)
+            update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)
             # Rows spent on resets may leave the budget short; then one more update follows, and
             # it must act as it would after a restart.
             synchronize(self.acting_policy, self.learner.policy)
             return update
-        collecting = self.thread.submit(collect, self.actor, self.spare, discount)
-        update = learn(self, self.learner, self.ready, episodes)
+        collecting = self.thread.submit(self.collect, self.spare, self.learner_event())
+        update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)
         update.episodes.extend(collecting.result())
+        self.wait_for_actor()
         synchronize(self.acting_policy, self.learner.policy)
         self.ready, self.spare, self.is_ready = self.spare, self.ready, True
         return update
+
+    def collect(self, unroll: Unroll, after: torch.cuda.Event | None) -> list[EpisodeStats]:
+        """Collect an unroll; on a GPU after what ``after`` marks, beside what follows it."""
+        with torch.cuda.stream(self.stream):
+            if self.stream is not None and after is not None:
+                self.stream.wait_event(after)
+            return collect(self.actor, unroll, self.learner.config.discount)
+
+    def learner_event(self) -> torch.cuda.Event | None:
+        """Mark, on a GPU, what the learner has launched so far: the newest weights among it."""
+        if self.stream is None:
+            return None
+        event: torch.cuda.Event = torch.cuda.current_stream(self.learner.device).record_event()
+        return event
+
+    def wait_for_actor(self) -> None:
+        """Let what the learner launches from here on wait for the actor's unroll, on a GPU."""
+        if self.stream is not None:
+            torch.cuda.current_stream(self.learner.device).wait_stream(self.stream)
 
     def get_state(self) -> dict[str, torch.Tensor]:
         """Return the unroll that is collected but not learned from, if any."""
@@ -135,7 +174,7 @@ class Overlapped:
 def build_clock(
     config: AgentConfig, make_actor: Callable[[Policy], Actor], learner: Learner
 ) -> Clock:
-    """Build the clock that the config names."""
+    """Build the clock that the config names, of those that act in this process."""
     clocks: dict[str, type[Lockstep] | type[Overlapped]] = {
         "lockstep": Lockstep,
         "overlapped": Overlapped,
@@ -143,13 +182,24 @@ def build_clock(
     return clocks[config.clock](make_actor, learner)
 
 
-def learn(clock: Clock, learner: Learner, unroll: Unroll, episodes: list[EpisodeStats]) -> Update:
+def learn(
+    clock: Lockstep | Overlapped,
+    learner: Learner,
+    unroll: Unroll,
+    episodes: list[EpisodeStats],
+    policy_lag_updates: int = 0,
+) -> Update:
     """Let the learner take its step and count what it learned from."""
-    device = next(learner.policy.parameters()).device
-    metrics = learner.update(unroll.trajectory.to(device), clock.learned_steps)
+    metrics = learner.update(unroll.trajectory, clock.learned_steps)
     num_steps = int(unroll.trajectory.valid.sum())
     clock.learned_steps += num_steps
-    return Update(num_steps, metrics, episodes)
+    lag = torch.tensor(float(policy_lag_updates))
+    acting = {
+        "mean_policy_lag": lag,
+        "max_policy_lag": lag,
+        "dropped_steps": torch.tensor(clock.actor.dropped_steps),
+    }
+    return Update(num_steps, metrics | acting, episodes)
 
 
 def new_unroll(actor: Actor, learner: Learner) -> Unroll:

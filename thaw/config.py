@@ -17,7 +17,7 @@ import msgspec
 from thaw.plain import InputError, Scalar, check_no_repeats, nearest, to_plain
 from thaw.words import CONDITIONS, Flavor, UpdateRule
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Part of every run's hash; raised when a change of thaw's code moves results."""
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -47,12 +47,16 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     last_reward_input: bool = True
     """Feed the last reward, clipped to [-1, 1], to the head (point 8)."""
 
-    clock: Literal["lockstep", "overlapped"] = "lockstep"
-    """lockstep: collect, then learn (policy lag 0). overlapped: both at once (lag exactly 1)."""
+    clock: Literal["lockstep", "overlapped", "asynchronous"] = "lockstep"
+    """lockstep: collect, then learn (policy lag 0). overlapped: both at once (lag exactly 1).
+    asynchronous: actors in processes of their own, as IMPALA's; the lag is measured."""
+    actors: Positive = 5
+    """Processes that share the run's environments under the asynchronous clock (Dean et al.)."""
     unroll_length: Positive = 20
     """Steps of one unroll; an update learns from ``num_envs`` unrolls."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the embedding; weights, head and losses stay float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the embedding; weights, head and losses stay float32. auto: bfloat16 where it
+    is measured to be clearly faster, else float32; what it was stands in run.json."""
 
     discount: Fraction = 0.99
     baseline_cost: NonNegativeFloat = 0.5
@@ -152,7 +156,7 @@ class Suite(Config, frozen=True, kw_only=True):
         check_no_repeats("conditions", self.conditions)
         check_no_repeats("seeds", self.seed_list)
         check_no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
-        num_envs_of(self.environment)
+        check_actors(self.agent, num_envs_of(self.environment))
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -182,6 +186,20 @@ def num_envs_of(environment: Mapping[str, object]) -> int:
     return num_envs
 
 
+def check_actors(agent: AgentConfig, num_envs: int) -> None:
+    """Check that every actor of the asynchronous clock has an environment to act in.
+
+    Raises:
+        InputError: There are more actors than environments.
+    """
+    if agent.clock == "asynchronous" and num_envs < agent.actors:
+        raise InputError(
+            f"agent.actors is {agent.actors} and environment.num_envs {num_envs}; each actor needs "
+            f"an environment: set num_envs to at least {agent.actors}, or actors to at most "
+            f"{num_envs}"
+        )
+
+
 class RunSpec(Config, frozen=True, kw_only=True):
     """Everything that decides one run's result; its hash names the result."""
 
@@ -204,7 +222,7 @@ class RunSpec(Config, frozen=True, kw_only=True):
     results_version: int = RESULTS_VERSION
 
     def __post_init__(self) -> None:
-        num_envs_of(self.environment)
+        check_actors(self.agent, num_envs_of(self.environment))
 
     @property
     def num_envs(self) -> int:
@@ -235,3 +253,8 @@ class Runtime(Config, frozen=True, kw_only=True):
     num_threads: Positive = 1
     checkpoint_seconds: NonNegativeFloat = 60.0
     """A kill costs at most this much work."""
+    actor_timeout_seconds: PositiveFloat = 300.0
+    """An actor of the asynchronous clock that brings no unroll for so long, the time in which it
+    starts included, is replaced."""
+    ray_address: str | None = None
+    """Ray cluster of those actors; None: the environment's RAY_ADDRESS, else this machine."""

@@ -12,6 +12,10 @@ from thaw.config import AgentConfig
 from thaw.networks import RecurrentHead, build_embedding
 from thaw.types import PolicyOutput, check_shapes
 
+IMAGES_AT_ONCE = 32
+"""What a CPU embeds at once: more would leave the cache, and their memory would be asked of the
+system anew each time (docs/performance.md)."""
+
 
 class Acting(Protocol):
     """What the acting loop needs of a policy."""
@@ -92,14 +96,27 @@ class Policy(nn.Module):
         return weight.new_zeros(2, batch_size, self.head.lstm.hidden_size)
 
     def embed(self, observations: torch.Tensor) -> torch.Tensor:
-        """Map observations [T, B, ...] to embeddings [T, B, D] float32, all in one forward."""
+        """Map observations [T, B, ...] to embeddings [T, B, D] float32."""
+        flat, device = observations.flatten(0, 1), observations.device.type
+        # With cached casts the portions would share one weight in bfloat16 and add their gradients
+        # up in it; and whether they do would hang on what the other thread's autocast clears.
         with torch.autocast(
-            observations.device.type,
+            device,
             dtype=torch.bfloat16,
             enabled=self.config.precision == "bfloat16",
+            cache_enabled=False,
         ):
-            embeddings: torch.Tensor = self.embedding(observations.flatten(0, 1))
+            embeddings = torch.cat([self.embedding(part) for part in self.portions(flat)])
         return embeddings.float().reshape(*observations.shape[:2], -1)
+
+    def portions(self, observations: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Divide observations [N, ...] into what is embedded at once."""
+        is_image = observations.ndim == 4
+        # An embedding with running statistics sees whole batches, on any device.
+        has_statistics = next(self.embedding.buffers(), None) is not None
+        if observations.device.type != "cpu" or not is_image or has_statistics:
+            return (observations,)
+        return torch.split(observations, IMAGES_AT_ONCE)
 
     def unroll(
         self,

@@ -15,9 +15,10 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from thaw.config import AgentConfig
+from thaw.graphs import Replayed
 from thaw.plain import InputError
 from thaw.policy import Acting
-from thaw.types import EpisodeStats, Trajectory
+from thaw.types import EpisodeStats, PolicyOutput, Trajectory
 
 VectorEnv = gymnasium.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
 
@@ -42,6 +43,21 @@ class Entry(NamedTuple):
     last_rewards: torch.Tensor
 
 
+class Choice(NamedTuple):
+    """What the policy does in all environments next."""
+
+    actions: torch.Tensor
+    """[B] int64, on the CPU."""
+    logits: torch.Tensor
+    """[B, A] float32, on the CPU."""
+    state: torch.Tensor
+    """[2, B, H] float32, behind this entry."""
+
+
+Outcome = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+"""What ``env.step`` returns."""
+
+
 class Decision(NamedTuple):
     """One step of all environments; each [B, ...]."""
 
@@ -56,6 +72,21 @@ class Decision(NamedTuple):
     bootstraps: NDArray[np.float32]
     """The policy's value of what a truncated episode would have seen next, else 0."""
     finished: list[EpisodeStats]
+
+
+class DeviceMemory:
+    """An entry's place on a GPU, always the same, filled from memory that the GPU reads itself."""
+
+    def __init__(self, entry: Entry, device: torch.device) -> None:
+        self.pinned = Entry(*(torch.empty_like(tensor, pin_memory=True) for tensor in entry))
+        self.entry = Entry(*(torch.empty_like(tensor, device=device) for tensor in entry))
+
+    def fill(self, entry: Entry) -> Entry:
+        """Copy an entry there; who acts on it waits for its logits, so for this as well."""
+        for there, pinned, here in zip(self.entry, self.pinned, entry, strict=True):
+            pinned.copy_(here)
+            there.copy_(pinned, non_blocking=True)
+        return self.entry
 
 
 class Actor:
@@ -103,36 +134,73 @@ class Actor:
         self._returns = np.zeros(batch)
         self._lengths = np.zeros(batch, np.int64)
         self.state = policy.initial_state(batch)
+        self._memory: DeviceMemory | None = None
+        if self.device.type == "cuda":
+            self._memory = DeviceMemory(self.host_entry(), self.device)
+        self._embed = Replayed(self._embed_entry, self.device)
+        self._act = Replayed(self._act_on_entry, self.device)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Forget what was computed from the observations: they are new."""
+        self._entry: Entry | None = None
         self._embeddings: torch.Tensor | None = None
 
     def entry(self) -> Entry:
         """Return what the policy sees next, [1, B, ...], on the actor's device."""
+        if self._entry is None:
+            here = self.host_entry()
+            self._entry = here if self._memory is None else self._memory.fill(here)
+        return self._entry
+
+    def host_entry(self) -> Entry:
+        """Return the same on the CPU, without a copy of the observations."""
         return Entry(
-            torch.as_tensor(self._observations, device=self.device).unsqueeze(0),
-            torch.as_tensor(self._first, device=self.device).unsqueeze(0),
-            self._last_actions.to(self.device).unsqueeze(0),
-            torch.as_tensor(self._last_rewards, dtype=torch.float32, device=self.device).unsqueeze(
-                0
-            ),
+            torch.as_tensor(self._observations).unsqueeze(0),
+            torch.as_tensor(self._first).unsqueeze(0),
+            self._last_actions.unsqueeze(0),
+            torch.as_tensor(self._last_rewards, dtype=torch.float32).unsqueeze(0),
         )
+
+    @property
+    def dropped_steps(self) -> int:
+        """Decisions that an environment in real time had to do without so far."""
+        dropped: int = getattr(self.env, "dropped_steps", 0)
+        return dropped
 
     @torch.inference_mode()
     def embeddings(self) -> torch.Tensor:
         """Return the embeddings [1, B, D] of what the policy sees next, computed once."""
         if self._embeddings is None:
-            self._embeddings = self.policy.embed(self.entry().observations)
+            self.entry()
+            self._embeddings = self._embed()
         return self._embeddings
 
-    @torch.inference_mode()
+    def _embed_entry(self) -> torch.Tensor:
+        return self.policy.embed(self.entry().observations)
+
+    def _act_on_entry(self) -> PolicyOutput:
+        _, first, last_actions, last_rewards = self.entry()
+        return self.policy.unroll(self.embeddings(), first, last_actions, last_rewards, self.state)
+
     def step(self) -> Decision:
         """Decide once in every environment and step them all."""
-        _, first, last_actions, last_rewards = self.entry()
-        output = self.policy.unroll(
-            self.embeddings(), first, last_actions, last_rewards, self.state
-        )
+        choice = self.decide()
+        return self.follow(choice, self.env.step(choice.actions.numpy()))
+
+    @torch.inference_mode()
+    def decide(self) -> Choice:
+        """Choose an action in every environment; nothing has happened then."""
+        self.embeddings()  # before: it is a piece of work of its own
+        output = self._act()
         logits = output.logits[0].float().cpu()
-        actions = self._choose(logits)
-        observations, rewards, terminated, truncated, info = self.env.step(actions.numpy())
+        return Choice(self._choose(logits), logits, output.state)
+
+    @torch.inference_mode()
+    def follow(self, choice: Choice, outcome: Outcome) -> Decision:
+        """Take in what became of a choice."""
+        actions, logits, state = choice
+        observations, rewards, terminated, truncated, info = outcome
         observations = np.asarray(observations)
         rewards = np.asarray(rewards, np.float64)
         valid = ~self._resetting
@@ -148,7 +216,7 @@ class Actor:
             if self.mode == AutoresetMode.SAME_STEP:
                 for index in np.flatnonzero(cut):
                     final[index] = info["final_obs"][index]
-            bootstraps[cut] = self._values(final, actions, rewards, output.state)[cut]
+            bootstraps[cut] = self._values(final, actions, rewards, state)[cut]
         if self.mode == AutoresetMode.DISABLED and done.any():
             observations, _ = self.env.reset(options={"reset_mask": done})
             observations = np.asarray(observations)
@@ -160,12 +228,18 @@ class Actor:
         self._observations = observations
         self._last_actions = actions
         self._last_rewards = rewards
-        self.state = output.state
-        self._embeddings = None
+        self._set_lstm_state(state)
+        self.look_again()
         return Decision(
             actions, logits, rewards, terminated & valid, truncated & valid, valid, bootstraps,
             finished,
         )  # fmt: skip
+
+    def _set_lstm_state(self, state: torch.Tensor) -> None:
+        if self._memory is None:
+            self.state = state
+        else:  # what is replayed reads it at its place
+            self.state.copy_(state)
 
     def _choose(self, logits: torch.Tensor) -> torch.Tensor:
         if self.greedy:
@@ -230,6 +304,7 @@ class Actor:
             "generator": self.generator.get_state(),
         }
 
+    @torch.inference_mode()
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
         """Continue from such a state.
 
@@ -248,7 +323,8 @@ class Actor:
         self._last_rewards = arrays["last_rewards"]
         self._returns, self._lengths = arrays["returns"], arrays["lengths"]
         self._last_actions = state["last_actions"].clone()
-        self.state = state["lstm"].to(self.device, copy=True)
+        self._set_lstm_state(state["lstm"].to(self.device, copy=True))
+        self.look_again()
         self.generator.set_state(state["generator"])
 
 
@@ -256,20 +332,26 @@ class Unroll:
     """Memory for one unroll of every environment, filled again and again."""
 
     def __init__(self, actor: Actor, config: AgentConfig, *, store_embeddings: bool) -> None:
+        """Observations or embeddings lie on the actor's device, all else on the CPU."""
         env, steps, batch = actor.env, config.unroll_length, actor.env.num_envs
         space = env.single_observation_space
         assert space.shape is not None
         assert isinstance(env.single_action_space, gymnasium.spaces.Discrete)
 
+        device = actor.device
+
         def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-            return torch.empty(shape, dtype=dtype)
+            return torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
 
         kind = torch.from_numpy(np.zeros(1, space.dtype)).dtype
         self.trajectory = Trajectory(
             observations=None
             if store_embeddings
-            else empty(steps + 1, batch, *space.shape, dtype=kind),
-            embeddings=empty(steps + 1, batch, config.embedding_size) if store_embeddings else None,
+            # What is large is collected where it was needed to act; the rest follows once.
+            else torch.empty(steps + 1, batch, *space.shape, dtype=kind, device=device),
+            embeddings=torch.empty(steps + 1, batch, config.embedding_size, device=device)
+            if store_embeddings
+            else None,
             first=empty(steps + 1, batch, dtype=torch.bool),
             last_actions=empty(steps + 1, batch, dtype=torch.int64),
             last_rewards=empty(steps + 1, batch),
@@ -279,7 +361,7 @@ class Unroll:
             bootstraps=empty(steps, batch),
             behavior_logits=empty(steps, batch, int(env.single_action_space.n)),
             valid=empty(steps, batch, dtype=torch.bool),
-            state=torch.empty_like(actor.state, device="cpu"),
+            state=torch.empty_like(actor.state, device="cpu", pin_memory=device.type == "cuda"),
         )
 
 
@@ -299,11 +381,11 @@ def collect(actor: Actor, unroll: Unroll, discount: float) -> list[EpisodeStats]
     trajectory.state.copy_(actor.state)
     finished = []
     for t in range(num_steps + 1):
-        entry = actor.entry()
+        entry = actor.host_entry()
         if trajectory.embeddings is not None:
             trajectory.embeddings[t] = actor.embeddings()[0]
         if trajectory.observations is not None:
-            trajectory.observations[t] = entry.observations[0]
+            trajectory.observations[t] = actor.entry().observations[0]
         trajectory.first[t] = entry.first[0]
         trajectory.last_actions[t] = entry.last_actions[0]
         trajectory.last_rewards[t] = entry.last_rewards[0]

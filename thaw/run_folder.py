@@ -22,6 +22,8 @@ EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase", "truncated")
 PROGRESS_COLUMNS = (
     "steps", "frames", "updates", "seconds", "learning_rate", "mean_return",
     "total_loss", "policy_loss", "baseline_loss", "entropy_loss", "mean_rho", "gradient_norm",
+    "mean_policy_lag", "max_policy_lag", "learner_wait_fraction", "actor_restarts",
+    "dropped_steps",
 )  # fmt: skip
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 
+from thaw.asynchronous import ActorsFailed, Asynchronous
 from thaw.checkpoint import (
     find_policy,
     load_policy,
@@ -26,6 +28,9 @@ from thaw.impala.learner import Learner
 from thaw.machine import describe_machine, resolve_device
 from thaw.plain import InputError
 from thaw.policy import Policy
+from thaw.precision import settle_precision
+from thaw.ray_session import check_ray
+from thaw.remote_actors import RemoteActors
 from thaw.rollout import Actor
 from thaw.run_folder import RunFolder, locked, write_json
 from thaw.scoring import evaluate_policy, summary
@@ -78,6 +83,7 @@ def execute_run(
         Stopped: ``should_stop`` said so; the run is saved.
         WriteFailed: Disk full and the like; the previous checkpoint is intact.
     """
+    spec = as_begun(spec, folder)
     if folder.is_done:
         folder.begin(spec)  # checks that it is this run's
         return folder.result()
@@ -105,7 +111,18 @@ class _Run:
         self.spec, self.folder, self.runtime = spec, folder, runtime
         self.watch, self.should_stop = watch, should_stop
         self.device = resolve_device(runtime.device)
-        self.env = make_env(spec.flavor, spec.num_envs, **spec.environment_options)
+        self.is_asynchronous = spec.agent.clock == "asynchronous" and spec.steps > 0
+        if self.is_asynchronous:
+            check_ray(runtime.ray_address)
+        # Asynchronous actors make their own environments; this one only says what they are like.
+        num_envs = 1 if self.is_asynchronous else spec.num_envs
+        self.env = make_env(spec.flavor, num_envs, **spec.environment_options)
+        if self.is_asynchronous:
+            self.env.close()  # the actors may need its device
+        if spec.update_rule is not None:
+            shape = self.env.single_observation_space.shape or ()
+            agent = settle_precision(spec.agent, shape, self.device)
+            self.spec = spec = msgspec.structs.replace(spec, agent=agent)
         self.policy = None if spec.update_rule is None else self.build_policy(source)
         folder.begin(spec)
         write_json(folder.path / "machine.json", describe_machine(runtime, spec.flavor))
@@ -145,6 +162,7 @@ class _Run:
             self.folder.episodes.cut(0)  # of an evaluation that was broken off
             if self.policy is not None:
                 save_checkpoint(self.folder, self.policy)
+        self.env.close()  # the score's environments may need its devices
         scores = self.score()
         result = scores | {
             "steps": self.steps,
@@ -160,7 +178,7 @@ class _Run:
         """Learn until the budget is spent, saving on the way."""
         spec = self.spec
         learner = Learner(policy, spec.agent, spec.steps)
-        clock = build_clock(spec.agent, self.make_actor, learner)
+        clock = self.build_clock(policy, learner)
         try:
             self.resume(policy, learner, clock)
             batch_steps = spec.agent.unroll_length * spec.num_envs
@@ -175,7 +193,11 @@ class _Run:
 
             while clock.learned_steps < spec.steps:
                 last = clock.learned_steps + batch_steps >= spec.steps
-                update = clock.update(last=last)
+                try:
+                    update = clock.update(last=last)
+                except (ActorsFailed, Stopped):  # while it waited for actors: the learner is whole
+                    save()
+                    raise
                 episodes += update.episodes
                 self.recent.extend(episode.episode_return for episode in update.episodes)
                 self.steps = clock.learned_steps
@@ -191,6 +213,26 @@ class _Run:
             save()
         finally:
             clock.close()
+
+    def build_clock(self, policy: Policy, learner: Learner) -> Clock:
+        """Build the clock that the config names, with the actors of the asynchronous one."""
+        if not self.is_asynchronous:
+            return build_clock(self.spec.agent, self.make_actor, learner)
+
+        def stop_if_asked() -> None:
+            if self.should_stop():
+                raise Stopped
+
+        actors = RemoteActors(
+            self.spec,
+            self.runtime,
+            observation_shape=policy.observation_shape,
+            num_actions=policy.num_actions,
+            store_embeddings=policy.embedding_frozen,
+            stream=f"acting from {self.folder.saved_steps()}",
+            check=stop_if_asked,
+        )
+        return Asynchronous(actors, learner, self.spec.num_envs)
 
     def make_actor(self, policy: Policy) -> Actor:
         """Put a policy into the run's training environments."""
@@ -333,6 +375,14 @@ class _Run:
 
 
 # ------------------------------------------------------------------------------------- helpers
+
+
+def as_begun(spec: RunSpec, folder: RunFolder) -> RunSpec:
+    """Replace ``precision: auto`` by what an earlier session of the run settled on."""
+    if spec.agent.precision != "auto" or not (folder.path / "run.json").is_file():
+        return spec
+    agent = msgspec.structs.replace(spec.agent, precision=folder.spec().agent.precision)
+    return msgspec.structs.replace(spec, agent=agent)
 
 
 def check_policy(

@@ -64,11 +64,17 @@ class Trajectory:
             state=(self.state, "2 B H"),
         )
 
-    def to(self, device: torch.device) -> Trajectory:
-        """Copy to a device; observations stay uint8 until they are there."""
+    def copy_to(self, device: torch.device) -> Trajectory:
+        """Return a copy on a device; observations stay uint8 until they are there."""
         return dataclasses.replace(
-            self, **{name: tensor.to(device) for name, tensor in self.tensors().items()}
+            self, **{name: tensor.to(device, copy=True) for name, tensor in self.tensors().items()}
         )
+
+    def copy_from(self, other: Trajectory) -> None:
+        """Overwrite with what another of the same shapes holds, on whatever device."""
+        theirs = other.tensors()
+        for name, tensor in self.tensors().items():
+            tensor.copy_(theirs[name], non_blocking=True)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the tensors that are there, by field name."""

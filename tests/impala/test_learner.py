@@ -230,3 +230,21 @@ def test_a_frozen_embedding_computed_by_the_actor_equals_the_long_way() -> None:
     long_way_weights, short_way_weights = weights(policies[False]), weights(policies[True])
     for name, weight in long_way_weights.items():
         np.testing.assert_allclose(short_way_weights[name], weight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["scratch", "freeze_embedding"])
+def test_from_memory_of_its_own_as_on_a_gpu_it_learns_the_same(rule: str) -> None:
+    config = AgentConfig(**SMALL, learning_rate=0.02)
+    plain = Learner(small_policy(config, rule), config, total_steps=100)
+    copying = Learner(small_policy(config, rule), config, total_steps=100)
+    copying.is_replayed = True
+    for update in range(5):
+        trajectory = random_trajectory(seed=update)
+        expected = plain.update(trajectory, 15 * update)
+        found = copying.update(trajectory, 15 * update)
+        assert {n: float(v) for n, v in found.items()} == {n: float(v) for n, v in expected.items()}
+        for tensor in trajectory.tensors().values():
+            tensor.zero_()  # whoever still reads it is found out
+    learned = weights(copying.policy)
+    for name, expected_weights in weights(plain.policy).items():
+        np.testing.assert_array_equal(learned[name], expected_weights)

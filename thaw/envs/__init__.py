@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from fnmatch import fnmatch
+from importlib.metadata import version
 from typing import Any
 
 import gymnasium
@@ -15,7 +16,7 @@ from thaw.words import Flavor
 
 VectorEnv = gymnasium.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
 
-FAMILIES = ("catch", "atari", "minigrid", "procgen", "gym", "envpool")
+FAMILIES = ("catch", "atari", "minigrid", "procgen", "gym", "envpool", "androidenv")
 
 
 def make_env(
@@ -60,6 +61,10 @@ def make_env(
             from thaw.envs.envpool_family import make_envpool
 
             env = make_envpool(flavor.name, flavor.variant, num_envs, both)
+        case "androidenv":
+            from thaw.envs.androidenv.family import make_androidenv
+
+            env = make_androidenv(flavor.name, flavor.variant, num_envs, both)
         case _:
             raise InputError(
                 f"unknown family '{flavor.family}' in flavor '{flavor}'"
@@ -74,13 +79,15 @@ def list_flavors(pattern: str = "*") -> list[str]:
     """List flavors, those whose address matches a shell pattern or contains it.
 
     Some families have no end: ``procgen/coinrun@levels<first>-<last>``, ``gym/<id>``,
-    ``envpool/<id>`` stand for all of theirs. Families whose packages are not installed are
-    listed as ``atari/<game>`` and the like.
+    ``envpool/<id>``, ``androidenv/<path>.textproto`` stand for all of theirs. Families whose
+    packages are not installed are listed as ``atari/<game>`` and the like.
     """
+    from thaw.envs.androidenv.family import list_androidenv
     from thaw.envs.catch import VARIANTS
 
     addresses = [str(Flavor(f"catch@{variant}")) for variant in VARIANTS]
     addresses += _list_atari(pattern) + _list_envpool() + ["gym/<id>", "envpool/<id>"]
+    addresses += list_androidenv()
     return [a for a in addresses if fnmatch(a, pattern) or pattern in a]
 
 
@@ -95,6 +102,8 @@ def describe_flavor(flavor: Flavor) -> dict[str, str | None]:
         from thaw.envs.atari_games import describe_atari
 
         return describe_atari(flavor.name)
+    if flavor.family == "androidenv":
+        return {"android_env": version("android-env")}
     return {}
 
 

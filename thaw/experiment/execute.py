@@ -15,6 +15,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+import torch
+
 from thaw.config import RunSpec, Runtime, Suite
 from thaw.experiment.check import check_suite
 from thaw.experiment.estimate import num_cores
@@ -23,6 +26,7 @@ from thaw.experiment.progress import Display
 from thaw.experiment.store import SuiteFolder
 from thaw.machine import resolve_device
 from thaw.plain import InputError
+from thaw.precision import settle_precision
 from thaw.run_folder import RunFolder, locked
 from thaw.train import Progress, Stopped, check_policy, execute_run
 
@@ -68,15 +72,17 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     """
     spaces = check_suite(suite)
     device = str(resolve_device(runtime.device))
-    check_policies(suite, spaces[suite.transfers[0].source].observation_shape)
+    observation_shape = spaces[suite.transfers[0].source].observation_shape
+    check_policies(suite, observation_shape)
     if num_workers is not None and num_workers < 1:
         raise InputError(f"--workers is {num_workers}; it must be at least 1")
     if num_workers is None:
         num_workers = default_num_workers(device)
     folder = SuiteFolder(out)
+    suite = settle_suite(suite, folder, observation_shape, device)
     folder.check(suite)
     # Threads belong to runs, not to cores: packed runs with one thread each beat one with all.
-    settings = Runtime(device=device, checkpoint_seconds=runtime.checkpoint_seconds)
+    settings = msgspec.structs.replace(runtime, device=device, num_threads=1)
     with locked(folder.path):
         folder.begin(suite)
         summary = _Executor(suite, folder, num_workers, settings).execute()
@@ -92,6 +98,18 @@ def check_policies(suite: Suite, observation_shape: tuple[int, ...]) -> None:
     """
     rules = [suite.rule(condition) for condition in suite.conditions]
     check_policy(observation_shape, suite.agent, [rule for rule in rules if rule is not None])
+
+
+def settle_suite(
+    suite: Suite, folder: SuiteFolder, observation_shape: tuple[int, ...], device: str
+) -> Suite:
+    """Settle ``precision: auto``: as in the folder's earlier runs, else by measurement."""
+    agent = suite.agent
+    if agent.precision == "auto" and folder.suite_yaml.is_file():
+        earlier = folder.suite().agent.precision
+        agent = msgspec.structs.replace(agent, precision=earlier)
+    agent = settle_precision(agent, observation_shape, torch.device(device))
+    return msgspec.structs.replace(suite, agent=agent)
 
 
 def default_num_workers(device: str) -> int:

@@ -27,7 +27,7 @@ RUN_COLUMNS = ("family", "name", "source", "target", "condition", "seed")
 SCORE_COLUMNS = (
     "key", *RUN_COLUMNS, "mean_return", "sem", "num_episodes",
     "training_mean_return", "training_sem", "evaluation_mean_return", "evaluation_sem",
-    "source_mean_return", "source_sem", "steps", "frames", "seconds",
+    "source_mean_return", "source_sem", "steps", "frames", "seconds", "clock", "mean_policy_lag",
 )  # fmt: skip
 CURVE_COLUMNS = (*RUN_COLUMNS, "steps", "frames", "mean_return", "num_episodes")
 
@@ -155,6 +155,9 @@ class SuiteFolder:
         row = _run_columns(run) | {"key": run.key}
         for name in ("mean_return", "sem", "num_episodes", "steps", "frames", "seconds"):
             row[name] = result.get(name)
+        if run.spec.steps:
+            row["clock"] = run.spec.agent.clock
+            row["mean_policy_lag"] = self._mean_policy_lag(run)
         for column, part in (
             ("training", "training"),
             ("evaluation", "evaluation"),
@@ -164,6 +167,16 @@ class SuiteFolder:
             row[f"{column}_mean_return"] = summary.get("mean_return")
             row[f"{column}_sem"] = summary.get("sem")
         return row
+
+    def _mean_policy_lag(self, run: PlannedRun) -> float | None:
+        """Average the policy lag, in updates, over the rows of progress.csv."""
+        import pandas as pd
+
+        path = self.run_folder(run).progress.path
+        if not path.is_file():  # a run of fewer steps than an unroll
+            return None
+        mean = pd.read_csv(path, usecols=["mean_policy_lag"])["mean_policy_lag"].mean()
+        return None if pd.isna(mean) else round(float(mean), 4)
 
     def _curve(self, run: PlannedRun, num_bins: int) -> Iterator[dict[str, Any]]:
         """Average the training episodes within each of ``num_bins`` equal ranges of steps."""

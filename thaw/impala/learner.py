@@ -6,6 +6,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from thaw.config import AgentConfig
+from thaw.graphs import Replayed
 from thaw.impala.losses import Losses, impala_losses
 from thaw.policy import Policy
 from thaw.types import Trajectory
@@ -27,14 +28,22 @@ class Learner:
         self.total_steps = total_steps
         self.num_updates = 0
         self.parameters = trained_parameters(policy)
+        self.device = next(policy.parameters()).device
+        self.is_replayed = self.device.type == "cuda"
         self.optimizer = torch.optim.RMSprop(
             self.parameters.values(),
-            lr=config.learning_rate,
+            # What changes while a CUDA graph is replayed must lie in the device's memory.
+            lr=torch.tensor(config.learning_rate, device=self.device)
+            if self.is_replayed
+            else config.learning_rate,
             alpha=config.rmsprop_decay,
             eps=config.rmsprop_epsilon,
             momentum=config.rmsprop_momentum,
             foreach=True,
+            capturable=self.is_replayed,
         )
+        self.batch: Trajectory | None = None
+        self.replayed: Replayed[dict[str, torch.Tensor]] | None = None
 
     def learning_rate(self, steps: int) -> float:
         """Return the learning rate after ``steps`` decisions."""
@@ -62,21 +71,38 @@ class Learner:
         """Take one optimizer step.
 
         Args:
-            trajectory: T x B decisions.
+            trajectory: T x B decisions; its tensors may lie on the CPU and on the device.
             steps: Decisions made before this batch; sets the learning rate.
 
         Returns:
-            Losses and health, each a scalar tensor still on its device (no synchronization).
+            Losses and health, each a scalar tensor still on its device (no synchronization); on a
+            GPU the next update overwrites them.
         """
         self.policy.train()
+        learning_rate = self.learning_rate(steps)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(learning_rate)
+            else:
+                group["lr"] = learning_rate
+        self.num_updates += 1
+        if not self.is_replayed:
+            return self._step(trajectory)
+        if self.batch is None:
+            batch = self.batch = trajectory.copy_to(self.device)
+            self.replayed = Replayed(lambda: self._step(batch), self.device)
+        else:
+            self.batch.copy_from(trajectory)
+        assert self.replayed is not None
+        return self.replayed()
+
+    def _step(self, trajectory: Trajectory) -> dict[str, torch.Tensor]:
+        """Do what an update does on the device."""
         losses = self.losses(trajectory)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.total)
         norm = clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(steps)
         self.optimizer.step()
-        self.num_updates += 1
         detached = {f"{name}_loss": value.detach() for name, value in losses._asdict().items()}
         detached["mean_rho"] = detached.pop("mean_rho_loss")
         return detached | {"gradient_norm": norm}
@@ -97,6 +123,7 @@ class Learner:
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
             parameter = self.parameters[name]
-            # PyTorch keeps its count of steps on the CPU, wherever the averages are.
-            device = value.device if slot == "step" else parameter.device
+            # PyTorch keeps its count of steps on the CPU, unless it is to be captured.
+            stays = slot == "step" and not self.is_replayed
+            device = value.device if stays else parameter.device
             self.optimizer.state[parameter][slot] = value.to(device, copy=True)

@@ -128,7 +128,7 @@ def page(
         body.append(_table(source_table, colors))
     else:
         body.append("<p>Not measured: no score has a source_mean_return.</p>")
-    body += ["<h2>Runs</h2>", runs, "<h2>How this was made</h2>", _how(spec)]
+    body += ["<h2>Runs</h2>", runs, "<h2>How this was made</h2>", _how(spec, scores)]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -260,7 +260,10 @@ def _runs(spec: ReportSpec, scores: pd.DataFrame) -> tuple[str, int]:
 def _run_table(lines: Sequence[str]) -> str:
     head = "".join(
         f'<th scope="col">{name}</th>'
-        for name in ("seed", "return", "standard error", "episodes", "steps", "frames", "hours")
+        for name in (
+            *("seed", "return", "standard error", "episodes", "steps", "frames", "hours"),
+            "policy lag",
+        )
     )
     return (
         f'<div class="wide"><table><thead><tr><th></th>{head}</tr></thead>'
@@ -272,7 +275,7 @@ def _run(condition: str, seed: object, row: Mapping[Any, Any] | None) -> str:
     name = condition_name(condition)
     head = f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(seed))}</td>'
     if row is None:
-        return f'{head}<td class="missing">missing</td>{"<td></td>" * 5}</tr>'
+        return f'{head}<td class="missing">missing</td>{"<td></td>" * 6}</tr>'
 
     def show(column: str, pattern: str, scale: float = 1.0) -> str:
         value = float(row.get(column, "nan"))
@@ -286,11 +289,30 @@ def _run(condition: str, seed: object, row: Mapping[Any, Any] | None) -> str:
         + show("steps", "{:,.0f}")
         + show("frames", "{:,.0f}")
         + show("seconds", "{:.2f}", 3600.0)
+        + show("mean_policy_lag", "{:.2f}")
         + "</tr>"
     )
 
 
-def _how(spec: ReportSpec) -> str:
+def _policy_lag(scores: pd.DataFrame) -> str | None:
+    """Say by which clocks the runs learned and how old the weights were that acted."""
+    if not {"clock", "mean_policy_lag"} <= set(scores.columns):
+        return None
+    trained = scores[scores["mean_policy_lag"].notna()]
+    if trained.empty:
+        return None
+    said = [
+        f"{len(lags)} {'run' if len(lags) == 1 else 'runs'} on the {clock} clock, "
+        f"{lags.mean():.2f} updates on average (most in one run: {lags.max():.2f})"
+        for clock, lags in trained.groupby("clock")["mean_policy_lag"]
+    ]
+    return (
+        "How many updates the weights that acted were behind those that learned, which V-trace "
+        f"corrects for: {'; '.join(said)}."
+    )
+
+
+def _how(spec: ReportSpec, scores: pd.DataFrame) -> str:
     items = {
         "Return": "What the environment pays, unclipped, of the policy at the end of its run, "
         "averaged over the run's episodes first and over seeds then.",
@@ -313,6 +335,8 @@ def _how(spec: ReportSpec) -> str:
         "the seeds that finished an episode in its bin; nothing is filled in. Conditions that do "
         "not learn are drawn at their final return.",
     }
+    if lag := _policy_lag(scores):
+        items["Policy lag"] = lag
     if spec.paper:
         table = PAPER_TABLES[spec.paper]
         items[f"The paper ({table.source})"] = table.remark

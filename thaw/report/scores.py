@@ -31,6 +31,7 @@ _OPTIONAL_SCORES = (
     "steps",
     "frames",
     "seconds",
+    "mean_policy_lag",
 )
 _OPTIONAL_CURVES = ("frames", "num_episodes")
 

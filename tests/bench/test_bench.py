@@ -1,0 +1,154 @@
+"""`thaw bench`: rates of the real parts, ratios within rounds, a page for each machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thaw.bench import Rates, Workload, measure, prepare, summarize, table, write_benchmark
+from thaw.cli import main
+from thaw.config import AgentConfig, RunSpec
+from thaw.words import Flavor, UpdateRule
+
+SMALL = AgentConfig(
+    embedding="impala_shallow",
+    embedding_size=16,
+    lstm_size=8,
+    fc_size=8,
+    unroll_length=5,
+    precision="float32",
+)
+WORKLOAD = Workload(
+    flavor=Flavor("catch"),
+    agent=SMALL,
+    num_envs=4,
+    environment={"downsample": 16},
+    num_packed=2,
+)
+NAMES = {
+    "environment", "act", "learn", "freeze_all", "packed",
+    *(f"{clock} {condition}" for clock in ("lockstep", "overlapped")
+      for condition in ("update_all", "freeze_head", "freeze_embedding")),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rates() -> Rates:
+    return measure(WORKLOAD, num_rounds=2, seconds=0.1)
+
+
+def test_everything_is_measured_in_every_round(rates: Rates) -> None:
+    assert set(rates.steps_per_second) == NAMES
+    for name, values in rates.steps_per_second.items():
+        assert [value > 0 for value in values] == [True, True], name
+    assert 50 < rates.peak_mib < 4000
+
+
+def test_the_parts_alone_are_faster_than_all_of_them_together(rates: Rates) -> None:
+    found = {name: max(values) for name, values in rates.steps_per_second.items()}
+    whole = found["lockstep update_all"]
+    assert found["environment"] > whole
+    assert found["act"] > whole
+    assert found["learn"] > whole
+    assert found["freeze_all"] > whole
+
+
+def test_progress_adds_up_to_one() -> None:
+    told: list[float] = []
+    measure(WORKLOAD, num_rounds=1, seconds=0.01, watch=told.append)
+    assert sum(told) == pytest.approx(1.0)
+    assert len(told) == len(NAMES)
+
+
+def test_ratios_are_taken_within_rounds() -> None:
+    # The machine halves its speed in the second round; no ratio may notice.
+    rounds = {name: [800.0, 400.0] for name in NAMES}
+    rounds |= {"environment": [1000.0, 500.0], "act": [500.0, 250.0], "learn": [250.0, 125.0]}
+    rounds |= {"lockstep update_all": [100.0, 50.0], "packed": [150.0, 75.0]}
+    summary = summarize(WORKLOAD, Rates(rounds, 512.0))
+    bound = 1 / (1 / 1000 + 1 / 500 + 1 / 250)
+    assert summary["steps_per_second"]["bound"] == {
+        "median": pytest.approx(bound * 0.75),
+        "lowest": pytest.approx(bound / 2),
+        "highest": pytest.approx(bound),
+    }
+    for name, expected in (
+        ("update_all / bound", 100 / bound),
+        ("packed / one run on all threads", 1.5),
+        ("freeze_embedding / update_all", 8.0),
+    ):
+        spread = summary["ratios"][name]
+        assert list(spread.values()) == [pytest.approx(expected)] * 3, name
+    assert "| packed / one run on all threads | 1.50 | 1.50 | 1.50 |" in table(summary)
+
+
+def test_a_page_keeps_other_workloads_and_replaces_its_own(tmp_path: Path, rates: Rates) -> None:
+    summary = summarize(WORKLOAD, rates)
+    page = write_benchmark(summary, "thaw bench", tmp_path)
+    assert page.parent == tmp_path
+    assert page.suffix == ".md"
+    other = summary | {"flavor": "catch@large_ball"}
+    assert write_benchmark(other, "thaw bench", tmp_path) == page
+    text = write_benchmark(summary | {"precision": "bfloat16"}, "once more", tmp_path).read_text()
+    assert text.count("\n## ") == 2
+    assert text.startswith("# ")
+    assert "## catch, impala_shallow" in text
+    assert "## catch@large_ball, impala_shallow" in text
+    assert text.count("`thaw bench`") == 1
+    assert text.count("`once more`") == 1
+    commit = summary["machine"]["git_commit"]
+    assert summary["date"] in text
+    assert commit is None or commit[:12] in text
+
+
+def test_a_workload_settles_its_precision() -> None:
+    spec = RunSpec(
+        condition="pretrain",
+        flavor=Flavor("catch"),
+        update_rule=UpdateRule("scratch"),
+        seed=0,
+        steps=1,
+        environment={"downsample": 16, "num_envs": 3},
+    )
+    workload = prepare(spec, "cpu", 1, 2)
+    assert workload.agent.precision in ("float32", "bfloat16")
+    assert (workload.num_envs, workload.environment) == (3, {"downsample": 16})
+
+
+def test_the_command_prints_one_json_document(tmp_path: Path) -> None:
+    command = [
+        "bench", "--embedding", "impala_shallow", "--rounds", "1",
+        "--seconds", "0.05", "--packed", "1", "--threads", "1", "--json", "--out", str(tmp_path),
+        "--set", "environment.downsample=16", "--set", "agent.unroll_length=3",
+        "--set", "environment.num_envs=2",
+    ]  # fmt: skip
+    thaw = str(Path(sys.executable).with_name("thaw"))
+    done = subprocess.run([thaw, *command], capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout)
+    assert document["flavor"] == "catch"
+    assert document["num_envs"] == 2
+    assert set(document["steps_per_second"]) == NAMES | {"bound"}
+    (page,) = tmp_path.glob("*.md")
+    assert f"written: {page}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
+        (["--seconds", "0"], "--seconds is 0; it must be above 0"),
+        (["--flavor", "catsh"], "catsh"),
+        (["--embedding", "impala_dep"], "did you mean 'impala_deep'?"),
+        (["--device", "cuda"], "no usable CUDA GPU"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line

@@ -1,0 +1,284 @@
+"""Measure rates side by side: every round takes all of them in turn, ratios are within rounds.
+
+All rates are decisions per second, summed over the environments and runs that act at once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+
+from thaw.clocks import Clock, build_clock, new_unroll
+from thaw.config import AgentConfig, Config, RunSpec
+from thaw.envs import make_env
+from thaw.experiment.estimate import num_cores
+from thaw.impala.learner import Learner
+from thaw.policy import Policy
+from thaw.precision import settle_precision
+from thaw.rollout import Actor, VectorEnv, collect
+from thaw.train import policy_for
+from thaw.update_rules import apply_update_rule
+from thaw.words import Flavor, UpdateRule
+
+TRAINED = ("update_all", "freeze_head", "freeze_embedding")
+WARM_UP_SECONDS = 1.0
+PARTS = ("environment", "act", "learn")
+"""The three things that a decision needs, each measured alone."""
+
+
+class Workload(Config, frozen=True, kw_only=True):
+    """What is measured."""
+
+    flavor: Flavor
+    agent: AgentConfig
+    """With its precision settled."""
+    num_envs: int
+    environment: dict[str, Any]
+    """The family's options, without `num_envs`."""
+    device: str = "cpu"
+    num_threads: int = 1
+    """Of one run alone; packed runs have one each."""
+    num_packed: int = 2
+
+
+def prepare(spec: RunSpec, device: str, num_threads: int | None, num_packed: int) -> Workload:
+    """Make a workload of a run's description, its precision settled on this machine.
+
+    Raises:
+        InputError: The flavor, its options or the network are wrong.
+    """
+    num_threads = num_threads or num_cores()
+    torch.set_num_threads(num_threads)
+    env = make_env(spec.flavor, 1, **spec.environment_options)
+    shape = env.single_observation_space.shape or ()
+    policy_for(env, spec.agent, spec.flavor)
+    env.close()
+    return Workload(
+        flavor=spec.flavor,
+        agent=settle_precision(spec.agent, shape, torch.device(device)),
+        num_envs=spec.num_envs,
+        environment=spec.environment_options,
+        device=device,
+        num_threads=num_threads,
+        num_packed=num_packed,
+    )
+
+
+class Rates(NamedTuple):
+    """What came out."""
+
+    steps_per_second: dict[str, list[float]]
+    """By what was measured, one entry a round. ``environment``, ``act`` and ``learn`` are each
+    alone; ``<clock> <condition>`` is whole training; ``packed`` several runs at once."""
+    peak_mib: float
+    """Of one run's process."""
+
+
+class Subject(NamedTuple):
+    """Something that can be repeated."""
+
+    name: str
+    repeat: Callable[[], int]
+    """Do it once; returns its decisions."""
+
+
+def measure(
+    workload: Workload,
+    *,
+    num_rounds: int,
+    seconds: float,
+    watch: Callable[[float], None] = lambda amount: None,
+) -> Rates:
+    """Measure a workload.
+
+    Args:
+        workload: What.
+        num_rounds: How often each rate is measured.
+        seconds: Of each measurement, at least; whole updates are timed.
+        watch: Told the share of the work that is done, between measurements.
+
+    Raises:
+        InputError: The flavor, its options or the network are wrong.
+    """
+    torch.set_num_threads(workload.num_threads)
+    with ExitStack() as stack:
+        subjects = _subjects(workload, stack)
+        packed = stack.enter_context(_packed(workload))
+        for subject in subjects:
+            _rate(subject.repeat, WARM_UP_SECONDS, workload.device)
+        found: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+        found["packed"] = []
+        for turn in range(num_rounds):
+            shift = turn % len(subjects)  # each goes first once: what follows what is no constant
+            for subject in subjects[shift:] + subjects[:shift]:
+                found[subject.name].append(_rate(subject.repeat, seconds, workload.device))
+                watch(1 / num_rounds / (len(subjects) + 1))
+            found["packed"].append(sum(_ask_all(packed, seconds)))
+            watch(1 / num_rounds / (len(subjects) + 1))
+        peak_mib = max(_ask_all(packed, "peak MiB"))
+    return Rates(found, peak_mib)
+
+
+# ------------------------------------------------------------------------------------ one run
+
+
+def _subjects(workload: Workload, stack: ExitStack) -> list[Subject]:
+    """Return what is measured in this process."""
+    agent, num_envs = workload.agent, workload.num_envs
+    env = stack.enter_context(_environment(workload))
+    actor = Actor(env, _policy(workload, env, "update_all").eval(), seed=0, device=workload.device)
+    actions = np.random.default_rng(0).integers(
+        0, int(getattr(env.single_action_space, "n", 0)), (64, num_envs)
+    )
+    turn = 0
+
+    def step_environment() -> int:
+        nonlocal turn
+        turn += 1
+        env.step(actions[turn % len(actions)])
+        return num_envs
+
+    def act() -> int:
+        actor.look_again()
+        actor.decide()
+        return num_envs
+
+    learner = Learner(_policy(workload, env, "update_all"), agent, 10**12)
+    unroll = new_unroll(actor, learner)
+    collect(actor, unroll, agent.discount)
+
+    def learn() -> int:
+        learner.update(unroll.trajectory, 0)
+        return agent.unroll_length * num_envs
+
+    def evaluate() -> int:
+        actor.step()
+        return num_envs
+
+    subjects = [
+        Subject("environment", step_environment),
+        Subject("act", act),
+        Subject("learn", learn),
+        Subject("freeze_all", evaluate),
+    ]
+    for clock in ("lockstep", "overlapped"):
+        for condition in TRAINED:
+            training = _training(workload, stack, clock, condition)
+            subjects.append(Subject(f"{clock} {condition}", training))
+    return subjects
+
+
+def _training(
+    workload: Workload, stack: ExitStack, clock_name: str, condition: str
+) -> Callable[[], int]:
+    """Return one update of whole training."""
+    env = stack.enter_context(_environment(workload))
+    agent = msgspec.structs.replace(workload.agent, clock=clock_name)
+    learner = Learner(_policy(workload, env, condition), agent, 10**12)
+    clock: Clock = build_clock(
+        agent, lambda policy: Actor(env, policy, seed=0, device=workload.device), learner
+    )
+    stack.callback(clock.close)
+    return lambda: clock.update(last=False).num_steps
+
+
+@contextmanager
+def _environment(workload: Workload) -> Iterator[VectorEnv]:
+    env = make_env(workload.flavor, workload.num_envs, **workload.environment)
+    try:
+        yield env
+    finally:
+        env.close()
+
+
+def _policy(workload: Workload, env: VectorEnv, condition: str) -> Policy:
+    """Build a policy under a condition's rule, as if pretrained."""
+    torch.manual_seed(0)
+    policy = policy_for(env, workload.agent, workload.flavor)
+    source = {name: tensor.detach().clone() for name, tensor in policy.parts()}
+    apply_update_rule(policy, UpdateRule(condition), source)
+    return policy.to(workload.device)
+
+
+def _rate(repeat: Callable[[], int], seconds: float, device: str) -> float:
+    """Return decisions per second over at least so many seconds."""
+    steps, started = 0, time.perf_counter()
+    while True:
+        steps += repeat()
+        if time.perf_counter() - started >= seconds:
+            if device.startswith("cuda"):
+                torch.cuda.synchronize(device)
+            return steps / (time.perf_counter() - started)
+
+
+# ---------------------------------------------------------------------------- several runs packed
+
+
+@contextmanager
+def _packed(workload: Workload) -> Iterator[list[Connection]]:
+    """Start processes that train on one thread each, when asked, all at once."""
+    context = multiprocessing.get_context("spawn")
+    ours = []
+    for _ in range(workload.num_packed):
+        mine, theirs = context.Pipe()
+        context.Process(target=_be_packed, args=(theirs, workload), daemon=True).start()
+        theirs.close()
+        ours.append(mine)
+    try:
+        for connection in ours:
+            connection.recv()  # it is warm
+        yield ours
+    finally:
+        for connection in ours:
+            connection.close()
+
+
+def _be_packed(connection: Connection, workload: Workload) -> None:
+    """Train for as long as asked, again and again, until nobody asks any more."""
+    torch.set_num_threads(1)
+    alone = msgspec.structs.replace(
+        workload, environment=workload.environment | _one_thread(workload.flavor)
+    )
+    with ExitStack() as stack:
+        training = _training(alone, stack, "lockstep", "update_all")
+        _rate(training, WARM_UP_SECONDS, workload.device)
+        connection.send(None)
+        while True:
+            try:
+                asked = connection.recv()
+            except EOFError:
+                return
+            peak = asked == "peak MiB"
+            connection.send(peak_mib() if peak else _rate(training, asked, workload.device))
+
+
+def _ask_all(connections: list[Connection], what: float | str) -> list[float]:
+    for connection in connections:
+        connection.send(what)
+    return [connection.recv() for connection in connections]
+
+
+def _one_thread(flavor: Flavor) -> dict[str, int]:
+    """Return the option that keeps an environment's engine to one thread, where it has one."""
+    has_engine = flavor.family in ("atari", "procgen", "minigrid", "envpool")
+    return {"num_threads": 1} if has_engine else {}
+
+
+def peak_mib() -> float:
+    """Return this process's peak memory in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux's getrusage would count what the parent had when it forked
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS

@@ -1,0 +1,126 @@
+"""Say what was measured: a table, ratios with their spread, a page of its own for each machine."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thaw.bench.measure import PARTS, Rates, Workload
+from thaw.config import Runtime
+from thaw.experiment.estimate import num_cores
+from thaw.machine import describe_machine
+from thaw.run_folder import write_atomic
+
+LABELS = {
+    "environment": "environment only",
+    "act": "act only",
+    "learn": "learn only",
+    "bound": "bound: 1 / (1/environment + 1/act + 1/learn)",
+    "freeze_all": "freeze_all (acts, never learns)",
+    "packed": "lockstep update_all, packed runs together",
+}
+RATIOS = {
+    "update_all / bound": ("lockstep update_all", "bound"),
+    "freeze_embedding / update_all": ("lockstep freeze_embedding", "lockstep update_all"),
+    "freeze_head / update_all": ("lockstep freeze_head", "lockstep update_all"),
+    "overlapped / lockstep": ("overlapped update_all", "lockstep update_all"),
+    "packed / one run on all threads": ("packed", "lockstep update_all"),
+    "update_all / environment": ("lockstep update_all", "environment"),
+}
+
+
+def summarize(workload: Workload, rates: Rates) -> dict[str, Any]:
+    """Sum rates up as plain data: medians over rounds with the lowest and the highest.
+
+    A ratio is taken within each round, so that a machine that is slow for a while is so for both.
+    """
+    rounds = {name: np.array(values) for name, values in rates.steps_per_second.items()}
+    rounds["bound"] = 1 / np.sum([1 / rounds[part] for part in PARTS], axis=0)
+    order = [*PARTS, "bound", *(name for name in rounds if name not in (*PARTS, "bound"))]
+    machine = describe_machine(
+        Runtime(device=workload.device, num_threads=workload.num_threads), workload.flavor
+    )
+    return {
+        "flavor": str(workload.flavor),
+        "embedding": workload.agent.embedding,
+        "precision": workload.agent.precision,
+        "num_envs": workload.num_envs,
+        "unroll_length": workload.agent.unroll_length,
+        "num_threads": workload.num_threads,
+        "num_packed": workload.num_packed,
+        "num_rounds": len(rounds["act"]),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine | {"num_cores": num_cores()},
+        "steps_per_second": {name: _spread(rounds[name]) for name in order},
+        "ratios": {name: _spread(rounds[a] / rounds[b]) for name, (a, b) in RATIOS.items()},
+        "peak_mib": round(rates.peak_mib, 1),
+    }
+
+
+def table(summary: dict[str, Any]) -> str:
+    """Write a summary as Markdown tables, which a terminal shows as well."""
+    rows = ["| decisions per second | median | lowest | highest |", "|---|---:|---:|---:|"]
+    for name, spread in summary["steps_per_second"].items():
+        label = LABELS.get(name, name)
+        rows.append(_row(label, spread, ",.0f"))
+    rows += ["", "| ratio, within rounds | median | lowest | highest |", "|---|---:|---:|---:|"]
+    for name, spread in summary["ratios"].items():
+        rows.append(_row(name, spread, ".2f"))
+    return "\n".join([*rows, "", f"Peak memory of one run: {summary['peak_mib']:,.0f} MiB."])
+
+
+def markdown(summary: dict[str, Any], command: str) -> str:
+    """Write a summary as a section of a page."""
+    machine = summary["machine"]
+    packages = {k: v for k, v in machine["packages"].items() if k in ("torch", "numpy")}
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    commit = machine["git_commit"]
+    return (
+        f"## {summary['flavor']}, {summary['embedding']}\n\n"
+        f"`{command}`, {summary['date']}, commit {commit[:12] if commit else 'unknown'}: "
+        f"{summary['precision']}, {summary['num_envs']} environments, unrolls of "
+        f"{summary['unroll_length']}, {summary['num_threads']} threads, {summary['num_packed']} "
+        f"packed runs, {summary['num_rounds']} rounds; device {machine['device']}; Python "
+        f"{machine['python']}, {versions}.\n\n{table(summary)}\n"
+    )
+
+
+def write_benchmark(summary: dict[str, Any], command: str, folder: Path) -> Path:
+    """Put a summary on its machine's page, in place of an earlier one of the same workload.
+
+    Returns:
+        The page, ``<hardware>.md``.
+
+    Raises:
+        WriteFailed: It cannot be written.
+    """
+    machine = summary["machine"]
+    hardware = f"{machine['processor']}, {machine['num_cores']} cores"
+    if machine["device"] != "cpu":
+        hardware += f", {machine['device']}"
+    path = folder / (re.sub(r"\W+", "-", hardware.lower()).strip("-") + ".md")
+    earlier = path.read_text(encoding="utf-8") if path.exists() else ""
+    sections = {
+        section.partition("\n")[0]: f"## {section.rstrip()}\n"
+        for section in earlier.split("\n## ")[1:]
+    }
+    fresh = markdown(summary, command)
+    sections[fresh.partition("\n")[0].removeprefix("## ")] = fresh
+    write_atomic(path, "\n".join([f"# {hardware}\n", *sections.values()]).encode())
+    return path
+
+
+def _row(label: str, spread: dict[str, float], form: str) -> str:
+    return " | ".join([f"| {label}", *(format(value, form) for value in spread.values())]) + " |"
+
+
+def _spread(values: np.ndarray[Any, Any]) -> dict[str, float]:
+    return {
+        "median": float(np.median(values)),
+        "lowest": float(values.min()),
+        "highest": float(values.max()),
+    }

@@ -1,0 +1,167 @@
+"""The options of the family; the emulator's carry the names that android_env gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from thaw.config import Config, Positive, PositiveFloat
+from thaw.plain import InputError, Scalar, from_plain
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+
+DEFAULT_STEPS_PER_SECOND: Final = 15.0
+"""What AndroidEnv's Coordinator held until 2022, without a way to change it."""
+INSTALLED: Final = "installed"
+
+
+class AndroidEnvOptions(Config, frozen=True, kw_only=True):
+    """Of every task."""
+
+    device: Literal["emulator", "simulated"] = "emulator"
+    """emulator: Google's, with the task's app. simulated: a phone in this process that has nothing
+    but Catch on it."""
+    apk: str | None = None
+    """The app's file, in place of the one that the task names; ``installed`` if the device has
+    the app already. The simulated phone has Catch installed."""
+    num_actions: Literal[54, 56, 108, 162] = 54
+    """54: touches on a grid of 9 rows and 6 columns. 56: and one LIFT, one REPEAT. 108: {TOUCH,
+    LIFT} x grid. 162: {TOUCH, LIFT, REPEAT} x grid, DiscreteActionWrapper's default."""
+    touch_noise: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.1
+    """Standard deviation of a touch's place in its cell, in cells (DiscreteActionWrapper)."""
+    downsample: Positive = 4
+    """How many screen pixels become one in each direction (ImageRescaleWrapper)."""
+    steps_per_second: PositiveFloat | None = None
+    """Pace of decisions in real time (RateLimitWrapper); None for 15."""
+
+    # The simulated phone's; the names and defaults are those of the family `catch`.
+    clock: Literal["virtual", "real"] = "virtual"
+    """virtual: the phone's time goes on by one step with each decision, as fast as this machine
+    can. real: it goes on by itself, as on a real phone."""
+    frame_ms: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    """The app's shortest frame (it sleeps 16)."""
+    frame_jitter_ms: Milliseconds = 0
+    """Each frame is 0 to this many milliseconds longer, uniformly."""
+    frames_per_step: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
+    """Frames between two decisions of the virtual clock; 4 make 15.6 decisions a second."""
+
+    # The emulator's: android_env's EmulatorLauncherConfig, defaults included.
+    avd_name: str = ""
+    """The virtual device. With several environments, ``{index}`` in it stands for 0, 1, ...: an
+    AVD runs only once."""
+    android_avd_home: str = "~/.android/avd"
+    """Where the AVDs are."""
+    android_sdk_root: str = "~/Android/Sdk"
+    """Where the SDK is."""
+    emulator_path: str | None = None
+    """The emulator's binary; None for ``<android_sdk_root>/emulator/emulator``."""
+    first_device: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    """The index of environment 0: what {index} and the ports count from, so that actors in
+    processes of their own have devices of their own."""
+    adb_port: Port = 0
+    """adb, console and gRPC port of an emulator that is running already; all three or none.
+    They are those of index 0; the ports of index 1 are 2 higher, and so on."""
+    emulator_console_port: Port = 0
+    """See ``adb_port``."""
+    grpc_port: Port = 0
+    """See ``adb_port``."""
+    run_headless: bool = True
+    """Without a window."""
+    gpu_mode: str = "swangle_indirect"
+    """swangle_indirect, swiftshader_indirect, host, or what else ``emulator -gpu`` takes."""
+    snapshot_name: str = ""
+    """A snapshot to start from."""
+    kvm_device: str = "/dev/kvm"
+    """The device of the hardware's virtualization."""
+    tmp_dir: str = "/tmp/android_env/simulator/"  # noqa: S108 - android_env's own default
+    """Where the launcher keeps its logs while it runs."""
+    restrict_network: bool = False
+    """No network on the device."""
+    show_perf_stats: bool = False
+    """The emulator prints its performance and memory."""
+
+    # The rest of android_env's configs.
+    adb_path: str | None = None
+    """The adb binary; None for ``<android_sdk_root>/platform-tools/adb``."""
+    adb_server_port: Port = 5037
+    """Of the adb server."""
+    adb_timeout_seconds: PositiveFloat = 120.0
+    """Of one adb command (``default_timeout``)."""
+    interaction_rate_sec: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Above 0, screenshots are taken by a thread at this period, and a step takes the latest."""
+    launch_n_times_without_reboot: Positive = 1
+    """See android_env's EmulatorConfig."""
+    launch_n_times_without_reinstall: Positive = 2
+    """See android_env's EmulatorConfig."""
+    periodic_restart_time_min: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Above 0, the emulator is restarted after this many minutes, between two episodes."""
+    dumpsys_check_frequency: int = 150
+    """Every so many steps AndroidEnv looks whether the agent has left the app; 0 for never."""
+
+
+SIMULATED_ONLY: Final = ("clock", "frame_ms", "frame_jitter_ms", "frames_per_step")
+LAUNCHER_FIELDS: Final = (
+    "android_avd_home", "android_sdk_root", "snapshot_name", "kvm_device", "tmp_dir", "gpu_mode",
+    "run_headless", "restrict_network", "show_perf_stats",
+)  # fmt: skip
+"""What goes to EmulatorLauncherConfig as it is."""
+EMULATOR_ONLY: Final = (
+    *LAUNCHER_FIELDS, "avd_name", "emulator_path", "adb_port", "emulator_console_port",
+    "grpc_port", "adb_path", "adb_server_port", "adb_timeout_seconds", "interaction_rate_sec",
+    "launch_n_times_without_reboot", "launch_n_times_without_reinstall",
+    "periodic_restart_time_min",
+)  # fmt: skip
+PORTS: Final = ("adb_port", "emulator_console_port", "grpc_port")
+
+
+def read_options(options: Mapping[str, Scalar], num_envs: int, where: str) -> AndroidEnvOptions:
+    """Structure the options and check what concerns more than one of them.
+
+    Args:
+        options: As given.
+        num_envs: How many devices there will be.
+        where: Names the flavor in errors.
+
+    Raises:
+        InputError: Unknown, of the wrong type, out of range, or at odds with another.
+    """
+    own = from_plain(dict(options), AndroidEnvOptions, where)
+    other, device = (
+        (EMULATOR_ONLY, "emulator") if own.device == "simulated" else (SIMULATED_ONLY, "simulated")
+    )
+    for name in options:
+        if name in other:
+            raise InputError(
+                f"{where}: {name} is an option of device={device}, but device is {own.device}; "
+                "leave one of them out"
+            )
+    if own.device == "simulated":
+        if own.clock == "virtual" and own.steps_per_second is not None:
+            raise InputError(
+                f"{where}: steps_per_second is {own.steps_per_second}, but with the virtual clock "
+                f"a step is frames_per_step={own.frames_per_step} frames long; leave it out, or "
+                "choose clock=real"
+            )
+        return own
+    ports = [getattr(own, name) for name in PORTS]
+    if any(ports) and not all(ports):
+        missing = ", ".join(name for name, port in zip(PORTS, ports, strict=True) if not port)
+        raise InputError(
+            f"{where}: {missing} is missing; give adb_port, emulator_console_port and grpc_port of "
+            "the emulator that is running, or none of them and an avd_name to start one"
+        )
+    if not any(ports):
+        if not own.avd_name:
+            raise InputError(
+                f"{where} needs a device: avd_name=NAME, the three ports of an emulator that is "
+                "running, or device=simulated (docs/androidenv.md)"
+            )
+        if num_envs > 1 and "{index}" not in own.avd_name:
+            raise InputError(
+                f"{where}: avd_name is '{own.avd_name}' for {num_envs} environments, but an AVD "
+                "runs only once; put {index} in the name, which stands for 0, 1, ..."
+            )
+    return own

@@ -1,0 +1,148 @@
+"""AndroidEnv's tasks: the five of Catch that come with thaw, and anybody's by path."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from thaw.envs.androidenv.options import INSTALLED
+from thaw.envs.catch_knobs import VARIANTS
+from thaw.plain import InputError, nearest
+
+if TYPE_CHECKING:
+    from android_env.proto import task_pb2
+
+TASK_FOLDER: Final = Path(__file__).parent / "tasks"
+SUFFIX: Final = ".textproto"
+
+
+def find_task(name: str, variant: str) -> Path:
+    """Return the file of ``androidenv/<name>@<variant>``.
+
+    Args:
+        name: ``catch``, or the path of a textproto: ``tasks/mine.textproto`` seen from the
+            working folder, ``/home/me/mine.textproto`` (so that the address has two slashes).
+        variant: Of Catch; a path has none.
+
+    Raises:
+        InputError: No such task.
+    """
+    if name.endswith(SUFFIX):
+        where = f"flavor 'androidenv/{name}'"
+        if variant != "default":
+            raise InputError(f"{where} has no variant '{variant}'; a path names one task")
+        if ".." in Path(name).parts:
+            raise InputError(f"{where}: '..' is not allowed, as runs have folders of this name")
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"{where}: there is no file '{path}' in '{Path.cwd()}'")
+        return path
+    if name != "catch" or variant not in VARIANTS:
+        wrong = variant if name == "catch" else name
+        raise InputError(
+            f"unknown flavor 'androidenv/{name}@{variant}'{nearest(wrong, [*VARIANTS, 'catch'])} "
+            f"There are androidenv/catch@VARIANT with {', '.join(VARIANTS)}, and any task of "
+            f"yours: androidenv/path/to/task{SUFFIX}"
+        )
+    return TASK_FOLDER / f"catch_{variant}{SUFFIX}"
+
+
+def read_task(path: Path) -> task_pb2.Task:
+    """Read a task.
+
+    Args:
+        path: A textproto of AndroidEnv's task.proto.
+
+    Raises:
+        InputError: It does not parse, or a regular expression in it does not.
+    """
+    from android_env.proto import task_pb2
+    from google.protobuf import text_format
+
+    task = task_pb2.Task()
+    try:
+        text_format.Parse(path.read_text(encoding="utf-8"), task)
+    except (text_format.ParseError, UnicodeDecodeError, OSError) as error:
+        hint = "; tasks of 2021 say adb_call for adb_request" if "adb_call" in str(error) else ""
+        problem = " ".join(str(error).split())
+        raise InputError(f"'{path}' is no task of AndroidEnv: {problem}{hint}") from None
+    regexps = task.log_parsing_config.log_regexps
+    written = [regexps.score, *regexps.reward, *regexps.episode_end, *regexps.extra]
+    written += [*regexps.json_extra, *(event.event for event in regexps.reward_event)]
+    for text in written:
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise InputError(
+                f"'{path}' has the regular expression '{text}' in log_regexps, which does not "
+                f"parse: {error}"
+            ) from None
+    return task
+
+
+def place_apk(task: task_pb2.Task, apk: str | None, where: str) -> None:
+    """Say in a task where its app is; AndroidEnv looks from the working folder.
+
+    Args:
+        task: Changed in place.
+        apk: A file, ``installed`` to drop the installation but keep the look whether the app is
+            there, or None for what the task says.
+        where: Names the flavor in errors.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    for step in task.setup_steps:
+        if step.adb_request.WhichOneof("command") != "install_apk":
+            continue
+        if apk == INSTALLED:
+            step.ClearField("adb_request")
+            continue
+        install = step.adb_request.install_apk
+        if apk is not None:
+            install.filesystem.path = os.path.expanduser(apk)
+        if (
+            install.WhichOneof("location") == "filesystem"
+            and not Path(install.filesystem.path).is_file()
+        ):
+            raise InputError(
+                f"{where}: there is no app '{install.filesystem.path}'; build it "
+                "(docs/androidenv.md) and say apk=PATH, or apk=installed if the device has it"
+            )
+    kept = [step for step in task.setup_steps if step.ListFields()]
+    del task.setup_steps[:]
+    task.setup_steps.extend(kept)
+
+
+def count_time_in_steps(task: task_pb2.Task, step_ms: float) -> None:
+    """Turn a task's time limit into the step limit that is as long on a virtual clock.
+
+    AndroidEnv measures `max_episode_sec` by this machine's clock, in whole seconds; a virtual
+    second is shorter, and longer while the learner computes.
+
+    Args:
+        task: Changed in place.
+        step_ms: How long a step is.
+    """
+    if task.max_episode_sec > 0:
+        limit_steps = max(math.floor(int(task.max_episode_sec) * 1000 / step_ms), 1)
+        if task.max_episode_steps > 0:
+            limit_steps = min(limit_steps, task.max_episode_steps)
+        task.max_episode_steps = limit_steps
+        task.max_episode_sec = 0.0
+
+
+def explain_silence(task: task_pb2.Task) -> str:
+    """Say what to look at when a task gives no reward."""
+    filters = list(task.log_parsing_config.filters)
+    tag = filters[0].split(":")[0] if filters else "YOUR_TAG"
+    regexps = task.log_parsing_config.log_regexps
+    rules = [name for name in ("score", "reward", "reward_event") if getattr(regexps, name)]
+    return (
+        f"the task listens to log lines of {filters or 'no tag at all'} (log_parsing_config."
+        f"filters) with {', '.join(rules) or 'no rule for rewards'} (log_regexps); see what the "
+        f"app writes with: adb logcat -s {tag}"
+    )

@@ -1,0 +1,60 @@
+"""Replay the same work on a GPU without launching its kernels one by one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import torch
+
+WARM_UP_CALLS = 3
+"""Before the capture, as PyTorch asks: libraries choose their algorithms then."""
+
+Result = TypeVar("Result")
+_logger = logging.getLogger(__name__)
+
+
+class Replayed(Generic[Result]):
+    """A function that reads and writes the same memory in every call.
+
+    On a CUDA device its kernels are captured once and then replayed as one CUDA graph; its result
+    is then the same tensors each time, overwritten. Elsewhere it is simply called. The function
+    must not look at a value on the device (that would wait for it) nor choose by one.
+
+    Args:
+        function: Takes no arguments: what changes between calls lies in tensors that it knows.
+        device: Where its tensors are.
+    """
+
+    def __init__(self, function: Callable[[], Result], device: torch.device) -> None:
+        self.function = function
+        self.num_calls = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.can_capture = device.type == "cuda"
+        self.result: Result | None = None
+
+    def __call__(self) -> Result:
+        """Do it once."""
+        if self.graph is not None:
+            self.graph.replay()
+            assert self.result is not None
+            return self.result
+        if self.can_capture and self.num_calls == WARM_UP_CALLS:
+            self._capture()
+            return self()
+        self.num_calls += 1
+        return self.function()
+
+    def _capture(self) -> None:
+        """Record the kernels; what cannot be recorded is called for good."""
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # Another thread may use the GPU meanwhile: actor and learner work side by side.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                self.result = self.function()
+        except RuntimeError as error:
+            self.can_capture = False
+            _logger.warning("no CUDA graph, which costs speed only: %s", error)
+            return
+        self.graph = graph
