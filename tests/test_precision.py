@@ -35,8 +35,7 @@ SPEC = RunSpec(
 
 def pretend(monkeypatch: pytest.MonkeyPatch, float32: float, bfloat16: float) -> None:
     """Let the clock say how long the two take."""
-    seconds = {"float32": float32, "bfloat16": bfloat16}
-    monkeypatch.setattr(thaw.precision, "_seconds", lambda agent, precision, _: seconds[precision])
+    monkeypatch.setattr(thaw.precision, "_seconds", lambda *_: (float32, bfloat16))
     thaw.precision._faster.cache_clear()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from thaw.bench.measure import PARTS, Rates, Workload
+from thaw.bench.rates import PARTS, Rates, Workload
 from thaw.config import Runtime
 from thaw.experiment.estimate import num_cores
 from thaw.machine import describe_machine

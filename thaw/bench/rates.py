@@ -87,8 +87,11 @@ class Subject(NamedTuple):
     """Something that can be repeated."""
 
     name: str
-    repeat: Callable[[], int]
-    """Do it once; returns its decisions."""
+    repeat: Callable[[], int] | None
+    """Do it once; returns its decisions. None where processes do it."""
+    processes: list[Connection] = []  # noqa: RUF012 - a NamedTuple's default is never changed
+    condition: str = ""
+    """What these are asked for."""
 
 
 def measure(
@@ -110,22 +113,34 @@ def measure(
         InputError: The flavor, its options or the network are wrong.
     """
     torch.set_num_threads(workload.num_threads)
+    alone = msgspec.structs.replace(
+        workload, num_threads=1, environment=workload.environment | _one_thread(workload.flavor)
+    )
     with ExitStack() as stack:
         subjects = _subjects(workload, stack)
-        packed = stack.enter_context(_packed(workload))
+        # The overlapped clock's two thread teams would slow down whoever shares their process.
+        overlapped = stack.enter_context(_processes(workload, 1, "overlapped", TRAINED))
+        packed = stack.enter_context(
+            _processes(alone, workload.num_packed, "lockstep", ("update_all",))
+        )
         for subject in subjects:
+            assert subject.repeat is not None
             _rate(subject.repeat, WARM_UP_SECONDS, workload.device)
+        subjects += [
+            Subject(f"overlapped {condition}", None, overlapped, condition) for condition in TRAINED
+        ]
+        subjects.append(Subject("packed", None, packed, "update_all"))
         found: dict[str, list[float]] = {subject.name: [] for subject in subjects}
-        found["packed"] = []
         for turn in range(num_rounds):
             shift = turn % len(subjects)  # each goes first once: what follows what is no constant
             for subject in subjects[shift:] + subjects[:shift]:
-                found[subject.name].append(_rate(subject.repeat, seconds, workload.device))
-                watch(1 / num_rounds / (len(subjects) + 1))
-            found["packed"].append(sum(_ask_all(packed, seconds)))
-            watch(1 / num_rounds / (len(subjects) + 1))
-        peak_mib = max(_ask_all(packed, "peak MiB"))
-    return Rates(found, peak_mib)
+                if subject.repeat is None:
+                    rate = sum(_ask(subject.processes, subject.condition, seconds))
+                else:
+                    rate = _rate(subject.repeat, seconds, workload.device)
+                found[subject.name].append(rate)
+                watch(1 / num_rounds / len(subjects))
+        return Rates(found, max(_ask(packed, "peak MiB")))
 
 
 # ------------------------------------------------------------------------------------ one run
@@ -170,10 +185,9 @@ def _subjects(workload: Workload, stack: ExitStack) -> list[Subject]:
         Subject("learn", learn),
         Subject("freeze_all", evaluate),
     ]
-    for clock in ("lockstep", "overlapped"):
-        for condition in TRAINED:
-            training = _training(workload, stack, clock, condition)
-            subjects.append(Subject(f"{clock} {condition}", training))
+    for condition in TRAINED:
+        training = _training(workload, stack, "lockstep", condition)
+        subjects.append(Subject(f"lockstep {condition}", training))
     return subjects
 
 
@@ -220,17 +234,21 @@ def _rate(repeat: Callable[[], int], seconds: float, device: str) -> float:
             return steps / (time.perf_counter() - started)
 
 
-# ---------------------------------------------------------------------------- several runs packed
+# ------------------------------------------------------------------- runs in processes of their own
 
 
 @contextmanager
-def _packed(workload: Workload) -> Iterator[list[Connection]]:
-    """Start processes that train on one thread each, when asked, all at once."""
+def _processes(
+    workload: Workload, count: int, clock: str, conditions: tuple[str, ...]
+) -> Iterator[list[Connection]]:
+    """Start processes that train in some conditions, when asked."""
     context = multiprocessing.get_context("spawn")
     ours = []
-    for _ in range(workload.num_packed):
+    for _ in range(count):
         mine, theirs = context.Pipe()
-        context.Process(target=_be_packed, args=(theirs, workload), daemon=True).start()
+        context.Process(
+            target=_serve, args=(theirs, workload, clock, conditions), daemon=True
+        ).start()
         theirs.close()
         ours.append(mine)
     try:
@@ -242,28 +260,32 @@ def _packed(workload: Workload) -> Iterator[list[Connection]]:
             connection.close()
 
 
-def _be_packed(connection: Connection, workload: Workload) -> None:
+def _serve(
+    connection: Connection, workload: Workload, clock: str, conditions: tuple[str, ...]
+) -> None:
     """Train for as long as asked, again and again, until nobody asks any more."""
-    torch.set_num_threads(1)
-    alone = msgspec.structs.replace(
-        workload, environment=workload.environment | _one_thread(workload.flavor)
-    )
+    torch.set_num_threads(workload.num_threads)
     with ExitStack() as stack:
-        training = _training(alone, stack, "lockstep", "update_all")
-        _rate(training, WARM_UP_SECONDS, workload.device)
+        trainings = {c: _training(workload, stack, clock, c) for c in conditions}
+        for training in trainings.values():
+            _rate(training, WARM_UP_SECONDS, workload.device)
         connection.send(None)
         while True:
             try:
-                asked = connection.recv()
+                condition, seconds = connection.recv()
             except EOFError:
                 return
-            peak = asked == "peak MiB"
-            connection.send(peak_mib() if peak else _rate(training, asked, workload.device))
+            connection.send(
+                peak_mib()
+                if condition == "peak MiB"
+                else _rate(trainings[condition], seconds, workload.device)
+            )
 
 
-def _ask_all(connections: list[Connection], what: float | str) -> list[float]:
+def _ask(connections: list[Connection], what: str, seconds: float = 0.0) -> list[float]:
+    """Ask all at once."""
     for connection in connections:
-        connection.send(what)
+        connection.send((what, seconds))
     return [connection.recv() for connection in connections]
 
 
