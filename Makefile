@@ -27,6 +27,8 @@ planted-bugs: $(VENV)/installed-dev
 	$(BIN)/python tests/planted_bugs.py
 
 bench: $(VENV)/installed-dev
+	$(BIN)/thaw bench --flavor atari/space_invaders@m1d1 --out benchmarks
+	$(BIN)/thaw bench --flavor catch --out benchmarks
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/catch_steps_per_second.py
 
 $(VENV)/installed: pyproject.toml

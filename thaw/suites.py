@@ -73,8 +73,8 @@ def androidenv_catch_paper() -> Suite:
     """The paper's Catch experiment on Android devices, in real time, with five actors.
 
     The devices are the emulators catch_0 to catch_4 of docs/androidenv.md, or whatever --set
-    environment.* names. 5M decisions at 15 a second take five devices 19 hours, each of the 95
-    trainings; one run at a time (--workers 1), as there is one set of devices.
+    environment.* names. 5M decisions take five devices a day at 15 a second and AndroidEnv's
+    resets, for each of 85 trainings; one run at a time (--workers 1): there is one set of devices.
     """
     return Suite(
         name="androidenv-catch-paper",

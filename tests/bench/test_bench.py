@@ -95,6 +95,10 @@ def test_a_page_keeps_other_workloads_and_replaces_its_own(tmp_path: Path, rates
     assert write_benchmark(other, "thaw bench", tmp_path) == page
     text = write_benchmark(summary | {"precision": "bfloat16"}, "once more", tmp_path).read_text()
     assert text.count("\n## ") == 2
+    assert text.count("![") == 2
+    for picture in tmp_path.glob("*.svg"):
+        assert f"({picture.name})" in text
+        assert picture.read_bytes().startswith(b"<?xml")
     assert text.startswith("# ")
     assert "## catch, impala_shallow" in text
     assert "## catch@large_ball, impala_shallow" in text

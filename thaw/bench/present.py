@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from thaw.bench.picture import draw_times
 from thaw.bench.rates import PARTS, Rates, Workload
 from thaw.config import Runtime
 from thaw.experiment.estimate import num_cores
@@ -93,7 +94,7 @@ def write_benchmark(summary: dict[str, Any], command: str, folder: Path) -> Path
     """Put a summary on its machine's page, in place of an earlier one of the same workload.
 
     Returns:
-        The page, ``<hardware>.md``.
+        The page, ``<hardware>.md``; the picture lies beside it.
 
     Raises:
         WriteFailed: It cannot be written.
@@ -102,16 +103,22 @@ def write_benchmark(summary: dict[str, Any], command: str, folder: Path) -> Path
     hardware = f"{machine['processor']}, {machine['num_cores']} cores"
     if machine["device"] != "cpu":
         hardware += f", {machine['device']}"
-    path = folder / (re.sub(r"\W+", "-", hardware.lower()).strip("-") + ".md")
+    path = folder / f"{_slug(hardware)}.md"
     earlier = path.read_text(encoding="utf-8") if path.exists() else ""
     sections = {
         section.partition("\n")[0]: f"## {section.rstrip()}\n"
         for section in earlier.split("\n## ")[1:]
     }
-    fresh = markdown(summary, command)
+    picture = folder / f"{_slug(hardware)}-{_slug(summary['flavor'])}.svg"
+    write_atomic(picture, draw_times(summary))
+    fresh = f"{markdown(summary, command)}\n![Where the time goes]({picture.name})\n"
     sections[fresh.partition("\n")[0].removeprefix("## ")] = fresh
     write_atomic(path, "\n".join([f"# {hardware}\n", *sections.values()]).encode())
     return path
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"\W+", "-", text.lower()).strip("-")
 
 
 def _row(label: str, spread: dict[str, float], form: str) -> str:

@@ -1,0 +1,58 @@
+"""Where the time of a decision goes, as a picture."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from thaw.report.figures import PAGE_WIDTH_INCHES, STYLE
+
+COLORS = {"environment": "#999999", "act": "#56b4e9", "learn": "#0072b2", "rest": "#e69f00"}
+NAMES = {
+    "environment": "environment",
+    "act": "network, acting",
+    "learn": "network, learning",
+    "rest": "all else",
+}
+BARS = {
+    "bound": ("environment", "act", "learn"),
+    "lockstep update_all": ("environment", "act", "learn"),
+    "lockstep freeze_embedding": ("environment", "act"),
+    "freeze_all": ("environment", "act"),
+}
+"""What each does of the three things that were also measured alone."""
+
+
+def draw_times(summary: dict[str, Any]) -> bytes:
+    """Draw microseconds a decision, parts and whole, as SVG.
+
+    The parts are their medians alone; what the whole takes beyond them is the rest (with a frozen
+    embedding, the head's learning is in it).
+    """
+    medians = {n: s["median"] for n, s in summary["steps_per_second"].items()}
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH_INCHES, 1.9), layout="constrained")
+        axes = figure.add_subplot()
+        for row, (name, parts) in enumerate(BARS.items()):
+            widths = {part: 1e6 / medians[part] for part in parts}
+            if name != "bound":
+                widths["rest"] = max(0.0, 1e6 / medians[name] - sum(widths.values()))
+            left = 0.0
+            for part, width in widths.items():
+                label = NAMES[part] if name == "lockstep update_all" else None
+                axes.barh(row, width, left=left, color=COLORS[part], label=label, height=0.7)
+                left += width
+            axes.text(left, row, f"  {medians[name]:,.0f} decisions/s", va="center")
+        axes.set_yticks(range(len(BARS)), [name.removeprefix("lockstep ") for name in BARS])
+        axes.invert_yaxis()
+        axes.margins(x=0.2)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("microseconds a decision")
+        axes.set_title(f"{summary['flavor']}, {summary['embedding']}, {summary['precision']}")
+        figure.legend(loc="outside lower center", ncols=len(COLORS), frameon=False)
+        svg = io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+    return svg.getvalue()
