@@ -238,13 +238,15 @@ def test_from_memory_of_its_own_as_on_a_gpu_it_learns_the_same(rule: str) -> Non
     plain = Learner(small_policy(config, rule), config, total_steps=100)
     copying = Learner(small_policy(config, rule), config, total_steps=100)
     copying.is_replayed = True
+    first = random_trajectory(seed=0)
     for update in range(5):
-        trajectory = random_trajectory(seed=update)
+        trajectory = random_trajectory(seed=update) if update else first
         expected = plain.update(trajectory, 15 * update)
         found = copying.update(trajectory, 15 * update)
         assert {n: float(v) for n, v in found.items()} == {n: float(v) for n, v in expected.items()}
         for tensor in trajectory.tensors().values():
             tensor.zero_()  # whoever still reads it is found out
+    assert not any(tensor.any() for tensor in first.tensors().values()), "or writes to it"
     learned = weights(copying.policy)
     for name, expected_weights in weights(plain.policy).items():
         np.testing.assert_array_equal(learned[name], expected_weights)
