@@ -35,6 +35,10 @@ COMMANDS = {
     "record": ["CHECKPOINT|random", "FLAVOR", "--out", "--episodes", "--seed", "--greedy"],
     "flavors": ["PATTERN", "--json"],
     "gallery": ["SUITE", "--out", "--set", "--steps"],
+    "bench": [
+        "--flavor", "--embedding", "--set", "--device", "--threads", "--packed", "--rounds",
+        "--seconds", "--out", "--json",
+    ],
 }  # fmt: skip
 
 
