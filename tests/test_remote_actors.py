@@ -169,8 +169,9 @@ def test_weights_arrive_at_the_actors_and_unrolls_at_the_learner() -> None:
             assert delivery.unroll["behavior_logits"].shape == (UNROLL, 2, 4)
             assert delivery.unroll["state"].shape == (2, 2, 16)
             seen.append(delivery.version)
-        # What was asked for before is still answered: at most two unrolls of each actor.
-        assert seen[-1] == version
+        # What was asked for before is still answered, by an actor that starts late even after the
+        # others' new ones: at most two unrolls of each actor.
+        assert version in seen[-6:]
         assert sum(old < version for old in seen[-6:]) <= 4
     # The actors are processes of their own, with other environments and other random numbers.
     ids = process_ids(actors)
