@@ -249,7 +249,7 @@ def test_on_a_real_clock_the_app_does_not_wait() -> None:
 def test_decisions_that_come_too_late_are_counted() -> None:
     options: dict[str, Scalar] = {**SIMULATED, "clock": "real", "steps_per_second": 10.0}
     env = make_androidenv("catch", "default", 1, options)
-    for pause_seconds, at_least, at_most in ((0.0, 0, 2), (0.55, 8, 16)):
+    for pause_seconds, at_least, at_most in ((0.0, 0, 5), (0.55, 8, 99)):
         env.reset(seed=3)
         before = env.dropped_steps
         for _ in range(2):
