@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from thaw.experiment.estimate import Estimate, estimate, num_cores
+from thaw.cores import num_cores
+from thaw.experiment.estimate import Estimate, estimate
 from thaw.experiment.plan import plan
 from thaw.suites import load_suite
 

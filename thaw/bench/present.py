@@ -12,7 +12,7 @@ import numpy as np
 from thaw.bench.picture import draw_times
 from thaw.bench.rates import PARTS, Rates, Workload
 from thaw.config import Runtime
-from thaw.experiment.estimate import num_cores
+from thaw.cores import num_cores
 from thaw.machine import describe_machine
 from thaw.run_folder import write_atomic
 

@@ -19,8 +19,8 @@ import torch
 
 from thaw.clocks import Clock, build_clock, new_unroll
 from thaw.config import AgentConfig, Config, RunSpec
+from thaw.cores import num_cores
 from thaw.envs import make_env
-from thaw.experiment.estimate import num_cores
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.precision import settle_precision

@@ -6,7 +6,6 @@ import ctypes
 import functools
 import importlib
 import importlib.util
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from thaw.cores import num_cores
 from thaw.envs.presentation import View
 from thaw.plain import InputError
 
@@ -158,14 +158,6 @@ class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
             )
             _ = pool.observation_space  # EnvPool derives it once, when first asked
         return pool
-
-
-def num_cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
 
 
 # ------------------------------------------------------------------------- what EnvPool offers

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
+from thaw.cores import num_cores
 from thaw.experiment.plan import Plan
 
 STEP_SECONDS = {"impala_shallow": 120e-6, "impala_deep": 250e-6, "mlp": 200e-6}
@@ -54,10 +54,3 @@ def estimate(
         + len(planned.runs) * num_parameters * PARAMETER_BYTES
     )
     return Estimate(seconds / workers / 3600, num_bytes / 2**20, workers)
-
-
-def num_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

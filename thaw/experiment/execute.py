@@ -19,8 +19,8 @@ import msgspec
 import torch
 
 from thaw.config import RunSpec, Runtime, Suite
+from thaw.cores import num_cores
 from thaw.experiment.check import check_suite
-from thaw.experiment.estimate import num_cores
 from thaw.experiment.plan import PlannedRun, plan
 from thaw.experiment.progress import Display
 from thaw.experiment.store import SuiteFolder
