@@ -125,7 +125,7 @@ BUGS = (
     Bug(
         "a truncated episode is valued by the next episode's first observation",
         "rollout.py",
-        'final[index] = info["final_obs"][index]',
+        'final[index] = torch.as_tensor(info["final_obs"][index])',
         "pass",
         "test_rollout.py",
         "truncated",
@@ -405,6 +405,28 @@ BUGS = (
         'options.get("first_device", 0)',
         "envs/androidenv/test_stack.py",
         "devices_of_their_own",
+    ),
+    Bug(
+        "every group of environments fills the first group's columns",
+        "collector.py",
+        "trajectory.columns(group * self.group_size, (group + 1) * self.group_size)",
+        "trajectory.columns(0, self.group_size)",
+        "test_collector.py",
+    ),
+    Bug(
+        "a group counts only its own steps",
+        "collector.py",
+        "step=int(steps_by_row[row])",
+        "step=episode.step",
+        "test_collector.py",
+    ),
+    Bug(
+        "all groups of environments play the same games",
+        "train.py",
+        'f"{stream}, group {g}" for g in',
+        "stream for g in",
+        "test_train.py",
+        "group",
     ),
 )
 

@@ -14,7 +14,7 @@ from test_clocks import STEPS, Recorder, agrees, make_config, make_policy
 
 from thaw.actor_process import ActorProcess, Task
 from thaw.asynchronous import ActorsFailed, Arrays, Asynchronous, Delivery, fingerprint
-from thaw.config import AgentConfig, RunSpec, check_actors
+from thaw.config import AgentConfig, RunSpec, check_shares
 from thaw.impala.learner import Learner
 from thaw.plain import InputError
 from thaw.policy import Policy
@@ -251,13 +251,13 @@ def test_a_checkpoint_keeps_the_count_of_replaced_actors_and_nothing_of_them() -
     _, actors, clock, updates = simulate()
     assert updates[-1].metrics["actor_restarts"] == 0
     actors.num_restarts = 3
-    assert clock.actor.get_state() == {}
+    assert clock.collector.get_state() == {}
     state = clock.get_state()
     config = make_config(clock="asynchronous")
     other = HeldActors((1,), 0, config)
     resumed = Asynchronous(other, Learner(make_policy(config), config, 100), 1)
     resumed.set_state(state)
-    resumed.actor.set_state({})
+    resumed.collector.set_state({})
     other.num_restarts = 1
     assert resumed.update(last=True).metrics["actor_restarts"] == 4
 
@@ -324,15 +324,23 @@ def test_more_actors_than_environments_are_refused() -> None:
     )
     config = make_config(clock="asynchronous")
     with pytest.raises(InputError) as caught:
-        check_actors(config, 4)
+        check_shares(config, 4)
     assert str(caught.value) == message
     with pytest.raises(InputError, match="set num_envs to at least 5"):
         RunSpec(
             condition="pretrain", flavor=Flavor("catch"), update_rule=UpdateRule("scratch"),
             seed=0, steps=1, agent=config, environment={"num_envs": 4},
         )  # fmt: skip
-    check_actors(config, 5)
-    check_actors(make_config(clock="lockstep"), 1)
+    check_shares(config, 5)
+    check_shares(make_config(clock="lockstep"), 1)
+
+
+def test_groups_of_different_sizes_and_groups_of_asynchronous_actors_are_refused() -> None:
+    check_shares(make_config(env_groups=2), 6)
+    with pytest.raises(InputError, match=r"env_groups is 2 and environment\.num_envs 5"):
+        check_shares(make_config(env_groups=2), 5)
+    with pytest.raises(InputError, match="actors are groups already: set env_groups to 1"):
+        check_shares(make_config(env_groups=2, clock="asynchronous"), 10)
 
 
 def test_actors_are_in_evaluation_mode_and_learn_nothing() -> None:

@@ -11,6 +11,7 @@ from counting_env import EMBEDDING, NUM_ACTIONS, make_counting_env
 from gymnasium.vector import AutoresetMode
 
 from thaw.clocks import Clock, Lockstep, Overlapped, acting_copy, build_clock, synchronize
+from thaw.collector import Collector
 from thaw.config import AgentConfig
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
@@ -22,7 +23,7 @@ from thaw.words import UpdateRule
 STEPS = 5
 CLOCKS = [Lockstep, Overlapped]
 Tensors = dict[str, torch.Tensor]
-MakeActor = Callable[[Policy], Actor]
+MakeCollector = Callable[[Policy], Collector]
 
 
 def make_config(**changes: Any) -> AgentConfig:
@@ -40,10 +41,12 @@ def make_policy(config: AgentConfig) -> Policy:
     return Policy((4,), NUM_ACTIONS, config)
 
 
-def make_actor(
+def make_collector(
     mode: AutoresetMode = AutoresetMode.SAME_STEP, on_step: Callable[[], None] = lambda: None
-) -> MakeActor:
-    return lambda policy: Actor(make_counting_env(mode=mode, on_step=on_step), policy, seed=1)
+) -> MakeCollector:
+    return lambda policy: Collector(
+        [Actor(make_counting_env(mode=mode, on_step=on_step), policy, seed=1)]
+    )
 
 
 def logits_of(policy: Policy, trajectory: Trajectory) -> torch.Tensor:
@@ -82,7 +85,7 @@ class Recorder(Learner):
 def record(kind: type[Lockstep] | type[Overlapped], num_updates: int = 6) -> Recorder:
     config = make_config()
     learner = Recorder(make_policy(config), config)
-    clock = kind(make_actor(), learner)
+    clock = kind(make_collector(), learner)
     for update in range(num_updates):
         clock.update(last=update == num_updates - 1)
     clock.close()
@@ -119,26 +122,26 @@ def test_after_the_announced_last_update_nothing_was_collected_in_vain(
     kind: type[Lockstep] | type[Overlapped],
 ) -> None:
     config = make_config()
-    clock = kind(make_actor(), Learner(make_policy(config), config, 100))
+    clock = kind(make_collector(), Learner(make_policy(config), config, 100))
     for update in range(4):
         clock.update(last=update == 3)
     clock.close()
-    assert clock.actor.num_steps == clock.learned_steps == 4 * 2 * STEPS
+    assert clock.collector.num_steps == clock.learned_steps == 4 * 2 * STEPS
     assert clock.get_state() == {}
 
 
 def test_overlapped_is_one_unroll_ahead_between_updates() -> None:
     config = make_config()
-    clock = Overlapped(make_actor(), Learner(make_policy(config), config, 100))
+    clock = Overlapped(make_collector(), Learner(make_policy(config), config, 100))
     clock.update(last=False)
-    assert (clock.learned_steps, clock.actor.num_steps) == (2 * STEPS, 4 * STEPS)
+    assert (clock.learned_steps, clock.collector.num_steps) == (2 * STEPS, 4 * STEPS)
     clock.close()
 
 
 @pytest.mark.parametrize("kind", CLOCKS)
 def test_every_episode_is_reported_once(kind: type[Lockstep] | type[Overlapped]) -> None:
     config = make_config()
-    clock = kind(make_actor(), Learner(make_policy(config), config, 100))
+    clock = kind(make_collector(), Learner(make_policy(config), config, 100))
     episodes = []
     for update in range(6):
         episodes += clock.update(last=update == 5).episodes
@@ -156,7 +159,7 @@ def test_rows_spent_on_resets_are_not_counted_as_learned(
 ) -> None:
     config = make_config()
     learner = Recorder(make_policy(config), config)
-    clock = kind(make_actor(AutoresetMode.NEXT_STEP), learner)
+    clock = kind(make_collector(AutoresetMode.NEXT_STEP), learner)
     updates = [clock.update(last=False) for _ in range(5)]
     clock.close()
     valid = [int(trajectory.valid.sum()) for trajectory in learner.trajectories]
@@ -195,7 +198,7 @@ def test_overlapped_acts_and_learns_at_the_same_time() -> None:
 
     config = make_config()
     learner = MeetingLearner(make_policy(config), config, meeting)
-    clock = Overlapped(make_actor(on_step=on_step), learner)
+    clock = Overlapped(make_collector(on_step=on_step), learner)
     for _ in range(3):
         clock.update(last=False)
     clock.close()
@@ -206,7 +209,7 @@ def test_overlapped_acts_and_learns_at_the_same_time() -> None:
 def test_lockstep_does_not() -> None:
     meeting = threading.Barrier(2, timeout=0.2)
     config = make_config()
-    clock = Lockstep(make_actor(), MeetingLearner(make_policy(config), config, meeting))
+    clock = Lockstep(make_collector(), MeetingLearner(make_policy(config), config, meeting))
     with pytest.raises(threading.BrokenBarrierError):
         clock.update(last=False)
 
@@ -222,7 +225,7 @@ def test_an_error_of_the_actor_s_thread_is_the_caller_s() -> None:
 
     config = make_config()
     learner = Learner(make_policy(config), config, 100)
-    clock = Overlapped(make_actor(on_step=on_step), learner)
+    clock = Overlapped(make_collector(on_step=on_step), learner)
     with pytest.raises(OSError, match="the emulator is gone"):
         clock.update(last=False)
     clock.close()
@@ -236,7 +239,7 @@ def saved(clock: Clock, learner: Learner) -> dict[str, Tensors]:
         "policy": dict(learner.policy.parts()),
         "optimizer": learner.state_tensors(),
         "clock": clock.get_state(),
-        "actor": clock.actor.get_state(),
+        "collector": clock.collector.get_state(),
     }
     return {part: {n: t.detach().clone() for n, t in ts.items()} for part, ts in parts.items()}
 
@@ -246,11 +249,11 @@ def restored(
 ) -> tuple[Lockstep | Overlapped, Learner]:
     config = make_config()
     learner = Learner(make_policy(config), config, 1000)
-    clock = kind(make_actor(mode), learner)
+    clock = kind(make_collector(mode), learner)
     learner.policy.load_state_dict(state["policy"])
     learner.load_state_tensors(state["optimizer"], 0)
     clock.set_state(state["clock"])
-    clock.actor.set_state(state["actor"])
+    clock.collector.set_state(state["collector"])
     return clock, learner
 
 
@@ -264,7 +267,7 @@ def test_restored_between_two_updates_it_goes_on_bit_for_bit(
 ) -> None:
     config = make_config()
     learner = Learner(make_policy(config), config, 1000)
-    clock: Lockstep | Overlapped = kind(make_actor(mode), learner)
+    clock: Lockstep | Overlapped = kind(make_collector(mode), learner)
     for k in range(at):
         clock.update(last=last[k])
     other_clock, other_learner = restored(kind, mode, saved(clock, learner))
@@ -287,7 +290,7 @@ def test_the_config_names_the_clock() -> None:
     for name, kind in (("lockstep", Lockstep), ("overlapped", Overlapped)):
         config = make_config(clock=name)
         learner = Learner(make_policy(config), config, 100)
-        clock = build_clock(config, make_actor(), learner)
+        clock = build_clock(config, make_collector(), learner)
         assert type(clock) is kind
         clock.close()
 
@@ -318,9 +321,9 @@ def test_embeddings_are_stored_exactly_where_the_embedding_is_frozen(
     policy = make_policy(config)
     source = {name: tensor.detach().clone() for name, tensor in policy.parts()}
     apply_update_rule(policy, UpdateRule(rule), source)
-    clock = kind(make_actor(), Learner(policy, config, 100))
+    clock = kind(make_collector(), Learner(policy, config, 100))
     clock.close()
     unrolls = [clock.unroll] if isinstance(clock, Lockstep) else [clock.ready, clock.spare]
     for unroll in unrolls:
-        assert (unroll.trajectory.embeddings is not None) == (rule == "freeze_embedding")
-        assert (unroll.trajectory.observations is None) == (rule == "freeze_embedding")
+        assert (unroll.embeddings is not None) == (rule == "freeze_embedding")
+        assert (unroll.observations is None) == (rule == "freeze_embedding")

@@ -11,7 +11,7 @@ from thaw.impala.learner import Learner
 from thaw.networks import MLPEmbedding, build_embedding, impala_deep
 from thaw.plain import InputError
 from thaw.policy import Policy
-from thaw.rollout import Actor, Unroll, collect
+from thaw.rollout import Actor, collect, empty_trajectory
 from thaw.update_rules import apply_update_rule
 from thaw.words import UpdateRule
 
@@ -64,10 +64,10 @@ def test_float_observations_reach_the_learner_unchanged() -> None:
     env = make_env("gym/CartPole-v1", 3)
     policy = Policy((4,), 2, SMALL)
     actor = Actor(env, policy, seed=1)
-    unroll = Unroll(actor, SMALL, store_embeddings=False)
+    unroll = empty_trajectory(actor, SMALL, store_embeddings=False)
     first = actor.entry().observations[0].clone()
     collect(actor, unroll, 0.99)
-    observations = unroll.trajectory.observations
+    observations = unroll.observations
     assert observations is not None
     assert observations.dtype == torch.float32
     torch.testing.assert_close(observations[0], first, rtol=0, atol=0)
@@ -84,9 +84,9 @@ def test_the_learner_trains_an_mlp_unless_it_is_frozen(frozen: bool) -> None:
     apply_update_rule(policy, UpdateRule(rule), before)
     learner = Learner(policy, SMALL, 1000)
     actor = Actor(env, policy, seed=1)
-    unroll = Unroll(actor, SMALL, store_embeddings=policy.embedding_frozen)
+    unroll = empty_trajectory(actor, SMALL, store_embeddings=policy.embedding_frozen)
     collect(actor, unroll, 0.99)
-    learner.update(unroll.trajectory, 0)
+    learner.update(unroll, 0)
     after = dict(policy.parts())["embedding.linear0.weight"]
     assert torch.equal(before["embedding.linear0.weight"], after) == frozen
     env.close()

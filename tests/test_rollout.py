@@ -12,12 +12,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from thaw.clocks import Lockstep
+from thaw.collector import Collector
 from thaw.config import AgentConfig
 from thaw.envs import make_env
 from thaw.impala.learner import Learner
 from thaw.plain import InputError
 from thaw.policy import Policy, UniformPolicy
-from thaw.rollout import Actor, Restorable, Unroll, collect, evaluate
+from thaw.rollout import Actor, Restorable, collect, empty_trajectory, evaluate
 from thaw.types import EpisodeStats, PolicyOutput, Trajectory
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
@@ -51,11 +52,11 @@ def copied(trajectory: Trajectory) -> Trajectory:
 def collect_unrolls(
     actor: Actor, config: AgentConfig, num_unrolls: int
 ) -> tuple[list[Trajectory], list[EpisodeStats]]:
-    unroll = Unroll(actor, config, store_embeddings=False)
+    unroll = empty_trajectory(actor, config, store_embeddings=False)
     trajectories, episodes = [], []
     for _ in range(num_unrolls):
         episodes += collect(actor, unroll, config.discount)
-        trajectories.append(copied(unroll.trajectory))
+        trajectories.append(copied(unroll))
     return trajectories, episodes
 
 
@@ -178,7 +179,7 @@ def test_in_lockstep_every_importance_weight_is_1_while_the_weights_change(
 ) -> None:
     config = counting_config(learning_rate=0.01)
     learner = Learner(counting_policy(config), config, 1000)
-    clock = Lockstep(lambda p: Actor(make_counting_env(mode=mode), p, seed=1), learner)
+    clock = Lockstep(lambda p: Collector([Actor(make_counting_env(mode=mode), p, seed=1)]), learner)
     for _ in range(8):
         before = learner.policy.head.policy.weight.clone()
         metrics = clock.update(last=False).metrics
@@ -486,21 +487,21 @@ def test_images_stay_bytes_and_embeddings_take_their_place() -> None:
     torch.manual_seed(0)
     policy = Policy((30, 20, 3), 54, config).eval()
     actor = Actor(env, policy, seed=0)
-    images = Unroll(actor, config, store_embeddings=False).trajectory
+    images = empty_trajectory(actor, config, store_embeddings=False)
     assert images.observations is not None
     assert images.observations.dtype == torch.uint8
     assert images.observations.shape == (4, 2, 30, 20, 3)
     assert images.embeddings is None
 
-    unroll = Unroll(actor, config, store_embeddings=True)
+    unroll = empty_trajectory(actor, config, store_embeddings=True)
     seen = [actor.entry().observations]
     collect(actor, unroll, 0.99)
-    assert unroll.trajectory.observations is None
-    assert unroll.trajectory.embeddings is not None
-    assert unroll.trajectory.embeddings.shape == (4, 2, 16)
+    assert unroll.observations is None
+    assert unroll.embeddings is not None
+    assert unroll.embeddings.shape == (4, 2, 16)
     seen.append(actor.entry().observations)
     with torch.no_grad():
         for t, observation in zip((0, 3), seen, strict=True):
             np.testing.assert_allclose(
-                unroll.trajectory.embeddings[t], policy.embed(observation)[0], rtol=1e-5
+                unroll.embeddings[t], policy.embed(observation)[0], rtol=1e-5
             )

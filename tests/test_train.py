@@ -16,8 +16,10 @@ import pytest
 import torch
 
 from thaw.checkpoint import POLICY_FILE, STATE_FILE, load_policy, load_tensors, save_checkpoint
+from thaw.collector import Collector
 from thaw.config import AgentConfig, EvaluationConfig, RunSpec, Runtime
 from thaw.plain import InputError, to_plain
+from thaw.rollout import Actor
 from thaw.run_folder import EPISODE_COLUMNS, PROGRESS_COLUMNS, RunFolder, StoreMismatch, WriteFailed
 from thaw.scoring import evaluate_policy
 from thaw.train import Progress, Stopped, execute_run
@@ -212,12 +214,13 @@ def test_wrong_input_writes_nothing(tmp_path: Path, pretrained: RunFolder) -> No
 # ------------------------------------------------------------------------------- determinism
 
 
+@pytest.mark.parametrize("env_groups", [1, 2])
 @pytest.mark.parametrize("clock", ["lockstep", "overlapped"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_same_seed_twice_is_the_same_run_bit_for_bit(
-    tmp_path: Path, clock: str, precision: str
+    tmp_path: Path, clock: str, precision: str, env_groups: int
 ) -> None:
-    spec = changed(SPEC, agent={"clock": clock, "precision": precision})
+    spec = changed(SPEC, agent={"clock": clock, "precision": precision, "env_groups": env_groups})
     folders = [RunFolder(tmp_path / name) for name in ("a", "b", "other seed")]
     for folder, seed in zip(folders, (0, 0, 1), strict=True):
         execute_run(changed(spec, seed=seed), folder, RUNTIME)
@@ -225,6 +228,24 @@ def test_the_same_seed_twice_is_the_same_run_bit_for_bit(
     other, reference = outcome(folders[2]), outcome(folders[0])
     assert other["policy"] != reference["policy"]
     assert other["episodes"] != reference["episodes"]
+
+
+def test_each_group_of_environments_plays_games_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Collector] = []
+
+    def remember(actors: list[Actor]) -> Collector:
+        seen.append(Collector(actors))
+        return seen[-1]
+
+    monkeypatch.setattr("thaw.train.Collector", remember)
+    execute_run(changed(SPEC, agent={"env_groups": 2}), RunFolder(tmp_path), RUNTIME)
+    actors = seen[0].actors
+    assert [actor.env.num_envs for actor in actors] == [ENVS // 2, ENVS // 2]
+    states = [actor.get_state() for actor in actors]
+    for name in ("observations", "env/ball_x", "generator"):
+        assert not torch.equal(states[0][name], states[1][name]), name
 
 
 def test_clocks_and_precisions_are_different_runs(tmp_path: Path) -> None:
@@ -318,10 +339,13 @@ def stop_after(num_updates: int) -> Callable[[], bool]:
     return should_stop
 
 
+@pytest.mark.parametrize("env_groups", [1, 2])
 @pytest.mark.parametrize("clock", ["lockstep", "overlapped"])
 @pytest.mark.parametrize("pieces", [[1], [5, 1, 3], [UPDATES]])
-def test_stopped_and_resumed_equals_unbroken(tmp_path: Path, clock: str, pieces: list[int]) -> None:
-    spec = changed(SPEC, agent={"clock": clock, "rmsprop_momentum": 0.5})
+def test_stopped_and_resumed_equals_unbroken(
+    tmp_path: Path, clock: str, pieces: list[int], env_groups: int
+) -> None:
+    spec = changed(SPEC, agent={"clock": clock, "rmsprop_momentum": 0.5, "env_groups": env_groups})
     folder, unbroken = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "unbroken")
     for num_updates in pieces:
         with pytest.raises(Stopped):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from thaw.clocks import Lockstep, Overlapped
+from thaw.collector import Collector
 from thaw.config import AgentConfig
 from thaw.envs import make_env
 from thaw.impala.learner import Learner
@@ -89,7 +90,7 @@ def learn(policy: Policy, num_updates: int = 3, clock: str = "lockstep") -> Lear
     clocks: dict[str, type[Lockstep] | type[Overlapped]] = {
         "lockstep": Lockstep, "overlapped": Overlapped,
     }  # fmt: skip
-    running = clocks[clock](lambda acting: Actor(env, acting, seed=0), learner)
+    running = clocks[clock](lambda acting: Collector([Actor(env, acting, seed=0)]), learner)
     for _ in range(num_updates):
         running.update(last=False)
     running.close()
@@ -212,7 +213,7 @@ def test_the_actor_gets_the_statistics_as_well_as_the_weights() -> None:
     policy = small_policy(1, "user_embedding:batch_norm")
     env = make_env("catch", 3, downsample=16, frames_per_step=32)
     learner = Learner(policy, policy.config, 10_000)
-    clock = Lockstep(lambda acting: Actor(env, acting, seed=0), learner)
+    clock = Lockstep(lambda acting: Collector([Actor(env, acting, seed=0)]), learner)
     clock.update(last=False)
     trained = tensors_of(policy)
     clock.update(last=False)  # acts with what the first update left

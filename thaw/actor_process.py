@@ -15,7 +15,7 @@ from thaw.config import RunSpec
 from thaw.envs import make_env
 from thaw.plain import InputError
 from thaw.policy import Policy
-from thaw.rollout import Actor, Unroll, collect
+from thaw.rollout import Actor, collect, empty_trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class ActorProcess:
             seed=task.seed,
             bootstrap_truncated=agent.truncation == "bootstrap",
         )
-        self.unroll = Unroll(self.actor, agent, store_embeddings=task.store_embeddings)
+        self.unroll = empty_trajectory(self.actor, agent, store_embeddings=task.store_embeddings)
 
     def collect_with(self, weights: Arrays, version: int) -> Delivery:
         """Collect one unroll; see IMPALA, section 3: the newest weights before each unroll."""
@@ -96,7 +96,7 @@ class ActorProcess:
         episodes = collect(self.actor, self.unroll, self.task.spec.agent.discount)
         first = self.task.first_environment
         return Delivery(
-            {name: tensor.numpy() for name, tensor in self.unroll.trajectory.tensors().items()},
+            {name: tensor.numpy() for name, tensor in self.unroll.tensors().items()},
             [e._replace(environment=first + e.environment) for e in episodes],
             version,
             fingerprint(tensor.numpy() for _, tensor in self.policy.parts()),

@@ -92,7 +92,7 @@ class Asynchronous:
         self.actors = actors
         self.learner = learner
         self.num_envs = num_envs
-        self.actor = Unsaved()
+        self.collector = Unsaved()
         self.learned_steps = 0
         self.earlier_restarts = 0
         self.dropped_steps = 0

@@ -9,11 +9,11 @@ from typing import NamedTuple, Protocol
 
 import torch
 
+from thaw.collector import Collector
 from thaw.config import AgentConfig
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
-from thaw.rollout import Actor, Unroll, collect
-from thaw.types import EpisodeStats
+from thaw.types import EpisodeStats, Trajectory
 
 
 class Update(NamedTuple):
@@ -43,7 +43,7 @@ class Clock(Protocol):
     learned_steps: int
 
     @property
-    def actor(self) -> Saved:
+    def collector(self) -> Saved:
         """Who acts."""
 
     def update(self, *, last: bool) -> Update:
@@ -62,18 +62,18 @@ class Clock(Protocol):
 class Lockstep:
     """Collect, then learn: the policy that acts is the policy that learns (lag 0)."""
 
-    def __init__(self, make_actor: Callable[[Policy], Actor], learner: Learner) -> None:
+    def __init__(self, make_collector: Callable[[Policy], Collector], learner: Learner) -> None:
         self.learner = learner
         self.acting_policy = acting_copy(learner.policy)
-        self.actor = make_actor(self.acting_policy)
+        self.collector = make_collector(self.acting_policy)
         self.learned_steps = 0
-        self.unroll = new_unroll(self.actor, learner)
+        self.unroll = empty_unroll(self.collector, learner)
 
     def update(self, *, last: bool) -> Update:
         """Collect one unroll with the newest weights and learn from it."""
         del last
         synchronize(self.acting_policy, self.learner.policy)
-        episodes = collect(self.actor, self.unroll, self.learner.config.discount)
+        episodes = self.collector.collect(self.unroll, self.learner.config.discount)
         return learn(self, self.learner, self.unroll, episodes)
 
     def get_state(self) -> dict[str, torch.Tensor]:
@@ -84,7 +84,8 @@ class Lockstep:
         """Take nothing."""
 
     def close(self) -> None:
-        """Do nothing."""
+        """End the actor's threads."""
+        self.collector.close()
 
 
 class Overlapped:
@@ -94,12 +95,13 @@ class Overlapped:
     weights of before that update. Both wait for each other at the end of an update.
     """
 
-    def __init__(self, make_actor: Callable[[Policy], Actor], learner: Learner) -> None:
+    def __init__(self, make_collector: Callable[[Policy], Collector], learner: Learner) -> None:
         self.learner = learner
         self.acting_policy = acting_copy(learner.policy)
-        self.actor = make_actor(self.acting_policy)
+        self.collector = make_collector(self.acting_policy)
         self.learned_steps = 0
-        self.ready, self.spare = new_unroll(self.actor, learner), new_unroll(self.actor, learner)
+        self.ready = empty_unroll(self.collector, learner)
+        self.spare = empty_unroll(self.collector, learner)
         self.is_ready = False
         # On a GPU, acting must not queue up behind a whole update.
         on_gpu, device = learner.device.type == "cuda", learner.device
@@ -133,12 +135,12 @@ class Overlapped:
         self.ready, self.spare, self.is_ready = self.spare, self.ready, True
         return update
 
-    def collect(self, unroll: Unroll, after: torch.cuda.Event | None) -> list[EpisodeStats]:
+    def collect(self, unroll: Trajectory, after: torch.cuda.Event | None) -> list[EpisodeStats]:
         """Collect an unroll; on a GPU after what ``after`` marks, beside what follows it."""
         with torch.cuda.stream(self.stream):
             if self.stream is not None and after is not None:
                 self.stream.wait_event(after)
-            return collect(self.actor, unroll, self.learner.config.discount)
+            return self.collector.collect(unroll, self.learner.config.discount)
 
     def learner_event(self) -> torch.cuda.Event | None:
         """Mark, on a GPU, what the learner has launched so far: the newest weights among it."""
@@ -156,55 +158,58 @@ class Overlapped:
         """Return the unroll that is collected but not learned from, if any."""
         if not self.is_ready:
             return {}
-        return dict(self.ready.trajectory.tensors())
+        return dict(self.ready.tensors())
 
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
         """Put such an unroll back."""
         synchronize(self.acting_policy, self.learner.policy)
-        for name, tensor in self.ready.trajectory.tensors().items():
+        for name, tensor in self.ready.tensors().items():
             if state:
                 tensor.copy_(state[name])
         self.is_ready = bool(state)
 
     def close(self) -> None:
-        """End the actor's thread."""
+        """End the actor's threads."""
         self.thread.shutdown(wait=True, cancel_futures=True)
+        self.collector.close()
 
 
 def build_clock(
-    config: AgentConfig, make_actor: Callable[[Policy], Actor], learner: Learner
+    config: AgentConfig, make_collector: Callable[[Policy], Collector], learner: Learner
 ) -> Clock:
     """Build the clock that the config names, of those that act in this process."""
     clocks: dict[str, type[Lockstep] | type[Overlapped]] = {
         "lockstep": Lockstep,
         "overlapped": Overlapped,
     }
-    return clocks[config.clock](make_actor, learner)
+    return clocks[config.clock](make_collector, learner)
 
 
 def learn(
     clock: Lockstep | Overlapped,
     learner: Learner,
-    unroll: Unroll,
+    unroll: Trajectory,
     episodes: list[EpisodeStats],
     policy_lag_updates: int = 0,
 ) -> Update:
     """Let the learner take its step and count what it learned from."""
-    metrics = learner.update(unroll.trajectory, clock.learned_steps)
-    num_steps = int(unroll.trajectory.valid.sum())
+    metrics = learner.update(unroll, clock.learned_steps)
+    num_steps = int(unroll.valid.sum())
     clock.learned_steps += num_steps
     lag = torch.tensor(float(policy_lag_updates))
     acting = {
         "mean_policy_lag": lag,
         "max_policy_lag": lag,
-        "dropped_steps": torch.tensor(clock.actor.dropped_steps),
+        "dropped_steps": torch.tensor(clock.collector.dropped_steps),
     }
     return Update(num_steps, metrics | acting, episodes)
 
 
-def new_unroll(actor: Actor, learner: Learner) -> Unroll:
+def empty_unroll(collector: Collector, learner: Learner) -> Trajectory:
     """Make room for an unroll: of embeddings where the embedding cannot change, else images."""
-    return Unroll(actor, learner.config, store_embeddings=learner.policy.embedding_frozen)
+    return collector.empty_trajectory(
+        learner.config, store_embeddings=learner.policy.embedding_frozen
+    )
 
 
 def acting_copy(policy: Policy) -> Policy:

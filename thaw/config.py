@@ -52,6 +52,9 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     asynchronous: actors in processes of their own, as IMPALA's; the lag is measured."""
     actors: Positive = 5
     """Processes that share the run's environments under the asynchronous clock (Dean et al.)."""
+    env_groups: Positive = 1
+    """Groups of environments that act on threads of their own, so that one group's emulators step
+    while the network looks at another's pictures; they share num_envs evenly."""
     unroll_length: Positive = 20
     """Steps of one unroll; an update learns from ``num_envs`` unrolls."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -156,7 +159,7 @@ class Suite(Config, frozen=True, kw_only=True):
         check_no_repeats("conditions", self.conditions)
         check_no_repeats("seeds", self.seed_list)
         check_no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
-        check_actors(self.agent, num_envs_of(self.environment))
+        check_shares(self.agent, num_envs_of(self.environment))
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -186,12 +189,23 @@ def num_envs_of(environment: Mapping[str, object]) -> int:
     return num_envs
 
 
-def check_actors(agent: AgentConfig, num_envs: int) -> None:
-    """Check that every actor of the asynchronous clock has an environment to act in.
+def check_shares(agent: AgentConfig, num_envs: int) -> None:
+    """Check that those who share the environments can.
 
     Raises:
-        InputError: There are more actors than environments.
+        InputError: There are more asynchronous actors than environments, or groups of different
+            sizes, or asynchronous actors with groups.
     """
+    if num_envs % agent.env_groups:
+        raise InputError(
+            f"agent.env_groups is {agent.env_groups} and environment.num_envs {num_envs}; all "
+            "groups have as many environments: choose a divisor of num_envs"
+        )
+    if agent.clock == "asynchronous" and agent.env_groups > 1:
+        raise InputError(
+            f"agent.env_groups is {agent.env_groups} with the asynchronous clock, whose actors are "
+            "groups already: set env_groups to 1, or use agent.actors"
+        )
     if agent.clock == "asynchronous" and num_envs < agent.actors:
         raise InputError(
             f"agent.actors is {agent.actors} and environment.num_envs {num_envs}; each actor needs "
@@ -222,7 +236,7 @@ class RunSpec(Config, frozen=True, kw_only=True):
     results_version: int = RESULTS_VERSION
 
     def __post_init__(self) -> None:
-        check_actors(self.agent, num_envs_of(self.environment))
+        check_shares(self.agent, num_envs_of(self.environment))
 
     @property
     def num_envs(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -13,6 +14,7 @@ WARM_UP_CALLS = 3
 
 Result = TypeVar("Result")
 _logger = logging.getLogger(__name__)
+_capturing = threading.Lock()
 
 
 class Replayed(Generic[Result]):
@@ -50,8 +52,9 @@ class Replayed(Generic[Result]):
         """Record the kernels; what cannot be recorded is called for good."""
         graph = torch.cuda.CUDAGraph()
         try:
-            # Another thread may use the GPU meanwhile: actor and learner work side by side.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            # Another thread may use the GPU meanwhile: actors and learner work side by side. But
+            # a capture begins by waiting for the whole GPU, which another capture forbids.
+            with _capturing, torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.result = self.function()
         except RuntimeError as error:
             self.can_capture = False

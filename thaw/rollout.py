@@ -78,14 +78,19 @@ class DeviceMemory:
     """An entry's place on a GPU, always the same, filled from memory that the GPU reads itself."""
 
     def __init__(self, entry: Entry, device: torch.device) -> None:
-        self.pinned = Entry(*(torch.empty_like(tensor, pin_memory=True) for tensor in entry))
+        self.pinned = Entry(
+            *(torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in entry)
+        )
         self.entry = Entry(*(torch.empty_like(tensor, device=device) for tensor in entry))
 
     def fill(self, entry: Entry) -> Entry:
         """Copy an entry there; who acts on it waits for its logits, so for this as well."""
         for there, pinned, here in zip(self.entry, self.pinned, entry, strict=True):
-            pinned.copy_(here)
-            there.copy_(pinned, non_blocking=True)
+            if here.device == there.device:  # an environment drew it there
+                there.copy_(here)
+            else:
+                pinned.copy_(here)
+                there.copy_(pinned, non_blocking=True)
         return self.entry
 
 
@@ -126,7 +131,7 @@ class Actor:
         self.num_steps = 0
         observations, _ = env.reset(seed=seed % 2**31)
         batch = env.num_envs
-        self._observations = np.asarray(observations)
+        self._observations = _as_tensor(observations)
         self._first = np.ones(batch, bool)
         self._resetting = np.zeros(batch, bool)
         self._last_actions = torch.zeros(batch, dtype=torch.int64)
@@ -154,9 +159,9 @@ class Actor:
         return self._entry
 
     def host_entry(self) -> Entry:
-        """Return the same on the CPU, without a copy of the observations."""
+        """Return the same as it came: on the CPU, but for observations drawn elsewhere."""
         return Entry(
-            torch.as_tensor(self._observations).unsqueeze(0),
+            self._observations.unsqueeze(0),
             torch.as_tensor(self._first).unsqueeze(0),
             self._last_actions.unsqueeze(0),
             torch.as_tensor(self._last_rewards, dtype=torch.float32).unsqueeze(0),
@@ -200,8 +205,8 @@ class Actor:
     def follow(self, choice: Choice, outcome: Outcome) -> Decision:
         """Take in what became of a choice."""
         actions, logits, state = choice
-        observations, rewards, terminated, truncated, info = outcome
-        observations = np.asarray(observations)
+        observations = _as_tensor(outcome[0])
+        _, rewards, terminated, truncated, info = outcome
         rewards = np.asarray(rewards, np.float64)
         valid = ~self._resetting
         done = (terminated | truncated) & valid
@@ -212,14 +217,13 @@ class Actor:
 
         bootstraps = np.zeros(len(done), np.float32)
         if self.bootstrap_truncated and cut.any():
-            final = observations.copy()
+            final = observations.clone()
             if self.mode == AutoresetMode.SAME_STEP:
                 for index in np.flatnonzero(cut):
-                    final[index] = info["final_obs"][index]
+                    final[index] = torch.as_tensor(info["final_obs"][index])
             bootstraps[cut] = self._values(final, actions, rewards, state)[cut]
         if self.mode == AutoresetMode.DISABLED and done.any():
-            observations, _ = self.env.reset(options={"reset_mask": done})
-            observations = np.asarray(observations)
+            observations = _as_tensor(self.env.reset(options={"reset_mask": done})[0])
 
         if self.mode == AutoresetMode.NEXT_STEP:
             self._first, self._resetting = self._resetting, done
@@ -248,14 +252,14 @@ class Actor:
 
     def _values(
         self,
-        observations: NDArray[Any],
+        observations: torch.Tensor,
         actions: torch.Tensor,
         rewards: NDArray[np.float64],
         state: torch.Tensor,
     ) -> NDArray[np.float32]:
         """Value observations [B, ...] that follow this decision in the same episodes; [B]."""
         output = self.policy.unroll(
-            self.policy.embed(torch.as_tensor(observations, device=self.device).unsqueeze(0)),
+            self.policy.embed(observations.to(self.device).unsqueeze(0)),
             torch.zeros(1, len(rewards), dtype=torch.bool, device=self.device),
             actions.to(self.device).unsqueeze(0),
             torch.as_tensor(rewards, dtype=torch.float32, device=self.device).unsqueeze(0),
@@ -290,7 +294,6 @@ class Actor:
         if not isinstance(self.env, Restorable):
             return {"num_steps": torch.tensor(self.num_steps)}
         arrays = {
-            "observations": self._observations,
             "first": self._first,
             "resetting": self._resetting,
             "last_rewards": self._last_rewards,
@@ -299,6 +302,7 @@ class Actor:
         } | {f"env/{name}": array for name, array in self.env.get_state().items()}
         return {name: torch.as_tensor(np.ascontiguousarray(a)) for name, a in arrays.items()} | {
             "num_steps": torch.tensor(self.num_steps),
+            "observations": self._observations.cpu(),
             "last_actions": self._last_actions,
             "lstm": self.state.cpu(),
             "generator": self.generator.get_state(),
@@ -318,7 +322,7 @@ class Actor:
         self.env.set_state(
             {name.removeprefix("env/"): a for name, a in arrays.items() if name.startswith("env/")}
         )
-        self._observations = arrays["observations"]
+        self._observations = state["observations"].to(self._observations.device, copy=True)
         self._first, self._resetting = arrays["first"], arrays["resetting"]
         self._last_rewards = arrays["last_rewards"]
         self._returns, self._lengths = arrays["returns"], arrays["lengths"]
@@ -328,55 +332,61 @@ class Actor:
         self.generator.set_state(state["generator"])
 
 
-class Unroll:
-    """Memory for one unroll of every environment, filled again and again."""
-
-    def __init__(self, actor: Actor, config: AgentConfig, *, store_embeddings: bool) -> None:
-        """Observations or embeddings lie on the actor's device, all else on the CPU."""
-        env, steps, batch = actor.env, config.unroll_length, actor.env.num_envs
-        space = env.single_observation_space
-        assert space.shape is not None
-        assert isinstance(env.single_action_space, gymnasium.spaces.Discrete)
-
-        device = actor.device
-
-        def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-            return torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
-
-        kind = torch.from_numpy(np.zeros(1, space.dtype)).dtype
-        self.trajectory = Trajectory(
-            observations=None
-            if store_embeddings
-            # What is large is collected where it was needed to act; the rest follows once.
-            else torch.empty(steps + 1, batch, *space.shape, dtype=kind, device=device),
-            embeddings=torch.empty(steps + 1, batch, config.embedding_size, device=device)
-            if store_embeddings
-            else None,
-            first=empty(steps + 1, batch, dtype=torch.bool),
-            last_actions=empty(steps + 1, batch, dtype=torch.int64),
-            last_rewards=empty(steps + 1, batch),
-            actions=empty(steps, batch, dtype=torch.int64),
-            rewards=empty(steps, batch),
-            discounts=empty(steps, batch),
-            bootstraps=empty(steps, batch),
-            behavior_logits=empty(steps, batch, int(env.single_action_space.n)),
-            valid=empty(steps, batch, dtype=torch.bool),
-            state=torch.empty_like(actor.state, device="cpu", pin_memory=device.type == "cuda"),
-        )
+def _as_tensor(observations: NDArray[Any] | torch.Tensor) -> torch.Tensor:
+    """Return observations as a tensor in the same memory."""
+    if isinstance(observations, torch.Tensor):
+        return observations
+    return torch.as_tensor(np.asarray(observations))
 
 
-def collect(actor: Actor, unroll: Unroll, discount: float) -> list[EpisodeStats]:
+def empty_trajectory(
+    actor: Actor, config: AgentConfig, *, store_embeddings: bool, num_actors: int = 1
+) -> Trajectory:
+    """Make room for an unroll of so many actors alike, to be filled again and again.
+
+    Observations or embeddings lie on the actor's device, all else on the CPU.
+    """
+    steps, batch, device = config.unroll_length, num_actors * actor.env.num_envs, actor.device
+    space = actor.env.single_observation_space
+    assert space.shape is not None
+    assert isinstance(actor.env.single_action_space, gymnasium.spaces.Discrete)
+
+    def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        return torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
+
+    kind = torch.from_numpy(np.zeros(1, space.dtype)).dtype
+    return Trajectory(
+        observations=None
+        if store_embeddings
+        # What is large is collected where it was needed to act; the rest follows once.
+        else torch.empty(steps + 1, batch, *space.shape, dtype=kind, device=device),
+        embeddings=torch.empty(steps + 1, batch, config.embedding_size, device=device)
+        if store_embeddings
+        else None,
+        first=empty(steps + 1, batch, dtype=torch.bool),
+        last_actions=empty(steps + 1, batch, dtype=torch.int64),
+        last_rewards=empty(steps + 1, batch),
+        actions=empty(steps, batch, dtype=torch.int64),
+        rewards=empty(steps, batch),
+        discounts=empty(steps, batch),
+        bootstraps=empty(steps, batch),
+        behavior_logits=empty(steps, batch, int(actor.env.single_action_space.n)),
+        valid=empty(steps, batch, dtype=torch.bool),
+        state=empty(2, batch, actor.state.shape[-1]),
+    )
+
+
+def collect(actor: Actor, trajectory: Trajectory, discount: float) -> list[EpisodeStats]:
     """Fill one unroll of T steps in every environment.
 
     Args:
         actor: Acts; its state at entry 0 is stored along.
-        unroll: Where to; whatever it held is overwritten.
+        trajectory: Where to; whatever it held is overwritten.
         discount: Of every step that does not end its episode.
 
     Returns:
         The episodes that finished, in raw reward.
     """
-    trajectory = unroll.trajectory
     num_steps = len(trajectory.actions)
     trajectory.state.copy_(actor.state)
     finished = []

@@ -22,6 +22,7 @@ from thaw.checkpoint import (
     save_checkpoint,
 )
 from thaw.clocks import Clock, Update, build_clock
+from thaw.collector import Collector
 from thaw.config import AgentConfig, RunSpec, Runtime
 from thaw.envs import VectorEnv, frames_per_step, make_env
 from thaw.impala.learner import Learner
@@ -93,7 +94,7 @@ def execute_run(
         with locked(folder.path):
             return run.execute()
     finally:
-        run.env.close()
+        run.close_envs()
 
 
 class _Run:
@@ -114,11 +115,8 @@ class _Run:
         self.is_asynchronous = spec.agent.clock == "asynchronous" and spec.steps > 0
         if self.is_asynchronous:
             check_ray(runtime.ray_address)
-        # Asynchronous actors make their own environments; this one only says what they are like.
-        num_envs = 1 if self.is_asynchronous else spec.num_envs
-        self.env = make_env(spec.flavor, num_envs, **spec.environment_options)
-        if self.is_asynchronous:
-            self.env.close()  # the actors may need its device
+        self.envs = self.make_envs()
+        self.env = self.envs[0]
         if spec.update_rule is not None:
             shape = self.env.single_observation_space.shape or ()
             agent = settle_precision(spec.agent, shape, self.device)
@@ -130,6 +128,27 @@ class _Run:
         self.earlier_seconds = 0.0
         self.steps = 0
         self.recent: deque[float] = deque(maxlen=spec.evaluation.episodes)
+
+    def make_envs(self) -> list[VectorEnv]:
+        """Make the environments of each group that acts on its own."""
+        spec, options = self.spec, self.spec.environment_options
+        if self.is_asynchronous:
+            # The actors make their own; this one, closed at once because they may need its
+            # device, only says what those are like.
+            env = make_env(spec.flavor, 1, **options)
+            env.close()
+            return [env]
+        if spec.steps == 0:
+            return [make_env(spec.flavor, spec.num_envs, **options)]
+        num_groups = spec.agent.env_groups
+        return [
+            make_env(spec.flavor, spec.num_envs // num_groups, **options) for _ in range(num_groups)
+        ]
+
+    def close_envs(self) -> None:
+        """Close them all, however often."""
+        for env in self.envs:
+            env.close()
 
     def build_policy(self, source: str | Path | None) -> Policy:
         """Build the policy and apply the update rule; keep what may not change."""
@@ -162,7 +181,7 @@ class _Run:
             self.folder.episodes.cut(0)  # of an evaluation that was broken off
             if self.policy is not None:
                 save_checkpoint(self.folder, self.policy)
-        self.env.close()  # the score's environments may need its devices
+        self.close_envs()  # the score's environments may need their devices
         scores = self.score()
         result = scores | {
             "steps": self.steps,
@@ -217,7 +236,7 @@ class _Run:
     def build_clock(self, policy: Policy, learner: Learner) -> Clock:
         """Build the clock that the config names, with the actors of the asynchronous one."""
         if not self.is_asynchronous:
-            return build_clock(self.spec.agent, self.make_actor, learner)
+            return build_clock(self.spec.agent, self.make_collector, learner)
 
         def stop_if_asked() -> None:
             if self.should_stop():
@@ -234,15 +253,22 @@ class _Run:
         )
         return Asynchronous(actors, learner, self.spec.num_envs)
 
-    def make_actor(self, policy: Policy) -> Actor:
+    def make_collector(self, policy: Policy) -> Collector:
         """Put a policy into the run's training environments."""
-        return Actor(
-            self.env,
-            policy,
-            # An environment that cannot be restored must not replay its first episodes.
-            seed=self.spec.derived_seed(f"acting from {self.folder.saved_steps()}"),
-            device=str(self.device),
-            bootstrap_truncated=self.spec.agent.truncation == "bootstrap",
+        # An environment that cannot be restored must not replay its first episodes.
+        stream = f"acting from {self.folder.saved_steps()}"
+        streams = [stream, *(f"{stream}, group {g}" for g in range(1, len(self.envs)))]
+        return Collector(
+            [
+                Actor(
+                    env,
+                    policy,
+                    seed=self.spec.derived_seed(stream),
+                    device=str(self.device),
+                    bootstrap_truncated=self.spec.agent.truncation == "bootstrap",
+                )
+                for env, stream in zip(self.envs, streams, strict=True)
+            ]
         )
 
     def resume(self, policy: Policy, learner: Learner, clock: Clock) -> None:
@@ -258,7 +284,7 @@ class _Run:
         learner.load_state_tensors(_under(tensors, "optimizer/"), counters["num_updates"])
         clock.learned_steps = self.steps = counters["learned_steps"]
         clock.set_state(_under(tensors, "clock/"))
-        clock.actor.set_state(_under(tensors, "actor/"))
+        clock.collector.set_state(_under(tensors, "actor/"))
         self.folder.episodes.cut(counters["episodes_bytes"])
         self.folder.progress.cut(counters["progress_bytes"])
         self.earlier_seconds = counters["seconds"]
@@ -272,7 +298,7 @@ class _Run:
             for where, part in (
                 ("optimizer", learner.state_tensors()),
                 ("clock", clock.get_state()),
-                ("actor", clock.actor.get_state()),
+                ("actor", clock.collector.get_state()),
             )
             for name, tensor in part.items()
         }

@@ -76,6 +76,12 @@ class Trajectory:
         for name, tensor in self.tensors().items():
             tensor.copy_(theirs[name], non_blocking=True)
 
+    def columns(self, begin: int, end: int) -> Trajectory:
+        """Return what belongs to some of the environments, in the same memory."""
+        return dataclasses.replace(
+            self, **{name: tensor[:, begin:end] for name, tensor in self.tensors().items()}
+        )
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the tensors that are there, by field name."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

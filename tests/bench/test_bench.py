@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from thaw.bench import Rates, Workload, measure, prepare, summarize, table, write_benchmark
@@ -33,6 +34,7 @@ NAMES = {
     "environment", "act", "learn", "freeze_all", "packed",
     *(f"{clock} {condition}" for clock in ("lockstep", "overlapped")
       for condition in ("update_all", "freeze_head", "freeze_embedding")),
+    "lockstep update_all, two groups", "lockstep freeze_embedding, two groups",
 }  # fmt: skip
 
 
@@ -61,6 +63,16 @@ def test_progress_adds_up_to_one() -> None:
     measure(WORKLOAD, num_rounds=1, seconds=0.01, watch=told.append)
     assert sum(told) == pytest.approx(1.0)
     assert len(told) == len(NAMES)
+
+
+def test_an_odd_number_of_environments_is_not_put_into_groups() -> None:
+    found = measure(
+        msgspec.structs.replace(WORKLOAD, num_envs=3), num_rounds=1, seconds=0.01
+    ).steps_per_second
+    assert set(found) == {name for name in NAMES if "groups" not in name}
+    ratios = summarize(WORKLOAD, Rates(found, 512.0))["ratios"]
+    assert "packed / one run on all threads" in ratios
+    assert "two groups / one" not in ratios
 
 
 def test_ratios_are_taken_within_rounds() -> None:

@@ -17,7 +17,7 @@ from thaw.config import AgentConfig
 from thaw.envs.atari import AtariVectorEnv, make_atari
 from thaw.plain import InputError
 from thaw.policy import UniformPolicy
-from thaw.rollout import Actor, Unroll, collect
+from thaw.rollout import Actor, collect, empty_trajectory
 
 FIRE, RIGHT = 1, 3
 
@@ -199,14 +199,14 @@ def test_wrong_options_are_refused_in_one_line(options: dict[str, Any], message:
 def test_the_row_of_a_reset_never_counts_in_an_unroll() -> None:
     env = make(num_envs=4, max_episode_frames=640)  # 160 steps: some games end, some are cut
     actor = Actor(env, UniformPolicy(18), seed=0)
-    unroll = Unroll(actor, AgentConfig(unroll_length=20), store_embeddings=False)
+    unroll = empty_trajectory(actor, AgentConfig(unroll_length=20), store_embeddings=False)
     opening = AleGame("breakout", 0, 0).reset()
     num_valid, num_resets, ends, finished = 0, 0, 0, []
     last_done = torch.zeros(4, dtype=torch.bool)
     last_first = torch.ones(4, dtype=torch.bool)
     for _ in range(25):
         finished += collect(actor, unroll, discount=1.0)
-        it = unroll.trajectory
+        it = unroll
         assert it.observations is not None
         assert it.first[0].equal(last_first)
         for t in range(20):

@@ -15,7 +15,7 @@ from thaw.config import AgentConfig
 from thaw.envs import make_env
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
-from thaw.rollout import Actor, Unroll, collect
+from thaw.rollout import Actor, collect, empty_trajectory
 from thaw.types import Trajectory
 from thaw.update_rules import apply_update_rule, trained_parameters
 from thaw.words import UpdateRule
@@ -215,13 +215,13 @@ def test_a_frozen_embedding_computed_by_the_actor_equals_the_long_way() -> None:
         learner = Learner(policy, config, 10_000)
         # The same behavior for both: what is compared is only how the learner learns from it.
         actor = Actor(env, acting_copy(policy), seed=3)
-        unroll = Unroll(actor, config, store_embeddings=store_embeddings)
-        assert (unroll.trajectory.embeddings is not None) == store_embeddings
-        assert (unroll.trajectory.observations is None) == store_embeddings
+        unroll = empty_trajectory(actor, config, store_embeddings=store_embeddings)
+        assert (unroll.embeddings is not None) == store_embeddings
+        assert (unroll.observations is None) == store_embeddings
         losses[store_embeddings] = []
         for update in range(5):
             collect(actor, unroll, config.discount)
-            losses[store_embeddings].append(learner.update(unroll.trajectory, 80 * update))
+            losses[store_embeddings].append(learner.update(unroll, 80 * update))
         policies[store_embeddings] = policy
     for long_way, short_way in zip(losses[False], losses[True], strict=True):
         for name, value in long_way.items():

@@ -29,6 +29,11 @@ RATIOS = {
     "freeze_embedding / update_all": ("lockstep freeze_embedding", "lockstep update_all"),
     "freeze_head / update_all": ("lockstep freeze_head", "lockstep update_all"),
     "overlapped / lockstep": ("overlapped update_all", "lockstep update_all"),
+    "two groups / one": ("lockstep update_all, two groups", "lockstep update_all"),
+    "two groups / one, freeze_embedding": (
+        "lockstep freeze_embedding, two groups",
+        "lockstep freeze_embedding",
+    ),
     "packed / one run on all threads": ("packed", "lockstep update_all"),
     "update_all / environment": ("lockstep update_all", "environment"),
 }
@@ -57,7 +62,9 @@ def summarize(workload: Workload, rates: Rates) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": machine | {"num_cores": num_cores()},
         "steps_per_second": {name: _spread(rounds[name]) for name in order},
-        "ratios": {name: _spread(rounds[a] / rounds[b]) for name, (a, b) in RATIOS.items()},
+        "ratios": {
+            name: _spread(rounds[a] / rounds[b]) for name, (a, b) in RATIOS.items() if a in rounds
+        },
         "peak_mib": round(rates.peak_mib, 1),
     }
 

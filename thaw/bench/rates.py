@@ -17,19 +17,22 @@ import msgspec
 import numpy as np
 import torch
 
-from thaw.clocks import Clock, build_clock, new_unroll
+from thaw.clocks import Clock, build_clock, empty_unroll
+from thaw.collector import Collector
 from thaw.config import AgentConfig, Config, RunSpec
 from thaw.cores import num_cores
 from thaw.envs import make_env
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.precision import settle_precision
-from thaw.rollout import Actor, VectorEnv, collect
+from thaw.rollout import Actor, VectorEnv
 from thaw.train import policy_for
 from thaw.update_rules import apply_update_rule
 from thaw.words import Flavor, UpdateRule
 
 TRAINED = ("update_all", "freeze_head", "freeze_embedding")
+GROUPED = ("update_all", "freeze_embedding")
+"""Also measured with the environments in two groups, where their number is even."""
 WARM_UP_SECONDS = 1.0
 PARTS = ("environment", "act", "learn")
 """The three things that a decision needs, each measured alone."""
@@ -78,7 +81,8 @@ class Rates(NamedTuple):
 
     steps_per_second: dict[str, list[float]]
     """By what was measured, one entry a round. ``environment``, ``act`` and ``learn`` are each
-    alone; ``<clock> <condition>`` is whole training; ``packed`` several runs at once."""
+    alone; ``<clock> <condition>`` is whole training, with ``, two groups`` behind it that with
+    the environments in two groups; ``packed`` several runs at once."""
     peak_mib: float
     """Of one run's process."""
 
@@ -113,23 +117,32 @@ def measure(
         InputError: The flavor, its options or the network are wrong.
     """
     torch.set_num_threads(workload.num_threads)
+    lockstep = _variant(workload, clock="lockstep", env_groups=1)
+    overlapped = _variant(workload, clock="overlapped", env_groups=1)
     alone = msgspec.structs.replace(
-        workload, num_threads=1, environment=workload.environment | _one_thread(workload.flavor)
+        lockstep, num_threads=1, environment=workload.environment | _one_thread(workload.flavor)
     )
     with ExitStack() as stack:
-        subjects = _subjects(workload, stack)
+        subjects = _subjects(lockstep, stack)
+
+        def elsewhere(
+            workload: Workload, names: dict[str, str], num_processes: int = 1
+        ) -> list[Subject]:
+            conditions = tuple(names.values())
+            processes = stack.enter_context(_processes(workload, num_processes, conditions))
+            return [Subject(name, None, processes, names[name]) for name in names]
+
         # The overlapped clock's two thread teams would slow down whoever shares their process.
-        overlapped = stack.enter_context(_processes(workload, 1, "overlapped", TRAINED))
-        packed = stack.enter_context(
-            _processes(alone, workload.num_packed, "lockstep", ("update_all",))
-        )
+        others = elsewhere(overlapped, {f"overlapped {c}": c for c in TRAINED})
+        if workload.num_envs % 2 == 0:
+            for one in (lockstep, overlapped) if workload.device != "cpu" else (lockstep,):
+                names = {f"{one.agent.clock} {c}, two groups": c for c in GROUPED}
+                others += elsewhere(_variant(one, env_groups=2), names)
+        others += elsewhere(alone, {"packed": "update_all"}, workload.num_packed)
         for subject in subjects:
             assert subject.repeat is not None
             _rate(subject.repeat, WARM_UP_SECONDS, workload.device)
-        subjects += [
-            Subject(f"overlapped {condition}", None, overlapped, condition) for condition in TRAINED
-        ]
-        subjects.append(Subject("packed", None, packed, "update_all"))
+        subjects += others
         found: dict[str, list[float]] = {subject.name: [] for subject in subjects}
         for turn in range(num_rounds):
             shift = turn % len(subjects)  # each goes first once: what follows what is no constant
@@ -140,7 +153,7 @@ def measure(
                     rate = _rate(subject.repeat, seconds, workload.device)
                 found[subject.name].append(rate)
                 watch(1 / num_rounds / len(subjects))
-        return Rates(found, max(_ask(packed, "peak MiB")))
+        return Rates(found, max(_ask(others[-1].processes, "peak MiB")))
 
 
 # ------------------------------------------------------------------------------------ one run
@@ -168,11 +181,12 @@ def _subjects(workload: Workload, stack: ExitStack) -> list[Subject]:
         return num_envs
 
     learner = Learner(_policy(workload, env, "update_all"), agent, 10**12)
-    unroll = new_unroll(actor, learner)
-    collect(actor, unroll, agent.discount)
+    collector = Collector([actor])
+    unroll = empty_unroll(collector, learner)
+    collector.collect(unroll, agent.discount)
 
     def learn() -> int:
-        learner.update(unroll.trajectory, 0)
+        learner.update(unroll, 0)
         return agent.unroll_length * num_envs
 
     def evaluate() -> int:
@@ -186,21 +200,24 @@ def _subjects(workload: Workload, stack: ExitStack) -> list[Subject]:
         Subject("freeze_all", evaluate),
     ]
     for condition in TRAINED:
-        training = _training(workload, stack, "lockstep", condition)
+        training = _training(workload, stack, condition)
         subjects.append(Subject(f"lockstep {condition}", training))
     return subjects
 
 
-def _training(
-    workload: Workload, stack: ExitStack, clock_name: str, condition: str
-) -> Callable[[], int]:
+def _training(workload: Workload, stack: ExitStack, condition: str) -> Callable[[], int]:
     """Return one update of whole training."""
-    env = stack.enter_context(_environment(workload))
-    agent = msgspec.structs.replace(workload.agent, clock=clock_name)
-    learner = Learner(_policy(workload, env, condition), agent, 10**12)
-    clock: Clock = build_clock(
-        agent, lambda policy: Actor(env, policy, seed=0, device=workload.device), learner
-    )
+    agent = workload.agent
+    group = msgspec.structs.replace(workload, num_envs=workload.num_envs // agent.env_groups)
+    envs = [stack.enter_context(_environment(group)) for _ in range(agent.env_groups)]
+    learner = Learner(_policy(workload, envs[0], condition), agent, 10**12)
+
+    def act(policy: Policy) -> Collector:
+        return Collector(
+            [Actor(e, policy, seed=g, device=workload.device) for g, e in enumerate(envs)]
+        )
+
+    clock: Clock = build_clock(agent, act, learner)
     stack.callback(clock.close)
     return lambda: clock.update(last=False).num_steps
 
@@ -239,16 +256,14 @@ def _rate(repeat: Callable[[], int], seconds: float, device: str) -> float:
 
 @contextmanager
 def _processes(
-    workload: Workload, count: int, clock: str, conditions: tuple[str, ...]
+    workload: Workload, count: int, conditions: tuple[str, ...]
 ) -> Iterator[list[Connection]]:
     """Start processes that train in some conditions, when asked."""
     context = multiprocessing.get_context("spawn")
     ours = []
     for _ in range(count):
         mine, theirs = context.Pipe()
-        context.Process(
-            target=_serve, args=(theirs, workload, clock, conditions), daemon=True
-        ).start()
+        context.Process(target=_serve, args=(theirs, workload, conditions), daemon=True).start()
         theirs.close()
         ours.append(mine)
     try:
@@ -260,13 +275,11 @@ def _processes(
             connection.close()
 
 
-def _serve(
-    connection: Connection, workload: Workload, clock: str, conditions: tuple[str, ...]
-) -> None:
+def _serve(connection: Connection, workload: Workload, conditions: tuple[str, ...]) -> None:
     """Train for as long as asked, again and again, until nobody asks any more."""
     torch.set_num_threads(workload.num_threads)
     with ExitStack() as stack:
-        trainings = {c: _training(workload, stack, clock, c) for c in conditions}
+        trainings = {c: _training(workload, stack, c) for c in conditions}
         for training in trainings.values():
             _rate(training, WARM_UP_SECONDS, workload.device)
         connection.send(None)
@@ -287,6 +300,11 @@ def _ask(connections: list[Connection], what: str, seconds: float = 0.0) -> list
     for connection in connections:
         connection.send((what, seconds))
     return [connection.recv() for connection in connections]
+
+
+def _variant(workload: Workload, **agent: object) -> Workload:
+    """Return a workload with some of the agent's settings changed."""
+    return msgspec.structs.replace(workload, agent=msgspec.structs.replace(workload.agent, **agent))
 
 
 def _one_thread(flavor: Flavor) -> dict[str, int]:
