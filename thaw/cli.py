@@ -479,6 +479,7 @@ def bench(
     packed: Number = None,
     rounds: int = 5,
     seconds: float = 2.0,
+    asynchronous: bool = False,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     as_json: Json = False,
 ) -> int:
@@ -493,6 +494,7 @@ def bench(
         packed: Runs at once, one thread each; by default as many as `thaw run` would take.
         rounds: How often each rate is measured, in turn with the others.
         seconds: Of each measurement.
+        asynchronous: Measure that clock too; needs Ray and three times agent.actors processes.
         out: Also put the result on this machine's page in this folder, DIR/<hardware>.md.
         as_json: Print one JSON document.
     """
@@ -514,7 +516,11 @@ def bench(
     }  # fmt: skip
     chosen = str(resolve_device(device))
     workload = prepare(
-        _spec(plain, overrides), chosen, threads, packed or default_num_workers(chosen)
+        _spec(plain, overrides),
+        chosen,
+        threads,
+        packed or default_num_workers(chosen),
+        asynchronous,
     )
     with _bar(f"{flavor}, {embedding}", 100, "%") as advance:
         rates = measure(
@@ -527,6 +533,7 @@ def bench(
         print(table(summary))
     if out is not None:
         words = ["thaw", "bench", "--flavor", flavor, "--embedding", embedding]
+        words += [word for override in overrides for word in ("--set", override)]
         _say(f"written: {write_benchmark(summary, ' '.join(words), out)}")
     return 0
 

@@ -13,6 +13,7 @@ import pytest
 from thaw.bench import Rates, Workload, measure, prepare, summarize, table, write_benchmark
 from thaw.cli import main
 from thaw.config import AgentConfig, RunSpec
+from thaw.plain import InputError
 from thaw.words import Flavor, UpdateRule
 
 SMALL = AgentConfig(
@@ -73,6 +74,26 @@ def test_an_odd_number_of_environments_is_not_put_into_groups() -> None:
     ratios = summarize(WORKLOAD, Rates(found, 512.0))["ratios"]
     assert "packed / one run on all threads" in ratios
     assert "two groups / one" not in ratios
+
+
+def test_the_asynchronous_clock_is_measured_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
+    monkeypatch.setattr("thaw.bench.rates.TRAINED", ("update_all",))
+    monkeypatch.setattr("thaw.bench.rates.GROUPED", ())
+    agent = msgspec.structs.replace(SMALL, actors=2)
+    workload = msgspec.structs.replace(WORKLOAD, agent=agent, asynchronous=True)
+    found = measure(workload, num_rounds=1, seconds=0.1).steps_per_second
+    assert found["asynchronous update_all"][0] > 0
+
+
+def test_the_asynchronous_clock_needs_an_environment_for_each_actor() -> None:
+    pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
+    spec = RunSpec(
+        condition="pretrain", flavor=Flavor("catch"), update_rule=UpdateRule("scratch"), seed=0,
+        steps=1, agent=SMALL, environment={"num_envs": 4},
+    )  # fmt: skip
+    with pytest.raises(InputError, match="each actor needs an environment"):
+        prepare(spec, "cpu", 1, 1, asynchronous=True)
 
 
 def test_ratios_are_taken_within_rounds() -> None:

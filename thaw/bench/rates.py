@@ -17,14 +17,17 @@ import msgspec
 import numpy as np
 import torch
 
+from thaw.asynchronous import Asynchronous
 from thaw.clocks import Clock, build_clock, empty_unroll
 from thaw.collector import Collector
-from thaw.config import AgentConfig, Config, RunSpec
+from thaw.config import AgentConfig, Config, RunSpec, Runtime, check_shares
 from thaw.cores import num_cores
 from thaw.envs import make_env
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.precision import settle_precision
+from thaw.ray_session import check_ray
+from thaw.remote_actors import RemoteActors
 from thaw.rollout import Actor, VectorEnv
 from thaw.train import policy_for
 from thaw.update_rules import apply_update_rule
@@ -51,14 +54,26 @@ class Workload(Config, frozen=True, kw_only=True):
     num_threads: int = 1
     """Of one run alone; packed runs have one each."""
     num_packed: int = 2
+    asynchronous: bool = False
+    """Also measure the asynchronous clock, each condition with actors of its own."""
 
 
-def prepare(spec: RunSpec, device: str, num_threads: int | None, num_packed: int) -> Workload:
+def prepare(
+    spec: RunSpec,
+    device: str,
+    num_threads: int | None,
+    num_packed: int,
+    asynchronous: bool = False,
+) -> Workload:
     """Make a workload of a run's description, its precision settled on this machine.
 
     Raises:
-        InputError: The flavor, its options or the network are wrong.
+        InputError: The flavor, its options or the network are wrong, or the asynchronous clock
+            lacks Ray or environments.
     """
+    if asynchronous:
+        check_ray(None)
+        check_shares(msgspec.structs.replace(spec.agent, clock="asynchronous"), spec.num_envs)
     num_threads = num_threads or num_cores()
     torch.set_num_threads(num_threads)
     env = make_env(spec.flavor, 1, **spec.environment_options)
@@ -73,6 +88,7 @@ def prepare(spec: RunSpec, device: str, num_threads: int | None, num_packed: int
         device=device,
         num_threads=num_threads,
         num_packed=num_packed,
+        asynchronous=asynchronous,
     )
 
 
@@ -138,6 +154,10 @@ def measure(
             for one in (lockstep, overlapped) if workload.device != "cpu" else (lockstep,):
                 names = {f"{one.agent.clock} {c}, two groups": c for c in GROUPED}
                 others += elsewhere(_variant(one, env_groups=2), names)
+        if workload.asynchronous:
+            with_actors = _variant(lockstep, clock="asynchronous")
+            for condition in TRAINED:  # Ray lets a process have one cluster
+                others += elsewhere(with_actors, {f"asynchronous {condition}": condition})
         others += elsewhere(alone, {"packed": "update_all"}, workload.num_packed)
         for subject in subjects:
             assert subject.repeat is not None
@@ -217,9 +237,34 @@ def _training(workload: Workload, stack: ExitStack, condition: str) -> Callable[
             [Actor(e, policy, seed=g, device=workload.device) for g, e in enumerate(envs)]
         )
 
-    clock: Clock = build_clock(agent, act, learner)
+    clock: Clock
+    if agent.clock == "asynchronous":
+        clock = _asynchronous(workload, learner)
+    else:
+        clock = build_clock(agent, act, learner)
     stack.callback(clock.close)
     return lambda: clock.update(last=False).num_steps
+
+
+def _asynchronous(workload: Workload, learner: Learner) -> Asynchronous:
+    """Start actors in processes of their own."""
+    spec = RunSpec(
+        condition="pretrain",
+        flavor=workload.flavor,
+        update_rule=UpdateRule("scratch"),
+        seed=0,
+        steps=1,
+        environment=workload.environment | {"num_envs": workload.num_envs},
+        agent=workload.agent,
+    )
+    actors = RemoteActors(
+        spec,
+        Runtime(),
+        observation_shape=learner.policy.observation_shape,
+        num_actions=learner.policy.num_actions,
+        store_embeddings=learner.policy.embedding_frozen,
+    )
+    return Asynchronous(actors, learner, workload.num_envs)
 
 
 @contextmanager
