@@ -1,6 +1,6 @@
 """How many steps Catch makes in a second on one core, for each variant and two picture sizes.
 
-python benchmarks/catch_steps_per_second.py [NUM_ENVS]
+python benchmarks/catch_steps_per_second.py [NUM_ENVS [DRAWN_ON]]
 """
 
 from __future__ import annotations
@@ -26,15 +26,19 @@ def steps_per_second(env: CatchVectorEnv, seconds: float = 2.0) -> float:
     num_steps, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         for row in actions:
-            env.step(row)
+            observations = env.step(row)[0]
+        observations[0, 0, 0, 0].item()  # waits for a GPU
         num_steps += actions.size
     return num_steps / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":
     num_envs = int(sys.argv[1]) if len(sys.argv) > 1 else 64
+    drawn_on = sys.argv[2] if len(sys.argv) > 2 else None
     for downsample in (4, 16):
         for variant in VARIANTS:
-            env = CatchVectorEnv(num_envs, variant=variant, downsample=downsample)
+            env = CatchVectorEnv(
+                num_envs, variant=variant, downsample=downsample, drawn_on=drawn_on
+            )
             speed = steps_per_second(env)
             print(f"downsample {downsample:2}  {variant:14} {speed:9,.0f} steps/s")

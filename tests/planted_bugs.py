@@ -345,6 +345,13 @@ BUGS = (
         "envs/test_catch_rules.py envs/test_catch_vector.py",
     ),
     Bug(
+        "a ball drawn on a device leaves a trail",
+        "envs/catch_pictures_torch.py",
+        "        self._ball_pixel[which] = new_pixel\n",
+        "",
+        "envs/test_catch_pictures_torch.py",
+    ),
+    Bug(
         "the bootstrap's interval is one of 90 %",
         "report/statistics.py",
         "    tail = 100 * (1 - confidence) / 2\n",

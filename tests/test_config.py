@@ -356,8 +356,9 @@ def test_every_field_of_a_run_decides_its_hash() -> None:
 def test_every_field_of_the_agent_decides_the_hash() -> None:
     defaults = to_plain(AgentConfig())
     other: dict[type, object] = {bool: False, int: 77, float: 0.123, str: "impala_shallow"}
-    words = {
+    words: dict[str, object] = {
         "clock": "overlapped",
+        "env_groups": 2,
         "precision": "bfloat16",
         "truncation": "bootstrap",
         "learning_rate_schedule": "constant",

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from catch_twins import CatchTwins
 
 from thaw.config import AgentConfig, EvaluationConfig, RunSpec, Runtime
+from thaw.envs.catch_knobs import VARIANTS
+from thaw.envs.catch_vector import CatchVectorEnv
 from thaw.run_folder import RunFolder
 from thaw.train import execute_run
 from thaw.words import Flavor, UpdateRule
@@ -44,12 +47,15 @@ def losses(tmp_path: Path, device: str, **agent: object) -> pd.DataFrame:
     return pd.read_csv(folder.progress.path)
 
 
+@pytest.mark.parametrize("env_groups", [1, 2])
 @pytest.mark.parametrize("clock", ["lockstep", "overlapped"])
-def test_the_first_updates_lose_what_they_do_on_a_cpu(tmp_path: Path, clock: str) -> None:
+def test_the_first_updates_lose_what_they_do_on_a_cpu(
+    tmp_path: Path, clock: str, env_groups: int
+) -> None:
     # Three updates come before the CUDA graphs, the others replay them. Actions are drawn on the
     # CPU from nearly equal logits: sooner or later one differs, so the first six are compared.
-    on_cpu = losses(tmp_path, "cpu", clock=clock).head(6)
-    on_gpu = losses(tmp_path, "cuda", clock=clock).head(6)
+    on_cpu = losses(tmp_path, "cpu", clock=clock, env_groups=env_groups).head(6)
+    on_gpu = losses(tmp_path, "cuda", clock=clock, env_groups=env_groups).head(6)
     for name in ("total_loss", "baseline_loss", "entropy_loss", "gradient_norm"):
         np.testing.assert_allclose(on_gpu[name], on_cpu[name], rtol=2e-2, atol=1e-2, err_msg=name)
 
@@ -71,7 +77,35 @@ def test_frozen_parts_stay_bitwise_and_the_others_move(tmp_path: Path, rule: str
     assert result["steps"] >= SPEC.steps
 
 
+@pytest.mark.parametrize("env_groups", [1, 2])
 @pytest.mark.parametrize("clock", ["lockstep", "overlapped"])
-def test_a_run_on_a_gpu_in_bfloat16_ends(tmp_path: Path, clock: str) -> None:
-    found = losses(tmp_path, "cuda", clock=clock, precision="bfloat16")
+def test_a_run_on_a_gpu_in_bfloat16_ends(tmp_path: Path, clock: str, env_groups: int) -> None:
+    found = losses(tmp_path, "cuda", clock=clock, precision="bfloat16", env_groups=env_groups)
     assert np.isfinite(found["total_loss"]).all()
+
+
+@pytest.mark.parametrize("autoreset_mode", ["SameStep", "Disabled"])
+@pytest.mark.parametrize("downsample", [4, 16])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_catch_drawn_on_a_gpu_looks_as_in_numpy(
+    variant: str, downsample: int, autoreset_mode: str
+) -> None:
+    twins = CatchTwins(
+        16, "cuda", variant=variant, downsample=downsample, autoreset_mode=autoreset_mode,
+        frame_jitter_ms=9,
+    )  # fmt: skip
+    twins.play(200)
+    twins.check_kept()
+    assert twins.num_resets
+
+
+def test_catch_drawn_on_a_gpu_never_waits_for_it() -> None:
+    env = CatchVectorEnv(16, drawn_on="cuda", frame_jitter_ms=9)
+    env.reset(seed=0)
+    actions = np.random.default_rng(0).integers(0, 54, (200, 16))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for row in actions:
+            env.step(row)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

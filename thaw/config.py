@@ -159,6 +159,7 @@ class Suite(Config, frozen=True, kw_only=True):
         check_no_repeats("conditions", self.conditions)
         check_no_repeats("seeds", self.seed_list)
         check_no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
+        check_environment(self.environment)
         check_shares(self.agent, num_envs_of(self.environment))
 
     @property
@@ -171,6 +172,24 @@ class Suite(Config, frozen=True, kw_only=True):
         if condition == "random":
             return None
         return self.update_rules.get(condition) or UpdateRule(condition)
+
+
+NOT_OPTIONS = {
+    "seed": "a run's seed decides all of its random numbers",
+    "drawn_on": "observations are drawn where the run's device is",
+}
+"""What callers of ``make_env`` say beside an environment's options."""
+
+
+def check_environment(environment: Mapping[str, object]) -> None:
+    """Check an ``environment`` section as far as that goes without the environment.
+
+    Raises:
+        InputError: It sets what is no option of an environment.
+    """
+    for name, reason in NOT_OPTIONS.items():
+        if name in environment:
+            raise InputError(f"environment.{name} cannot be set: {reason}; leave it out")
 
 
 DEFAULT_NUM_ENVS = 32
@@ -236,6 +255,7 @@ class RunSpec(Config, frozen=True, kw_only=True):
     results_version: int = RESULTS_VERSION
 
     def __post_init__(self) -> None:
+        check_environment(self.environment)
         check_shares(self.agent, num_envs_of(self.environment))
 
     @property

@@ -31,7 +31,7 @@ def playing(
 
     Seed and flavor alone decide what it meets; the environments are closed behind it.
     """
-    env = make_env(flavor, num_envs, **(options or {}))
+    env = make_env(flavor, num_envs, drawn_on=device, **(options or {}))
     try:
         if policy is None:
             policy = UniformPolicy(int(getattr(env.single_action_space, "n", 0)))

@@ -141,8 +141,10 @@ class _Run:
         if spec.steps == 0:
             return [make_env(spec.flavor, spec.num_envs, **options)]
         num_groups = spec.agent.env_groups
+        group_size = spec.num_envs // num_groups
         return [
-            make_env(spec.flavor, spec.num_envs // num_groups, **options) for _ in range(num_groups)
+            make_env(spec.flavor, group_size, drawn_on=str(self.device), **options)
+            for _ in range(num_groups)
         ]
 
     def close_envs(self) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thaw.envs import catch_screen
+from thaw.envs import catch_pictures
 from thaw.envs.catch_knobs import VARIANTS, CatchKnobs
-from thaw.envs.catch_screen import CatchPictures, Pixels, Window, draw_screen, shrink
+from thaw.envs.catch_pictures import CatchPictures
+from thaw.envs.catch_screen import Pixels, Window, draw_screen, shrink
 
 # Paddles and balls that the variants do not have: odd, fractional, see-through, larger than a
 # picture of few pixels.
@@ -145,7 +146,7 @@ def test_only_the_named_pictures_change() -> None:
 
 
 def test_a_full_cache_starts_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catch_screen, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(catch_pictures, "_CACHE_BYTES", 1)
     look = CatchKnobs()
     pictures = CatchPictures(look, 4, 4)
     rng = np.random.default_rng(3)

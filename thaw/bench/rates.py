@@ -269,7 +269,9 @@ def _asynchronous(workload: Workload, learner: Learner) -> Asynchronous:
 
 @contextmanager
 def _environment(workload: Workload) -> Iterator[VectorEnv]:
-    env = make_env(workload.flavor, workload.num_envs, **workload.environment)
+    env = make_env(
+        workload.flavor, workload.num_envs, drawn_on=workload.device, **workload.environment
+    )
     try:
         yield env
     finally:

@@ -20,7 +20,12 @@ FAMILIES = ("catch", "atari", "minigrid", "procgen", "gym", "envpool", "androide
 
 
 def make_env(
-    address: str | Flavor, num_envs: int = 1, seed: int | None = None, **options: Any
+    address: str | Flavor,
+    num_envs: int = 1,
+    seed: int | None = None,
+    *,
+    drawn_on: str = "cpu",
+    **options: Any,
 ) -> VectorEnv:
     """Make a vector of environments of one flavor.
 
@@ -28,6 +33,8 @@ def make_env(
         address: ``family/name@variant?option=value``, see :class:`thaw.config.Flavor`.
         num_envs: How many.
         seed: If given, the environments are reset with it once.
+        drawn_on: Torch device on which observations are wanted. Families that can draw there
+            (Catch) return tensors; others, and all on the CPU, return NumPy arrays.
         **options: The family's options; the variant's own settings and the address's win.
 
     Raises:
@@ -40,7 +47,7 @@ def make_env(
     env: VectorEnv
     match flavor.family:
         case "catch":
-            env = _make_catch(flavor, num_envs, options)
+            env = _make_catch(flavor, num_envs, options, drawn_on)
         case "atari":
             from thaw.envs.atari import make_atari
 
@@ -113,7 +120,9 @@ def action_meanings(env: VectorEnv) -> tuple[str, ...] | None:
     return None if meanings is None else tuple(meanings)
 
 
-def _make_catch(flavor: Flavor, num_envs: int, shared: Mapping[str, Scalar]) -> VectorEnv:
+def _make_catch(
+    flavor: Flavor, num_envs: int, shared: Mapping[str, Scalar], drawn_on: str
+) -> VectorEnv:
     from thaw.envs.catch import VARIANTS, CatchVectorEnv
 
     if flavor.name != "catch" or flavor.variant not in VARIANTS:
@@ -123,7 +132,7 @@ def _make_catch(flavor: Flavor, num_envs: int, shared: Mapping[str, Scalar]) -> 
             f"Catch has the variants {', '.join(VARIANTS)}"
         )
     options: dict[str, Any] = {**shared, **VARIANTS[flavor.variant], **dict(flavor.options)}
-    ours = {"num_envs", "variant", "autoreset_mode", "render_mode"}
+    ours = {"num_envs", "variant", "autoreset_mode", "render_mode", "drawn_on"}
     allowed = [name for name in inspect.signature(CatchVectorEnv).parameters if name not in ours]
     for option in options:
         if option not in allowed:
@@ -132,7 +141,12 @@ def _make_catch(flavor: Flavor, num_envs: int, shared: Mapping[str, Scalar]) -> 
                 f"Allowed: {', '.join(allowed)}"
             )
     try:
-        return CatchVectorEnv(num_envs, render_mode="rgb_array", **options)
+        return CatchVectorEnv(
+            num_envs,
+            render_mode="rgb_array",
+            drawn_on=None if drawn_on == "cpu" else drawn_on,
+            **options,
+        )
     except (TypeError, ValueError) as error:
         raise InputError(f"flavor '{flavor}': {error}") from None
 

@@ -1,9 +1,9 @@
 """Catch: a ball falls, a touch moves the paddle. AndroidEnv's Catch app without a phone.
 
 One throw is one episode, and its only reward, +1 for a catch and -1 for a miss, comes at its end.
-Read on in `catch_knobs` (what can be set), `catch_rules` (what happens), `catch_screen` (what is
-seen) and `catch_vector` (many games at once); here is the single game, and Gymnasium's
-`thaw/Catch-v0`.
+Read on in `catch_knobs` (what can be set), `catch_rules` (what happens), `catch_screen` and
+`catch_pictures` (what is seen) and `catch_vector` (many games at once); here is the single game,
+and Gymnasium's `thaw/Catch-v0`.
 """
 
 from __future__ import annotations

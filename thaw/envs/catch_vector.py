@@ -8,7 +8,7 @@ Legend: N environments, F frames of one step, L steps of latency, H x W the obse
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gymnasium
 import numpy as np
@@ -25,6 +25,7 @@ from thaw.envs.catch_knobs import (
     check_number,
     check_whole_number,
 )
+from thaw.envs.catch_pictures import CatchPictures
 from thaw.envs.catch_rules import (
     BoolArray,
     IntArray,
@@ -32,8 +33,11 @@ from thaw.envs.catch_rules import (
     fall,
     is_caught,
 )
-from thaw.envs.catch_screen import CatchPictures, Pixels, draw_screen
+from thaw.envs.catch_screen import Pixels, draw_screen
 from thaw.envs.generator_state import encode_generator, restore_generator
+
+if TYPE_CHECKING:  # for it imports torch
+    from thaw.envs.catch_pictures_torch import CatchPicturesOnDevice
 
 GRID_ROWS: Final = 9
 GRID_COLUMNS: Final = 6
@@ -48,9 +52,11 @@ _DOWNSAMPLES: Final = tuple(
     d for d in range(1, 161) if SCREEN_HEIGHT_PX % d == 0 and SCREEN_WIDTH_PX % d == 0
 )
 
+Observations = Any  # Pixels, or a torch tensor where `drawn_on` asks for one
+
 
 class CatchVectorEnv(
-    gymnasium.vector.VectorEnv[Pixels, npt.NDArray[np.integer[Any]], npt.NDArray[Any]]
+    gymnasium.vector.VectorEnv[Observations, npt.NDArray[np.integer[Any]], npt.NDArray[Any]]
 ):
     """Many games of Catch at once, without a Python loop over them.
 
@@ -81,6 +87,8 @@ class CatchVectorEnv(
         autoreset_mode: SAME_STEP starts the next throw in the step that ends one, as Gymnasium's
             vector environments do; DISABLED leaves it to `reset(options={"reset_mask": ...})`.
         render_mode: None or "rgb_array".
+        drawn_on: A torch device, cpu, cuda or cuda:<index>: observations, also those in
+            `final_obs`, are tensors there, with the same bytes. None makes NumPy arrays.
 
     Raises:
         ValueError: If a value has the wrong type or range, or if no ball could ever be caught.
@@ -113,6 +121,7 @@ class CatchVectorEnv(
         downsample: int = 4,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
+        drawn_on: str | None = None,
     ) -> None:
         check_whole_number("num_envs", num_envs, 1, 100_000)
         check_number("touch_noise", touch_noise, 0, 100)
@@ -154,7 +163,13 @@ class CatchVectorEnv(
         self._frame_jitter_ms = frame_jitter_ms
         self._frames_per_step = frames_per_step
 
-        self._pictures = CatchPictures(self.knobs, num_envs, downsample)
+        self._pictures: CatchPictures | CatchPicturesOnDevice
+        if drawn_on is None:
+            self._pictures = CatchPictures(self.knobs, num_envs, downsample)
+        else:
+            from thaw.envs.catch_pictures_torch import CatchPicturesOnDevice
+
+            self._pictures = CatchPicturesOnDevice(self.knobs, num_envs, downsample, drawn_on)
         self.single_observation_space = gymnasium.spaces.Box(
             0, 255, self._pictures.pictures.shape[1:], np.uint8
         )
@@ -172,7 +187,7 @@ class CatchVectorEnv(
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Pixels, dict[str, Any]]:
+    ) -> tuple[Observations, dict[str, Any]]:
         """Start a new throw in all environments, or in some.
 
         Args:
@@ -203,11 +218,11 @@ class CatchVectorEnv(
         else:
             ball_x = self.np_random.integers(SCREEN_WIDTH_PX, size=len(which))
         self._restart(which, ball_x)
-        return self._pictures.pictures.copy(), self._info()
+        return self._pictures.copy(), self._info()
 
     def step(
         self, actions: npt.NDArray[np.integer[Any]]
-    ) -> tuple[Pixels, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]:
+    ) -> tuple[Observations, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]:
         """Play one step in every environment.
 
         Args:
@@ -244,7 +259,7 @@ class CatchVectorEnv(
             self._restart(which, self.np_random.integers(SCREEN_WIDTH_PX, size=len(which)))
         truncated = np.zeros(self.num_envs, np.bool_)
         info = final | self._info()
-        return self._pictures.pictures.copy(), rewards, ended, truncated, info
+        return self._pictures.copy(), rewards, ended, truncated, info
 
     def render(self) -> tuple[Pixels, ...]:
         """The screens in full size, one [480, 320, 3] uint8 for each environment."""
@@ -344,8 +359,8 @@ class CatchVectorEnv(
         mask = np.zeros(self.num_envs, np.bool_)
         mask[which] = True
         pictures = np.full(self.num_envs, None, dtype=object)
-        for i in which:
-            pictures[i] = self._pictures.pictures[i].copy()
+        for i, picture in zip(which, self._pictures.copy(which), strict=True):
+            pictures[i] = picture
         positions: dict[str, Any] = {}
         for name, array in self._positions().items():
             positions[name], positions[f"_{name}"] = np.where(mask, array, 0), mask.copy()
