@@ -534,6 +534,7 @@ def bench(
     if out is not None:
         words = ["thaw", "bench", "--flavor", flavor, "--embedding", embedding]
         words += [word for override in overrides for word in ("--set", override)]
+        words += ["--rounds", str(rounds), "--seconds", f"{seconds:g}"]
         _say(f"written: {write_benchmark(summary, ' '.join(words), out)}")
     return 0
 
