@@ -287,7 +287,7 @@ def wait_for_lines(path: Path, count: int, process: subprocess.Popen[str]) -> No
 # --------------------------------------------------------------------------------- wrong input
 
 WRONG: list[tuple[str, list[str]]] = [
-    ("", ["{run, plan, status, report", "`thaw --help`"]),
+    ("", ["{run, plan, status, watch, report", "`thaw --help`"]),
     ("rnu tiny.yaml", ["unknown command 'rnu'; did you mean 'run'? Allowed: run, plan"]),
     ("run", ["Missing", "SUITE", "--out DIR", "`thaw run --help`"]),
     ("run tiny.yaml", ["Missing", "--out DIR"]),

@@ -22,6 +22,7 @@ COMMANDS = {
     "run": ["SUITE", "--out", "--set", "--seeds", "--executor", "--workers", "--device"],
     "plan": ["SUITE", "--set", "--seeds", "--workers", "--json", "--yaml"],
     "status": ["DIR", "--json"],
+    "watch": ["DIR"],
     "report": ["DIR", "--scores", "--out"],
     "train": ["FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads"],
     "transfer": [
@@ -37,7 +38,7 @@ COMMANDS = {
     "gallery": ["SUITE", "--out", "--set", "--steps"],
     "bench": [
         "--flavor", "--embedding", "--set", "--device", "--threads", "--packed", "--rounds",
-        "--seconds", "--out", "--json",
+        "--seconds", "--asynchronous", "--out", "--json",
     ],
 }  # fmt: skip
 

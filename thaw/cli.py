@@ -173,6 +173,18 @@ def status(
 
 
 @command
+def watch(folder: Positional[Folder]) -> int:
+    """Look on while a suite runs, from another terminal, until no run is left.
+
+    Args:
+        folder: What --out was.
+    """
+    from thaw.experiment.watch import watch as look_on
+
+    return 1 if look_on(folder) else 0
+
+
+@command
 def report(
     folder: Positional[Annotated[Path | None, tyro.conf.arg(metavar="DIR")]] = None,
     *,
@@ -479,7 +491,7 @@ def bench(
     packed: Number = None,
     rounds: int = 5,
     seconds: float = 2.0,
-    asynchronous: bool = False,
+    asynchronous: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     as_json: Json = False,
 ) -> int:
@@ -593,7 +605,9 @@ def _single_run(
         try:
             result = execute_run(
                 spec, RunFolder(out), runtime, source=source,
-                watch=lambda progress: display.update(planned, progress),
+                watch=lambda progress: display.update(
+                    planned, progress.steps, progress.mean_return
+                ),
                 should_stop=lambda: bool(caught),
             )  # fmt: skip
         except Stopped:

@@ -136,6 +136,10 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} is broken ({error}); delete it to make it again") from None
 
 
+TAIL_BYTES = 4096
+"""More than a row of any log has."""
+
+
 class CsvLog:
     """An append-only CSV file that can be cut back to what a checkpoint has seen."""
 
@@ -154,6 +158,19 @@ class CsvLog:
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerows(rows)
+
+    def last(self) -> dict[str, str]:
+        """Return the newest row that is whole; empty without one."""
+        if not self.path.exists():
+            return {}
+        with self.path.open("rb") as file:
+            header = file.readline()
+            file.seek(max(len(header), self.size - TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]  # behind the last line end: half a row, or none
+        if not lines:
+            return {}
+        text = [header.decode(), lines[-1].decode()]
+        return next(csv.DictReader(text), {})
 
     @property
     def size(self) -> int:
@@ -232,6 +249,13 @@ class RunFolder:
         if path is None or not path.exists():
             return 0
         return int(read_json(path)["learned_steps"])
+
+    def progress_so_far(self) -> tuple[int, float | None]:
+        """Return the steps that a run under way stands at, and the mean of its last returns."""
+        row = self.progress.last()
+        mean_return = row.get("mean_return")
+        steps = int(row["steps"]) if row else self.saved_steps()
+        return steps, float(mean_return) if mean_return else None
 
     @property
     def is_done(self) -> bool:

@@ -211,7 +211,8 @@ class _Executor:
                 self.folder.run_folder(key).fail(reason)
                 message = Message("failed", reason)
         if message.kind == "progress":
-            self.display.update(active.run, message.content)
+            progress = message.content
+            self.display.update(active.run, progress.steps, progress.mean_return)
             return
         active.process.join()
         active.connection.close()

@@ -76,14 +76,14 @@ class Display:
         )
         self.counted.setdefault(run.key, 0)
 
-    def update(self, run: PlannedRun, progress: Any) -> None:
-        """Show how far a run is; ``progress`` is a :class:`thaw.train.Progress`."""
-        note = "" if progress.mean_return is None else f"return {progress.mean_return:.2f}"
-        self.bars.update(self.tasks[run.key], completed=progress.steps, note=note)
-        self._count(run.key, progress.steps)
+    def update(self, run: PlannedRun, steps: int, mean_return: float | None) -> None:
+        """Show how far a run is, and its most recent returns."""
+        note = "" if mean_return is None else f"return {mean_return:.2f}"
+        self.bars.update(self.tasks[run.key], completed=steps, note=note)
+        self._count(run.key, steps)
 
     def finish(self, run: PlannedRun, kind: str, content: Any) -> None:
-        """Show how a run ended."""
+        """Show how a run ended: ``content`` is its result if it is done, or what went wrong."""
         self.bars.remove_task(self.tasks.pop(run.key))
         if kind == "done":
             self.num_done += 1

@@ -118,17 +118,18 @@ class SuiteFolder:
         """Say how far a run is, for people and for JSON."""
         folder, status = self.run_folder(run), self.status(run)
         result = folder.result() if status == "done" else {}
-        error = None
-        if status == "failed":
-            error = _message(folder.error_log.read_text(encoding="utf-8"))
         return {
             "key": run.key,
             "status": status,
             "steps": result.get("steps", folder.saved_steps()),
             "total_steps": run.spec.steps,
             "mean_return": result.get("mean_return"),
-            "error": error,
+            "error": self.error(run) if status == "failed" else None,
         }
+
+    def error(self, run: PlannedRun) -> str:
+        """Return the message of a failed run."""
+        return _message(self.run_folder(run).error_log.read_text(encoding="utf-8"))
 
     def results(self) -> Results:
         """Derive scores and curves from the run folders and write them as CSV.

@@ -1,0 +1,103 @@
+"""`thaw watch` tells what happens in a folder, whoever makes it happen."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import TINY, thaw_process
+
+from thaw.experiment.store import SuiteFolder
+from thaw.experiment.watch import watch
+from thaw.run_folder import RunFolder
+
+TARGET = "catch@large_ball"
+
+
+def test_each_end_is_told_once_and_failures_are_counted(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copied"))
+    scratch, update_all, frozen = (
+        folder / "runs" / TARGET / condition / "seed0"
+        for condition in ("scratch", "update_all", "freeze_all")
+    )
+    results = {}
+    for run in (scratch, update_all, frozen):
+        results[run] = (run / "result.json").read_bytes()
+        (run / "result.json").unlink()
+    shutil.move(frozen, tmp_path / "frozen")
+    (scratch / "error.txt").write_text("RuntimeError: out of memory\n")
+
+    def start_again() -> None:
+        (scratch / "error.txt").unlink()
+
+    def finish(run: Path) -> Callable[[], None]:
+        def write() -> None:
+            (run / "result.json").write_bytes(results[run])
+
+        return write
+
+    def begin_frozen() -> None:
+        shutil.move(tmp_path / "frozen", frozen)
+
+    def fail_frozen() -> None:
+        (frozen / "error.txt").write_text("OSError: no room\n")
+
+    happens = iter([finish(update_all), begin_frozen, start_again, finish(scratch), fail_frozen])
+    monkeypatch.setattr("thaw.experiment.watch.time.sleep", lambda seconds: next(happens)())
+    assert watch(folder) == 1
+    assert next(happens, None) is None, "it must look on until the end"
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["FAILED", f"{TARGET}/scratch/seed0:"],
+        ["[5/7]", f"{TARGET}/update_all/seed0"],
+        ["[6/7]", f"{TARGET}/scratch/seed0"],
+        ["FAILED", f"{TARGET}/freeze_all/seed0:"],
+    ]
+    assert "out of memory" in lines[0]
+    assert "return" in lines[1]
+
+
+def test_a_finished_suite_has_nothing_to_tell(
+    finished: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert watch(finished) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_it_looks_on_while_another_process_runs_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    with thaw_process("run", "tiny.yaml", "--out", "suite", cwd=tmp_path) as running:
+        while not (tmp_path / "suite" / "suite.yaml").exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        with thaw_process("watch", "suite", cwd=tmp_path) as watching:
+            told = watching.communicate(timeout=240)[1]
+        running.communicate(timeout=240)
+    assert (running.returncode, watching.returncode) == (0, 0)
+    keys = {run.key for run in SuiteFolder(tmp_path / "suite").plan().runs}
+    assert {line.split()[1] for line in told.splitlines()} <= keys
+    assert len(told.splitlines()) >= len(keys) - 1  # one may have ended before the first look
+
+
+def test_progress_is_the_newest_whole_row(finished: Path, tmp_path: Path) -> None:
+    folder = RunFolder(shutil.copytree(finished / "runs/catch/pretrain/seed0", tmp_path / "run"))
+    steps, mean_return = folder.progress_so_far()
+    assert steps == 400
+    assert mean_return is not None
+    with folder.progress.path.open("a") as file:
+        file.write("440,3520,11,")  # what is being written
+    assert folder.progress_so_far() == (steps, mean_return)
+    rows = folder.progress.path.read_text().splitlines(keepends=True)
+    folder.progress.path.write_text(rows[0])
+    assert folder.progress.last() == {}
+    assert folder.progress_so_far() == (400, None)  # the checkpoint's
+    folder.progress.path.unlink()
+    assert folder.progress_so_far() == (400, None)
