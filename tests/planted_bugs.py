@@ -407,8 +407,8 @@ BUGS = (
     ),
     Bug(
         "all actors use the first device",
-        "actor_process.py",
-        'options.get("first_device", 0) + task.first_environment',
+        "envs/__init__.py",
+        'options.get("first_device", 0) + first_environment',
         'options.get("first_device", 0)',
         "envs/androidenv/test_stack.py",
         "devices_of_their_own",

@@ -12,7 +12,7 @@ import torch
 
 from thaw.asynchronous import Arrays, Delivery, fingerprint
 from thaw.config import RunSpec
-from thaw.envs import make_env
+from thaw.envs import make_env, options_from
 from thaw.plain import InputError
 from thaw.policy import Policy
 from thaw.rollout import Actor, collect, empty_trajectory
@@ -72,10 +72,9 @@ class ActorProcess:
         task, agent = self.task, self.task.spec.agent
         torch.set_num_threads(1)  # processes are for cores
         sys.path += [folder for folder in task.module_folders if folder not in sys.path]
-        options = task.spec.environment_options
-        if task.spec.flavor.family == "androidenv":  # to each actor devices of its own
-            options["first_device"] = options.get("first_device", 0) + task.first_environment
-        env = make_env(task.spec.flavor, task.num_envs, **options)
+        flavor = task.spec.flavor
+        options = options_from(flavor, task.spec.environment_options, task.first_environment)
+        env = make_env(flavor, task.num_envs, **options)
         self.policy = Policy(task.observation_shape, task.num_actions, agent)
         self.policy.eval().requires_grad_(False)
         self.actor = Actor(

@@ -24,7 +24,7 @@ from thaw.checkpoint import (
 from thaw.clocks import Clock, Update, build_clock
 from thaw.collector import Collector
 from thaw.config import AgentConfig, RunSpec, Runtime
-from thaw.envs import VectorEnv, frames_per_step, make_env
+from thaw.envs import VectorEnv, frames_per_step, make_env, options_from
 from thaw.impala.learner import Learner
 from thaw.machine import describe_machine, resolve_device
 from thaw.plain import InputError
@@ -140,11 +140,15 @@ class _Run:
             return [env]
         if spec.steps == 0:
             return [make_env(spec.flavor, spec.num_envs, **options)]
-        num_groups = spec.agent.env_groups
-        group_size = spec.num_envs // num_groups
+        group_size = spec.num_envs // spec.agent.env_groups
         return [
-            make_env(spec.flavor, group_size, drawn_on=str(self.device), **options)
-            for _ in range(num_groups)
+            make_env(
+                spec.flavor,
+                group_size,
+                drawn_on=str(self.device),
+                **options_from(spec.flavor, options, first),
+            )
+            for first in range(0, spec.num_envs, group_size)
         ]
 
     def close_envs(self) -> None:

@@ -22,7 +22,7 @@ from thaw.clocks import Clock, build_clock, empty_unroll
 from thaw.collector import Collector
 from thaw.config import AgentConfig, Config, RunSpec, Runtime, check_shares
 from thaw.cores import num_cores
-from thaw.envs import make_env
+from thaw.envs import make_env, options_from
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.precision import settle_precision
@@ -228,8 +228,19 @@ def _subjects(workload: Workload, stack: ExitStack) -> list[Subject]:
 def _training(workload: Workload, stack: ExitStack, condition: str) -> Callable[[], int]:
     """Return one update of whole training."""
     agent = workload.agent
-    group = msgspec.structs.replace(workload, num_envs=workload.num_envs // agent.env_groups)
-    envs = [stack.enter_context(_environment(group)) for _ in range(agent.env_groups)]
+    group_size = workload.num_envs // agent.env_groups
+    envs = [
+        stack.enter_context(
+            _environment(
+                msgspec.structs.replace(
+                    workload,
+                    num_envs=group_size,
+                    environment=options_from(workload.flavor, workload.environment, first),
+                )
+            )
+        )
+        for first in range(0, workload.num_envs, group_size)
+    ]
     learner = Learner(_policy(workload, envs[0], condition), agent, 10**12)
 
     def act(policy: Policy) -> Collector:

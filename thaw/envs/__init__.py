@@ -98,6 +98,18 @@ def list_flavors(pattern: str = "*") -> list[str]:
     return [a for a in addresses if fnmatch(a, pattern) or pattern in a]
 
 
+def options_from(
+    flavor: Flavor, options: Mapping[str, Any], first_environment: int
+) -> dict[str, Any]:
+    """Return the options of those of a run's environments that begin with some number.
+
+    Whoever divides a run's environments gives each part devices of its own, where it has any.
+    """
+    if flavor.family != "androidenv":
+        return dict(options)
+    return {**options, "first_device": options.get("first_device", 0) + first_environment}
+
+
 def frames_per_step(env: VectorEnv) -> int:
     """Return how many frames of the underlying machine one decision lasts."""
     return int(env.metadata.get("frames_per_step", 1))

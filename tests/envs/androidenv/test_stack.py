@@ -15,15 +15,17 @@ from android_env.components import errors
 from android_env.proto import adb_pb2
 
 from thaw.actor_process import ActorProcess, Task
-from thaw.config import AgentConfig, RunSpec
-from thaw.envs import list_flavors, make_env
+from thaw.config import AgentConfig, EvaluationConfig, RunSpec, Runtime
+from thaw.envs import VectorEnv, list_flavors, make_env
 from thaw.envs.androidenv.catch_app import ACTIVITY
 from thaw.envs.androidenv.family import make_androidenv
 from thaw.envs.androidenv.task_files import TASK_FOLDER
 from thaw.envs.androidenv.vector import SILENT_STEPS, AndroidVectorEnv
 from thaw.experiment.plan import run_key
 from thaw.plain import InputError, Scalar
+from thaw.run_folder import RunFolder
 from thaw.testing import check_environment
+from thaw.train import execute_run
 from thaw.words import Flavor, UpdateRule
 
 SIMULATED: dict[str, Scalar] = {"device": "simulated"}
@@ -307,6 +309,33 @@ def test_actors_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatch) -> No
         assert process.actor is not None
         process.actor.env.close()
         assert made[-1]["first_device"] == expected
+
+
+def test_groups_of_environments_have_devices_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, object]] = []
+
+    def note(flavor: Flavor, num_envs: int, **options: Any) -> VectorEnv:
+        made.append((num_envs, options.get("first_device")))
+        return make_env(flavor, num_envs, **options)
+
+    monkeypatch.setattr("thaw.train.make_env", note)
+    spec = RunSpec(
+        condition="pretrain",
+        flavor=Flavor("androidenv/catch"),
+        update_rule=UpdateRule("scratch"),
+        seed=0,
+        steps=8,
+        environment={**SIMULATED, "downsample": 16, "num_envs": 4, "first_device": 5},
+        agent=AgentConfig(
+            embedding="impala_shallow", embedding_size=8, lstm_size=8, fc_size=8, env_groups=2,
+            unroll_length=2, precision="float32",
+        ),
+        evaluation=EvaluationConfig(episodes=1),
+    )  # fmt: skip
+    execute_run(spec, RunFolder(tmp_path), Runtime())
+    assert made == [(2, 5), (2, 7)]
 
 
 # ------------------------------------------------------------------------------------ imports
