@@ -231,11 +231,11 @@ BUGS = (
         "the overlapped actor gets its weights one update late",
         "clocks.py",
         "        update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)\n"
-        "        update.episodes.extend(collecting.result())\n        self.wait_for_actor()\n"
+        "        update.episodes.extend(collecting.result())\n        self.stream.join()\n"
         "        synchronize(self.acting_policy, self.learner.policy)\n",
         "        newest = copy.deepcopy(self.learner.policy)\n"
         "        update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)\n"
-        "        update.episodes.extend(collecting.result())\n        self.wait_for_actor()\n"
+        "        update.episodes.extend(collecting.result())\n        self.stream.join()\n"
         "        synchronize(self.acting_policy, newest)\n",
         "test_clocks.py",
         "exactly_one_update",
@@ -243,8 +243,8 @@ BUGS = (
     Bug(
         "the overlapped clock waits for the actor before it learns",
         "clocks.py",
-        "        collecting = self.thread.submit(self.collect, self.spare, self.learner_event())\n",
-        "        collecting = self.thread.submit(self.collect, self.spare, self.learner_event())\n"
+        "        collecting = self.thread.submit(self.collect, self.spare, self.stream.mark())\n",
+        "        collecting = self.thread.submit(self.collect, self.spare, self.stream.mark())\n"
         "        collecting.result()\n",
         "test_clocks.py",
         "same_time",
@@ -426,6 +426,30 @@ BUGS = (
         "step=int(steps_by_row[row])",
         "step=episode.step",
         "test_collector.py",
+    ),
+    Bug(
+        "an environment's seed is taken and ignored",
+        "config.py",
+        "for name, reason in NOT_OPTIONS.items():",
+        "for name, reason in ():",
+        "test_config.py",
+        "run_says_itself",
+    ),
+    Bug(
+        "a row that is being written counts as progress",
+        "run_folder.py",
+        r'.split(b"\n")[:-1]  # behind',
+        r'.rstrip(b"\n").split(b"\n")  # behind',
+        "experiment/test_watch.py",
+        "newest_whole_row",
+    ),
+    Bug(
+        "whoever looks on is told of a failed run again and again",
+        "experiment/watch.py",
+        'status not in (seen[run.key], "waiting")',
+        'status != "waiting"',
+        "experiment/test_watch.py",
+        "told_once",
     ),
     Bug(
         "all groups of environments play the same games",

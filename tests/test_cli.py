@@ -393,6 +393,8 @@ WRONG: list[tuple[str, list[str]]] = [
     ("evaluate random catch --episodes 0", ["--episodes is 0; it must be at least 1"]),
     ("evaluate random catch --seed -1", ["--seed is -1; it must be at least 0"]),
     ("evaluate random catch --set num_envs=x", ["num_envs is 'x'; it must be a whole number"]),
+    ("evaluate random catch --set drawn_on=cpu", ["environment.drawn_on cannot be set"]),
+    ("evaluate random catch --set seed=1", ["environment.seed cannot be set"]),
     ("evaluate random catch --set downsampel=2", ["did you mean 'downsample'?"]),
     ("evaluate random catch@a@b", ["not of the form family/name@variant, as in 'catch@large"]),
     ("gallery catch-quick --out x.jpg", ["x.jpg is not a .png file"]),

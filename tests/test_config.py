@@ -370,6 +370,15 @@ def test_every_field_of_the_agent_decides_the_hash() -> None:
     assert len(hashes | {spec().content_hash}) == len(defaults) + 1
 
 
+@pytest.mark.parametrize("name", ["drawn_on", "seed"])
+def test_what_a_run_says_itself_cannot_be_set_as_an_option(name: str) -> None:
+    with pytest.raises(InputError, match=rf"^environment\.{name} cannot be set: .*; leave it out$"):
+        RunSpec(
+            condition="pretrain", flavor=Flavor("catch"), update_rule=UpdateRule("scratch"),
+            seed=0, steps=1, environment={name: "cpu"},
+        )  # fmt: skip
+
+
 def test_equal_runs_have_equal_hashes_however_they_are_written() -> None:
     same = spec(
         flavor="catch/catch@large_ball",

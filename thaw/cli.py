@@ -30,7 +30,7 @@ from thaw.command_line import (
     command,
     parse_and_run,
 )
-from thaw.config import RunSpec, Runtime, num_envs_of
+from thaw.config import RunSpec, Runtime, check_environment, num_envs_of
 from thaw.plain import InputError, from_plain, override, to_plain, to_yaml
 from thaw.suites import load_suite
 from thaw.words import Flavor, UpdateRule
@@ -348,6 +348,7 @@ def evaluate(
     options: dict[str, Any] = dict(origin.environment) if origin else {}
     for item in overrides:
         override(options, item)
+    check_environment(options)
     num_envs = num_envs_of(options)
     options.pop("num_envs", None)
     chosen_device = str(resolve_device(device))

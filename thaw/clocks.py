@@ -11,6 +11,7 @@ import torch
 
 from thaw.collector import Collector
 from thaw.config import AgentConfig
+from thaw.graphs import SideStream
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.types import EpisodeStats, Trajectory
@@ -104,10 +105,7 @@ class Overlapped:
         self.spare = empty_unroll(self.collector, learner)
         self.is_ready = False
         # On a GPU, acting must not queue up behind a whole update.
-        on_gpu, device = learner.device.type == "cuda", learner.device
-        self.stream: torch.cuda.Stream | None = None
-        if on_gpu:
-            self.stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
+        self.stream = SideStream(learner.device)
         num_threads = torch.get_num_threads()
         self.thread = ThreadPoolExecutor(
             1, "actor", initializer=torch.set_num_threads, initargs=(num_threads,)
@@ -118,8 +116,8 @@ class Overlapped:
         episodes = []
         policy_lag_updates = int(self.is_ready)
         if not self.is_ready:
-            episodes += self.collect(self.ready, self.learner_event())
-            self.wait_for_actor()
+            episodes += self.collect(self.ready, self.stream.mark())
+            self.stream.join()
         if last:
             self.is_ready = False
             update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)
@@ -127,32 +125,18 @@ class Overlapped:
             # it must act as it would after a restart.
             synchronize(self.acting_policy, self.learner.policy)
             return update
-        collecting = self.thread.submit(self.collect, self.spare, self.learner_event())
+        collecting = self.thread.submit(self.collect, self.spare, self.stream.mark())
         update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)
         update.episodes.extend(collecting.result())
-        self.wait_for_actor()
+        self.stream.join()
         synchronize(self.acting_policy, self.learner.policy)
         self.ready, self.spare, self.is_ready = self.spare, self.ready, True
         return update
 
     def collect(self, unroll: Trajectory, after: torch.cuda.Event | None) -> list[EpisodeStats]:
-        """Collect an unroll; on a GPU after what ``after`` marks, beside what follows it."""
-        with torch.cuda.stream(self.stream):
-            if self.stream is not None and after is not None:
-                self.stream.wait_event(after)
+        """Collect an unroll; on a GPU behind what ``after`` marks, the newest weights among it."""
+        with self.stream.after(after):
             return self.collector.collect(unroll, self.learner.config.discount)
-
-    def learner_event(self) -> torch.cuda.Event | None:
-        """Mark, on a GPU, what the learner has launched so far: the newest weights among it."""
-        if self.stream is None:
-            return None
-        event: torch.cuda.Event = torch.cuda.current_stream(self.learner.device).record_event()
-        return event
-
-    def wait_for_actor(self) -> None:
-        """Let what the learner launches from here on wait for the actor's unroll, on a GPU."""
-        if self.stream is not None:
-            torch.cuda.current_stream(self.learner.device).wait_stream(self.stream)
 
     def get_state(self) -> dict[str, torch.Tensor]:
         """Return the unroll that is collected but not learned from, if any."""

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import torch
 
 from thaw.config import AgentConfig
+from thaw.graphs import SideStream
 from thaw.rollout import Actor, collect, empty_trajectory
 from thaw.types import EpisodeStats, Trajectory
 
@@ -36,12 +37,7 @@ class Collector:
             num_groups, "group", initializer=torch.set_num_threads, initargs=(num_threads,)
         )
         # On a GPU, one group's pictures must not queue up behind another's.
-        self.streams: list[torch.cuda.Stream | None] = [None] * num_groups
-        if device.type == "cuda" and num_groups > 1:
-            self.streams = [
-                torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
-                for _ in self.actors
-            ]
+        self.streams = [SideStream(device) for _ in self.actors]
 
     @property
     def num_steps(self) -> int:
@@ -75,7 +71,7 @@ class Collector:
         if len(self.actors) == 1:
             return collect(self.actors[0], trajectory, discount)
         begun = [actor.num_steps for actor in self.actors]
-        asked = self._mark()
+        asked = self.streams[0].mark()
         groups = [
             self.threads.submit(self._collect_group, group, trajectory, discount, asked)
             for group in range(len(self.actors))
@@ -83,26 +79,15 @@ class Collector:
         wait(groups)  # also behind an error: nobody may write to the unroll any more
         found = [group.result() for group in groups]
         for stream in self.streams:
-            if stream is not None:
-                torch.cuda.current_stream(stream.device).wait_stream(stream)
+            stream.join()
         return self._in_order(found, begun, trajectory.valid)
 
     def _collect_group(
         self, group: int, trajectory: Trajectory, discount: float, asked: torch.cuda.Event | None
     ) -> list[EpisodeStats]:
-        stream = self.streams[group]
         columns = trajectory.columns(group * self.group_size, (group + 1) * self.group_size)
-        with torch.cuda.stream(stream):
-            if stream is not None and asked is not None:
-                stream.wait_event(asked)
+        with self.streams[group].after(asked):
             return collect(self.actors[group], columns, discount)
-
-    def _mark(self) -> torch.cuda.Event | None:
-        """Mark, on a GPU, what the asking thread has launched so far: the weights among it."""
-        if self.streams[0] is None:
-            return None
-        event: torch.cuda.Event = torch.cuda.current_stream(self.streams[0].device).record_event()
-        return event
 
     def _in_order(
         self, found: list[list[EpisodeStats]], begun: list[int], valid: torch.Tensor

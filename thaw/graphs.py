@@ -1,10 +1,11 @@
-"""Replay the same work on a GPU without launching its kernels one by one."""
+"""A GPU's own ways: the same work replayed without launching its kernels, work side by side."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import torch
@@ -61,3 +62,36 @@ class Replayed(Generic[Result]):
             _logger.warning("no CUDA graph, which costs speed only: %s", error)
             return
         self.graph = graph
+
+
+class SideStream:
+    """A stream of a GPU for work beside the caller's; on a CPU nothing.
+
+    Args:
+        device: Whose.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":  # PyTorch declares no types for a stream's constructor
+            self.stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
+
+    def mark(self) -> torch.cuda.Event | None:
+        """Mark what the calling thread has launched so far."""
+        if self.stream is None:
+            return None
+        event: torch.cuda.Event = torch.cuda.current_stream(self.stream.device).record_event()
+        return event
+
+    @contextmanager
+    def after(self, mark: torch.cuda.Event | None) -> Iterator[None]:
+        """Launch on this stream, behind what a mark stands for, maybe from another thread."""
+        with torch.cuda.stream(self.stream):
+            if self.stream is not None and mark is not None:
+                self.stream.wait_event(mark)
+            yield
+
+    def join(self) -> None:
+        """Let what the calling thread launches from here on wait for this stream."""
+        if self.stream is not None:
+            torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)

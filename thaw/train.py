@@ -138,8 +138,6 @@ class _Run:
             env = make_env(spec.flavor, 1, **options)
             env.close()
             return [env]
-        if spec.steps == 0:
-            return [make_env(spec.flavor, spec.num_envs, **options)]
         group_size = spec.num_envs // spec.agent.env_groups
         return [
             make_env(

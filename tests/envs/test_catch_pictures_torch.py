@@ -11,7 +11,7 @@ import pytest
 import torch
 from catch_twins import CatchTwins
 
-from thaw.config import AgentConfig, RunSpec
+from thaw.config import AgentConfig
 from thaw.envs import catch_pictures, make_env
 from thaw.envs.catch_knobs import VARIANTS, CatchKnobs
 from thaw.envs.catch_pictures import CatchPictures
@@ -20,7 +20,7 @@ from thaw.envs.catch_vector import CatchVectorEnv
 from thaw.plain import InputError
 from thaw.rollout import Actor, collect, empty_trajectory
 from thaw.train import policy_for
-from thaw.words import Flavor, UpdateRule
+from thaw.words import Flavor
 
 
 @pytest.mark.parametrize("autoreset_mode", ["SameStep", "Disabled"])
@@ -107,15 +107,6 @@ def test_on_the_cpu_and_in_other_families_observations_are_arrays() -> None:
     for address, device in (("catch", "cpu"), ("gym/CartPole-v1", "cuda")):
         env = make_env(address, 2, drawn_on=device)
         assert isinstance(env.reset(seed=0)[0], np.ndarray)
-
-
-@pytest.mark.parametrize("name", ["drawn_on", "seed"])
-def test_what_a_run_says_itself_cannot_be_set_as_an_option(name: str) -> None:
-    with pytest.raises(InputError, match=rf"^environment\.{name} cannot be set: .*; leave it out$"):
-        RunSpec(
-            condition="pretrain", flavor=Flavor("catch"), update_rule=UpdateRule("scratch"),
-            seed=0, steps=1, environment={name: "cpu"},
-        )  # fmt: skip
 
 
 @pytest.mark.parametrize("device", ["gpu", "", "cuda:99", "mps", 0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -109,7 +109,7 @@ class Subject(NamedTuple):
     name: str
     repeat: Callable[[], int] | None
     """Do it once; returns its decisions. None where processes do it."""
-    processes: list[Connection] = []  # noqa: RUF012 - a NamedTuple's default is never changed
+    processes: Sequence[Connection] = ()
     condition: str = ""
     """What these are asked for."""
 
@@ -182,7 +182,7 @@ def measure(
 def _subjects(workload: Workload, stack: ExitStack) -> list[Subject]:
     """Return what is measured in this process."""
     agent, num_envs = workload.agent, workload.num_envs
-    env = stack.enter_context(_environment(workload))
+    env = stack.enter_context(_environment(workload, 0, num_envs))
     actor = Actor(env, _policy(workload, env, "update_all").eval(), seed=0, device=workload.device)
     actions = np.random.default_rng(0).integers(
         0, int(getattr(env.single_action_space, "n", 0)), (64, num_envs)
@@ -230,15 +230,7 @@ def _training(workload: Workload, stack: ExitStack, condition: str) -> Callable[
     agent = workload.agent
     group_size = workload.num_envs // agent.env_groups
     envs = [
-        stack.enter_context(
-            _environment(
-                msgspec.structs.replace(
-                    workload,
-                    num_envs=group_size,
-                    environment=options_from(workload.flavor, workload.environment, first),
-                )
-            )
-        )
+        stack.enter_context(_environment(workload, first, group_size))
         for first in range(0, workload.num_envs, group_size)
     ]
     learner = Learner(_policy(workload, envs[0], condition), agent, 10**12)
@@ -279,10 +271,10 @@ def _asynchronous(workload: Workload, learner: Learner) -> Asynchronous:
 
 
 @contextmanager
-def _environment(workload: Workload) -> Iterator[VectorEnv]:
-    env = make_env(
-        workload.flavor, workload.num_envs, drawn_on=workload.device, **workload.environment
-    )
+def _environment(workload: Workload, first: int, num_envs: int) -> Iterator[VectorEnv]:
+    """Make so many of the workload's environments, from a number on."""
+    options = options_from(workload.flavor, workload.environment, first)
+    env = make_env(workload.flavor, num_envs, drawn_on=workload.device, **options)
     try:
         yield env
     finally:
@@ -353,7 +345,7 @@ def _serve(connection: Connection, workload: Workload, conditions: tuple[str, ..
             )
 
 
-def _ask(connections: list[Connection], what: str, seconds: float = 0.0) -> list[float]:
+def _ask(connections: Sequence[Connection], what: str, seconds: float = 0.0) -> list[float]:
     """Ask all at once."""
     for connection in connections:
         connection.send((what, seconds))
