@@ -37,7 +37,7 @@ def watch(path: str | Path) -> int:
                     display.start(run)
                 if status == "started":
                     display.update(run, *run_folder.progress_so_far())
-                elif status != seen[run.key] and run.key in display.tasks:
+                elif run.key in display.tasks:
                     ended = folder.error(run) if status == "failed" else run_folder.result()
                     display.finish(run, status, ended)
                 seen[run.key] = status
