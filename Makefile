@@ -24,7 +24,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/codespell thaw tests benchmarks examples docs *.md
 
 planted-bugs: $(VENV)/installed-dev
-	$(BIN)/python tests/planted_bugs.py
+	$(BIN)/python tests/support/planted_bugs.py
 
 bench: $(VENV)/installed-dev
 	$(BIN)/thaw bench --flavor atari/space_invaders@m1d1 --out benchmarks

@@ -18,8 +18,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is imported
 import envpool
 import numpy as np
 
-from thaw.envs.atari import AtariVectorEnv, envpool_task, make_atari
-from thaw.words import Flavor
+from thaw.config.flavor import Flavor
+from thaw.envs.atari.vector_env import AtariVectorEnv, envpool_task, make_atari
 
 
 def bare_envpool(env: AtariVectorEnv, num_threads: int) -> Any:

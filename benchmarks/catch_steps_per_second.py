@@ -13,7 +13,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is imported
 
 import numpy as np
 
-from thaw.envs.catch import VARIANTS, CatchVectorEnv
+from thaw.envs.catch.knobs import VARIANTS
+from thaw.envs.catch.vector_env import CatchVectorEnv
 
 
 def steps_per_second(env: CatchVectorEnv, seconds: float = 2.0) -> float:

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-import thaw.networks
 import thaw.policy
-from thaw.config import AgentConfig
-from thaw.policy import Policy
+import thaw.policy.embeddings
+from thaw.config.agent import AgentConfig
+from thaw.policy.policy import Policy
 
 
 class Variant(NamedTuple):
@@ -38,7 +38,7 @@ def pool(x: torch.Tensor) -> torch.Tensor:
     return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
 
 
-WHOLE, OURS = 10**9, thaw.networks.halve
+WHOLE, OURS = 10**9, thaw.policy.layers.halve
 VARIANTS = (
     Variant("float32, channels last", "float32", WHOLE, pool),
     Variant("+ bfloat16", "bfloat16", WHOLE, pool),
@@ -51,7 +51,7 @@ def images_per_second(variant: Variant, policy: Policy, images: torch.Tensor, le
     """Embed images [T, B, 84, 84, 4] once and, to learn, go back through them."""
     patched: Any = thaw.policy
     patched.IMAGES_AT_ONCE = variant.images_at_once
-    patched = thaw.networks
+    patched = thaw.policy.embeddings
     patched.halve = variant.halve
     started = time.perf_counter()
     with torch.set_grad_enabled(learn):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 import thaw
-from thaw.update_rules import trained_parameters
+from thaw.policy.update_rules import trained_parameters
 
 
 def main(checkpoint: str) -> None:

@@ -19,7 +19,7 @@ def say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Say]:
     """Run a command in this process, in an empty working folder: faster than a new one."""
-    from thaw.cli import main
+    from thaw.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])

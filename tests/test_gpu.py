@@ -11,12 +11,15 @@ import pytest
 import torch
 from catch_twins import CatchTwins
 
-from thaw.config import AgentConfig, EvaluationConfig, RunSpec, Runtime
-from thaw.envs.catch_knobs import VARIANTS
-from thaw.envs.catch_vector import CatchVectorEnv
-from thaw.run_folder import RunFolder
-from thaw.train import execute_run
-from thaw.words import Flavor, UpdateRule
+from thaw.config.agent import AgentConfig
+from thaw.config.flavor import Flavor
+from thaw.config.run_spec import EvaluationConfig, RunSpec
+from thaw.config.runtime import Runtime
+from thaw.config.update_rule import UpdateRule
+from thaw.envs.catch.knobs import VARIANTS
+from thaw.envs.catch.vector_env import CatchVectorEnv
+from thaw.files.run_folder import RunFolder
+from thaw.training.run import execute_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

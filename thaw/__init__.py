@@ -9,54 +9,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thaw.checkpoint import load_policy
-    from thaw.config import AgentConfig, Suite, Transfer
-    from thaw.envs import make_env
-    from thaw.experiment import run
-    from thaw.experiment.plan import plan
-    from thaw.experiment.store import load_results
-    from thaw.impala.vtrace import vtrace
-    from thaw.policy import Policy
-    from thaw.suites import load_suite
-    from thaw.update_rules import apply_update_rule
-    from thaw.words import Flavor, UpdateRule
+    from thaw import report as report
+    from thaw.config import AgentConfig as AgentConfig
+    from thaw.config import Flavor as Flavor
+    from thaw.config import InputError as InputError
+    from thaw.config import Suite as Suite
+    from thaw.config import Transfer as Transfer
+    from thaw.config import UpdateRule as UpdateRule
+    from thaw.envs import make_env as make_env
+    from thaw.experiment.execute import run as run
+    from thaw.experiment.plan import plan as plan
+    from thaw.experiment.results import load_results as load_results
+    from thaw.experiment.suites import load_suite as load_suite
+    from thaw.files.checkpoint import load_policy as load_policy
+    from thaw.impala.vtrace import vtrace as vtrace
+    from thaw.policy import Policy as Policy
+    from thaw.policy.update_rules import apply_update_rule as apply_update_rule
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AgentConfig": "thaw.config",
-    "Flavor": "thaw.words",
+    "Flavor": "thaw.config",
+    "InputError": "thaw.config",
     "Policy": "thaw.policy",
     "Suite": "thaw.config",
     "Transfer": "thaw.config",
-    "UpdateRule": "thaw.words",
-    "apply_update_rule": "thaw.update_rules",
-    "load_policy": "thaw.checkpoint",
-    "load_results": "thaw.experiment.store",
-    "load_suite": "thaw.suites",
+    "UpdateRule": "thaw.config",
+    "apply_update_rule": "thaw.policy.update_rules",
+    "load_policy": "thaw.files.checkpoint",
+    "load_results": "thaw.experiment.results",
+    "load_suite": "thaw.experiment.suites",
     "make_env": "thaw.envs",
     "plan": "thaw.experiment.plan",
-    "run": "thaw.experiment",
+    "run": "thaw.experiment.execute",
     "vtrace": "thaw.impala.vtrace",
 }
 
-__all__ = [
-    "AgentConfig",
-    "Flavor",
-    "Policy",
-    "Suite",
-    "Transfer",
-    "UpdateRule",
-    "apply_update_rule",
-    "load_policy",
-    "load_results",
-    "load_suite",
-    "make_env",
-    "plan",
-    "report",
-    "run",
-    "vtrace",
-]
+__all__ = [*_HOMES, "report"]
 
 
 def __getattr__(name: str) -> Any:

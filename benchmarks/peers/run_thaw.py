@@ -7,10 +7,14 @@ from pathlib import Path
 
 from window import NUM_ENVS, UNROLL_LENGTH, Window, parse
 
-from thaw.config import AgentConfig, RunSpec, Runtime
-from thaw.run_folder import RunFolder
-from thaw.train import Progress, Stopped, execute_run
-from thaw.words import Flavor, UpdateRule
+from thaw.config.agent import AgentConfig
+from thaw.config.flavor import Flavor
+from thaw.config.run_spec import RunSpec
+from thaw.config.runtime import Runtime
+from thaw.config.update_rule import UpdateRule
+from thaw.files.run_folder import RunFolder
+from thaw.training.progress import Progress, Stopped
+from thaw.training.run import execute_run
 
 if __name__ == "__main__":
     options = parse(__doc__)

@@ -11,10 +11,12 @@ import msgspec
 import pytest
 
 from thaw.bench import Rates, Workload, measure, prepare, summarize, table, write_benchmark
-from thaw.cli import main
-from thaw.config import AgentConfig, RunSpec
-from thaw.plain import InputError
-from thaw.words import Flavor, UpdateRule
+from thaw.cli.main import main
+from thaw.config.agent import AgentConfig
+from thaw.config.errors import InputError
+from thaw.config.flavor import Flavor
+from thaw.config.run_spec import RunSpec
+from thaw.config.update_rule import UpdateRule
 
 SMALL = AgentConfig(
     embedding="impala_shallow",
@@ -78,7 +80,7 @@ def test_an_odd_number_of_environments_is_not_put_into_groups() -> None:
 
 def test_the_asynchronous_clock_is_measured_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
-    monkeypatch.setattr("thaw.bench.rates.TRAINED", ("update_all",))
+    monkeypatch.setattr("thaw.bench.subjects.TRAINED", ("update_all",))
     monkeypatch.setattr("thaw.bench.rates.GROUPED", ())
     agent = msgspec.structs.replace(SMALL, actors=2)
     workload = msgspec.structs.replace(WORKLOAD, agent=agent, asynchronous=True)

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 from command_line import TINY
 
-from thaw.config import Suite
+from thaw.config.errors import InputError
+from thaw.config.strict import from_plain, parse_yaml
+from thaw.config.suite import Suite
 from thaw.experiment.check import check_suite
-from thaw.plain import InputError, from_plain, parse_yaml
 
 
 def suite(source: str = "catch", target: str = "catch@large_ball", **environment: object) -> Suite:

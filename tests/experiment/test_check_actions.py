@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from thaw.cli import main
-from thaw.config import Suite, Transfer
-from thaw.experiment.check import Spaces, check_same_actions, check_suite
-from thaw.plain import InputError
-from thaw.words import Flavor
+from thaw.cli.main import main
+from thaw.config.errors import InputError
+from thaw.config.flavor import Flavor
+from thaw.config.suite import Suite, Transfer
+from thaw.envs.spaces import Spaces, check_same_actions
+from thaw.experiment.check import check_suite
 
 SOURCE, TARGET = Flavor("gym/source"), Flavor("gym/target")
 

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from thaw.cores import num_cores
+from thaw.config.runtime import num_cores
 from thaw.experiment.estimate import Estimate, estimate
 from thaw.experiment.plan import plan
-from thaw.suites import load_suite
+from thaw.experiment.suites import load_suite
 
 
 def of(*overrides: str, workers: int | None = 2) -> Estimate:

@@ -10,26 +10,29 @@ import subprocess
 import time
 from pathlib import Path
 
+import command_line
 import pandas as pd
 import pytest
 from command_line import TINY, Spoken, listing, thaw_command, thaw_process
 
-from thaw.checkpoint import load_policy
-from thaw.config import Runtime
+from thaw.acting.evaluation import evaluate_policy, summary
+from thaw.config.errors import InputError
+from thaw.config.flavor import Flavor
+from thaw.config.runtime import Runtime
 from thaw.experiment.execute import execute
-from thaw.experiment.store import SuiteFolder
-from thaw.plain import InputError
-from thaw.run_folder import EPISODE_COLUMNS, PROGRESS_COLUMNS, RunFolder, locked
-from thaw.scoring import evaluate_policy, summary
-from thaw.suites import load_suite
-from thaw.train import Stopped, execute_run
-from thaw.words import Flavor
+from thaw.experiment.suite_folder import SuiteFolder
+from thaw.experiment.suites import load_suite
+from thaw.files.atomic import locked
+from thaw.files.checkpoint import load_policy
+from thaw.files.run_folder import EPISODE_COLUMNS, PROGRESS_COLUMNS, RunFolder
+from thaw.training.progress import Stopped
+from thaw.training.run import execute_run
 
 CONDITIONS = ("random", "scratch", "update_all", "freeze_embedding", "freeze_head", "freeze_all")
 TRAINED = ("scratch", "update_all", "freeze_embedding", "freeze_head")
 TARGET = "runs/catch@large_ball"
 SLEEPY = TINY.replace("embedding: impala_shallow", "embedding: 'sleepy_embedding:make'")
-HERE = str(Path(__file__).parent.parent)
+SUPPORT = str(Path(command_line.__file__).parent)
 """Where sleepy_embedding.py lies."""
 
 
@@ -196,12 +199,12 @@ def wait_for(path: Path, num_lines: int, process: subprocess.Popen[str]) -> None
 
 def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> None:
     command = sleepy_suite(tmp_path, "conditions=[scratch, freeze_head]")
-    unbroken = thaw_command(*command, "--out", "unbroken", cwd=tmp_path, PYTHONPATH=HERE)
+    unbroken = thaw_command(*command, "--out", "unbroken", cwd=tmp_path, PYTHONPATH=SUPPORT)
     assert unbroken.status == 0, unbroken.err
 
     broken = tmp_path / "broken"
     log = broken / "runs/catch/pretrain/seed0/progress.csv"
-    slow = {"PYTHONPATH": HERE, "SLEEP": "0.05"}
+    slow = {"PYTHONPATH": SUPPORT, "SLEEP": "0.05"}
 
     def interrupted(how: int, num_lines: int, *, group: bool = False) -> Spoken:
         with thaw_process(*command, "--out", "broken", cwd=tmp_path, **slow) as process:
@@ -227,7 +230,7 @@ def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> N
     lines = len(log.read_text().splitlines())
     assert interrupted(signal.SIGKILL, lines + 1, group=True).status == -signal.SIGKILL
 
-    whole = thaw_command(*command, "--out", "broken", cwd=tmp_path, PYTHONPATH=HERE)
+    whole = thaw_command(*command, "--out", "broken", cwd=tmp_path, PYTHONPATH=SUPPORT)
     assert whole.status == 0, whole.err
     assert scores_without_seconds(broken).equals(scores_without_seconds(tmp_path / "unbroken"))
     assert (broken / "curves.csv").read_bytes() == (tmp_path / "unbroken/curves.csv").read_bytes()
@@ -261,7 +264,7 @@ def test_a_run_can_also_be_stopped_while_it_is_scored(finished: Path, tmp_path: 
 def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
     command = [*sleepy_suite(tmp_path, "conditions=[random, scratch, freeze_all]"), "--out", "s"]
     suite = tmp_path / "s"
-    spoken = thaw_command(*command, cwd=tmp_path, PYTHONPATH=HERE, FAIL_AFTER="25")
+    spoken = thaw_command(*command, cwd=tmp_path, PYTHONPATH=SUPPORT, FAIL_AFTER="25")
     assert spoken.status == 1
     assert "Traceback" not in spoken.err
     for key in ("catch/pretrain/seed0", "catch@large_ball/scratch/seed0"):
@@ -284,7 +287,7 @@ def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
     assert lines["catch@large_ball/freeze_all/seed0"].startswith("waiting ")
     assert status.out.splitlines()[-1] == "1 done, 2 failed, 0 started, 1 waiting"
 
-    again = thaw_command(*command, cwd=tmp_path, PYTHONPATH=HERE)
+    again = thaw_command(*command, cwd=tmp_path, PYTHONPATH=SUPPORT)
     assert again.status == 0, again.err
     assert not list(suite.rglob("error.txt"))
     assert [SuiteFolder(suite).status(run) for run in SuiteFolder(suite).plan().runs] == 4 * [
@@ -295,7 +298,7 @@ def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
 def test_a_run_whose_process_is_killed_is_a_failed_run(tmp_path: Path) -> None:
     command = [*sleepy_suite(tmp_path, "conditions=[scratch]"), "--out", "s"]
     log = tmp_path / "s" / TARGET / "scratch/seed0/progress.csv"
-    with thaw_process(*command, cwd=tmp_path, PYTHONPATH=HERE, SLEEP="0.05") as process:
+    with thaw_process(*command, cwd=tmp_path, PYTHONPATH=SUPPORT, SLEEP="0.05") as process:
         wait_for(log, 2, process)
         os.kill(writer_of(log.parent / ".lock"), signal.SIGKILL)
         _, err = process.communicate(timeout=60)
@@ -311,7 +314,9 @@ def test_no_run_outlives_a_killed_thaw(tmp_path: Path) -> None:
         tmp_path, "conditions=[scratch]", "transfer_steps=40", "evaluation.episodes=1000"
     )
     checkpoint = tmp_path / "s" / TARGET / "scratch/seed0/checkpoint/training_state.json"
-    with thaw_process(*command, "--out", "s", cwd=tmp_path, PYTHONPATH=HERE, SLEEP="0.05") as thaw:
+    with thaw_process(
+        *command, "--out", "s", cwd=tmp_path, PYTHONPATH=SUPPORT, SLEEP="0.05"
+    ) as thaw:
         wait_for(checkpoint, 1, thaw)
         thaw.kill()
         thaw.communicate(timeout=20)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from command_line import TINY
 
-from thaw.config import RunSpec, Suite
+from thaw.config.run_spec import RunSpec
+from thaw.config.strict import from_plain, parse_yaml, to_yaml
+from thaw.config.suite import Suite
 from thaw.experiment.plan import PlannedRun, plan
-from thaw.plain import from_plain, parse_yaml, to_yaml
-from thaw.suites import load_suite
+from thaw.experiment.suites import load_suite
 
 
 def suite(**changes: object) -> Suite:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from command_line import TINY, thaw_process
 
-from thaw.experiment.store import SuiteFolder
+from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.watch import watch
-from thaw.run_folder import RunFolder
+from thaw.files.run_folder import RunFolder
 
 TARGET = "catch@large_ball"
 

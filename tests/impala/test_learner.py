@@ -10,15 +10,16 @@ import torch
 from numpy.typing import NDArray
 from random_unrolls import random_trajectory
 
-from thaw.clocks import acting_copy
-from thaw.config import AgentConfig
-from thaw.envs import make_env
+from thaw.acting.actor import Actor
+from thaw.acting.unroll import collect, empty_trajectory
+from thaw.config.agent import AgentConfig
+from thaw.config.update_rule import UpdateRule
+from thaw.envs.families import make_env
 from thaw.impala.learner import Learner
-from thaw.policy import Policy
-from thaw.rollout import Actor, collect, empty_trajectory
-from thaw.types import Trajectory
-from thaw.update_rules import apply_update_rule, trained_parameters
-from thaw.words import UpdateRule
+from thaw.policy.policy import Policy
+from thaw.policy.update_rules import apply_update_rule, trained_parameters
+from thaw.training.clocks import acting_copy
+from thaw.trajectory import Trajectory
 
 IMAGE = (36, 36, 3)
 SMALL: dict[str, Any] = {

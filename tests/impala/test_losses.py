@@ -7,7 +7,7 @@ import pytest
 import torch
 from random_unrolls import random_trajectory
 
-from thaw.config import AgentConfig
+from thaw.config.agent import AgentConfig
 from thaw.impala.losses import (
     Losses,
     action_log_probs,
@@ -17,7 +17,7 @@ from thaw.impala.losses import (
     policy_loss,
 )
 from thaw.impala.vtrace import vtrace
-from thaw.types import PolicyOutput, Trajectory
+from thaw.trajectory import PolicyOutput, Trajectory
 
 STEPS, BATCH, ACTIONS = 5, 3, 4
 CONFIG = AgentConfig(reward_clip=None)

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
-from thaw.report import read_curves, read_scores
 from thaw.report.curves import curve_points
 from thaw.report.figures import (
     LOOKS,
@@ -21,6 +20,7 @@ from thaw.report.figures import (
     short_steps,
 )
 from thaw.report.metrics import metrics_frame
+from thaw.report.scores import read_curves, read_scores
 from thaw.report.spec import ReportSpec
 
 MakeScores = Callable[..., pd.DataFrame]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from thaw.report import ReportSpec, write_report
+from thaw.report.spec import ReportSpec
+from thaw.report.write import write_report
 
 MakeScores = Callable[..., pd.DataFrame]
 EVIL = '<script>alert("x")</script>& $\\nonsense$'

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from make_golden import ATARI, CATCH, GOLDEN, KEPT, build, make_atari, make_catch
 
-from thaw.report import ReportSpec, infer_spec, read_scores, write_report
+from thaw.report.scores import infer_spec, read_scores
+from thaw.report.spec import ReportSpec
+from thaw.report.write import write_report
 
 SPECS = {"catch": CATCH, "atari": ATARI}
 
@@ -128,7 +130,7 @@ def test_a_report_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
 def test_the_report_needs_neither_torch_nor_pyplot() -> None:
     code = (
         "import sys, thaw.report; "
-        "print([name for name in ('torch', 'gymnasium', 'ray', 'thaw.train', 'thaw.envs', "
+        "print([name for name in ('torch', 'gymnasium', 'ray', 'thaw.training.run', 'thaw.envs', "
         "'matplotlib.pyplot') if name in sys.modules])"
     )
     result = subprocess.run(

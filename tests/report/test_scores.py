@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from thaw.report import infer_spec, read_curves, read_scores
+from thaw.report.scores import infer_spec, read_curves, read_scores
 
 GOOD = "target,condition,seed,mean_return\npong,update_all,0,1.5\npong,update_all,1,2\n"
 

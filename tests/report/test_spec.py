@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from thaw.report import ReportSpec, condition_name, flavor_name
+from thaw.experiment.suites import ATARI_TARGETS, CATCH_VARIANTS
 from thaw.report.paper import TABLE_1, TABLE_2
-from thaw.report.spec import transfer_names
-from thaw.suites import ATARI_TARGETS, CATCH_VARIANTS
+from thaw.report.spec import ReportSpec, condition_name, flavor_name, transfer_names
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,7 @@ import pytest
 from thaw.report.metrics import metrics_frame
 from thaw.report.paper import TABLE_1, TABLE_2
 from thaw.report.spec import ReportSpec
-from thaw.report.tables import (
-    TableFrame,
-    escape_latex,
-    table_frame,
-    to_csv,
-    to_latex,
-    to_markdown,
-)
+from thaw.report.tables import TableFrame, escape_latex, table_frame, to_csv, to_latex, to_markdown
 
 MakeScores = Callable[..., pd.DataFrame]
 BALL = ("catch", "catch@large_ball")

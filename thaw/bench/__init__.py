@@ -1,7 +1,8 @@
 """How fast thaw is on this machine, and how near to what the machine can do."""
 
 from thaw.bench.present import markdown, summarize, table, write_benchmark
-from thaw.bench.rates import Rates, Workload, measure, prepare
+from thaw.bench.rates import Rates, measure
+from thaw.bench.workload import Workload, prepare
 
 __all__ = [
     "Rates",

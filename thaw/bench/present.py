@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from thaw.bench.picture import draw_times
-from thaw.bench.rates import PARTS, Rates, Workload
-from thaw.config import Runtime
-from thaw.cores import num_cores
-from thaw.machine import describe_machine
-from thaw.run_folder import write_atomic
+from thaw.bench.rates import Rates
+from thaw.bench.subjects import PARTS
+from thaw.bench.workload import Workload
+from thaw.config.runtime import Runtime, num_cores
+from thaw.files.atomic import write_atomic
+from thaw.training.machine import describe_machine
 
 LABELS = {
     "environment": "environment only",

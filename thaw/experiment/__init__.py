@@ -1,4 +1,4 @@
-"""Suites as experiments: plan, store, execute."""
+"""A suite: many runs, their folder and their report."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thaw.config import Runtime, Suite
+from thaw.config.runtime import Runtime
+from thaw.config.suite import Suite
 
 if TYPE_CHECKING:
-    from thaw.experiment.execute import Summary
+    from thaw.experiment.processes import Summary
 
 
 def run(
@@ -34,9 +35,9 @@ def run(
     Raises:
         InputError: Anything wrong with the suite or the folder; nothing is written then.
     """
+    from thaw.config.strict import from_plain, to_plain
     from thaw.experiment.execute import execute
-    from thaw.plain import from_plain, to_plain
-    from thaw.suites import load_suite
+    from thaw.experiment.suites import load_suite
 
     if isinstance(suite, Suite):
         suite = from_plain(to_plain(suite), Suite, suite.name)  # validate what code has built

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from thaw.cores import num_cores
+from thaw.config.runtime import num_cores
 from thaw.experiment.plan import Plan
 
 STEP_SECONDS = {"impala_shallow": 120e-6, "impala_deep": 250e-6, "mlp": 200e-6}

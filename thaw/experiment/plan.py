@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from thaw.config import RunSpec, Suite
-from thaw.words import Flavor
+from thaw.config.flavor import Flavor
+from thaw.config.run_spec import RunSpec
+from thaw.config.suite import Suite
 
 
 class PlannedRun(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from thaw.experiment.progress import Display
-from thaw.experiment.store import SuiteFolder
+from thaw.experiment.display import Display
+from thaw.experiment.suite_folder import SuiteFolder
 
 POLL_SECONDS = 1.0
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from thaw.config import AgentConfig
-from thaw.graphs import Replayed
+from thaw.config.agent import AgentConfig
 from thaw.impala.losses import Losses, impala_losses
-from thaw.policy import Policy
-from thaw.types import Trajectory
-from thaw.update_rules import trained_parameters
+from thaw.policy.cuda import Replayed
+from thaw.policy.policy import Policy
+from thaw.policy.update_rules import trained_parameters
+from thaw.trajectory import Trajectory
 
 
 class Learner:

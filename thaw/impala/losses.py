@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from thaw.config import AgentConfig
+from thaw.config.agent import AgentConfig
 from thaw.impala.vtrace import vtrace
-from thaw.types import PolicyOutput, Trajectory, check_shapes
+from thaw.trajectory import PolicyOutput, Trajectory, check_shapes
 
 
 class Losses(NamedTuple):

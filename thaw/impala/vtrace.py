@@ -1,4 +1,4 @@
-"""V-trace targets (IMPALA, section 4.1). T steps, B environments, as in :mod:`thaw.types`."""
+"""V-trace targets (IMPALA, section 4.1). T steps, B environments, as in :mod:`thaw.trajectory`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from thaw.types import check_shapes
+from thaw.trajectory import check_shapes
 
 
 class VTrace(NamedTuple):

@@ -13,9 +13,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from thaw.envs import VectorEnv, make_env
+from thaw.config.flavor import Flavor
+from thaw.envs.families import make_env
+from thaw.envs.spaces import VectorEnv
 from thaw.testing.play import SEED, Play, Unplayable
-from thaw.words import Flavor
 
 
 class BrokenEnvironment(ValueError):

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from thaw.envs import VectorEnv
+from thaw.envs.spaces import VectorEnv
 
 SEED = 7
 

@@ -23,11 +23,11 @@ from android_env.proto import emulator_controller_pb2 as pb2
 from android_env.proto import emulator_controller_pb2_grpc as pb2_grpc
 from google.protobuf import empty_pb2
 
-from thaw.envs.androidenv.catch_app import Timing
 from thaw.envs.androidenv.emulator import emulator_config
 from thaw.envs.androidenv.family import make_androidenv
 from thaw.envs.androidenv.options import read_options
-from thaw.envs.androidenv.phone import AdbFailed, Phone
+from thaw.envs.androidenv.simulated.catch_app import Timing
+from thaw.envs.androidenv.simulated.phone import AdbFailed, Phone
 
 ADB = """#!{python} -ES
 import json, socket, sys

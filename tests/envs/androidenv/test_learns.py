@@ -10,14 +10,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from thaw.checkpoint import load_policy
-from thaw.config import RunSpec, Runtime
-from thaw.policy import Policy
-from thaw.run_folder import RunFolder
-from thaw.scoring import evaluate_policy, summary
-from thaw.suites import load_suite
-from thaw.train import Progress, Stopped, execute_run
-from thaw.words import UpdateRule
+from thaw.acting.evaluation import evaluate_policy, summary
+from thaw.config.run_spec import RunSpec
+from thaw.config.runtime import Runtime
+from thaw.config.update_rule import UpdateRule
+from thaw.experiment.suites import load_suite
+from thaw.files.checkpoint import load_policy
+from thaw.files.run_folder import RunFolder
+from thaw.policy.policy import Policy
+from thaw.training.progress import Progress, Stopped
+from thaw.training.run import execute_run
 
 pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thaw.envs import VectorEnv, make_env
-from thaw.envs.catch_knobs import VARIANTS
+from thaw.envs.catch.knobs import VARIANTS
+from thaw.envs.families import make_env
+from thaw.envs.spaces import VectorEnv
 
 NUM_PHONES = 2
 

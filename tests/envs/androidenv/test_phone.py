@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from thaw.envs.androidenv.catch_app import ACTIVITY, EXTRAS, PACKAGE, Timing, knobs_of
-from thaw.envs.androidenv.phone import LAUNCHER, WALLPAPER, AdbFailed, Phone
+from thaw.envs.androidenv.simulated.catch_app import ACTIVITY, EXTRAS, PACKAGE, Timing, knobs_of
+from thaw.envs.androidenv.simulated.phone import LAUNCHER, WALLPAPER, AdbFailed, Phone
 from thaw.envs.androidenv.task_files import TASK_FOLDER, read_task
-from thaw.envs.catch_knobs import VARIANTS, CatchKnobs
+from thaw.envs.catch.knobs import VARIANTS, CatchKnobs
 
 TIMING = Timing(frame_ms=16, frame_jitter_ms=0, frames_per_step=4)
 START = ["shell", "am", "start", "-S", "-W", "-n", ACTIVITY]

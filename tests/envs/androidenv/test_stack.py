@@ -14,19 +14,24 @@ import pytest
 from android_env.components import errors
 from android_env.proto import adb_pb2
 
-from thaw.actor_process import ActorProcess, Task
-from thaw.config import AgentConfig, EvaluationConfig, RunSpec, Runtime
-from thaw.envs import VectorEnv, list_flavors, make_env
-from thaw.envs.androidenv.catch_app import ACTIVITY
+from thaw.acting.remote.process import ActorProcess, Task
+from thaw.config.agent import AgentConfig
+from thaw.config.errors import InputError
+from thaw.config.flavor import Flavor
+from thaw.config.run_spec import EvaluationConfig, RunSpec
+from thaw.config.runtime import Runtime
+from thaw.config.strict import Scalar
+from thaw.config.update_rule import UpdateRule
 from thaw.envs.androidenv.family import make_androidenv
+from thaw.envs.androidenv.simulated.catch_app import ACTIVITY
 from thaw.envs.androidenv.task_files import TASK_FOLDER
 from thaw.envs.androidenv.vector import SILENT_STEPS, AndroidVectorEnv
+from thaw.envs.families import list_flavors, make_env
+from thaw.envs.spaces import VectorEnv
 from thaw.experiment.plan import run_key
-from thaw.plain import InputError, Scalar
-from thaw.run_folder import RunFolder
+from thaw.files.run_folder import RunFolder
 from thaw.testing import check_environment
-from thaw.train import execute_run
-from thaw.words import Flavor, UpdateRule
+from thaw.training.run import execute_run
 
 SIMULATED: dict[str, Scalar] = {"device": "simulated"}
 CATCH = (TASK_FOLDER / "catch_default.textproto").read_text()
@@ -276,7 +281,7 @@ def test_actors_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatch) -> No
         made.append({"num_envs": num_envs} | options)
         return make_androidenv("catch", "default", num_envs, options)
 
-    monkeypatch.setattr("thaw.actor_process.make_env", note)
+    monkeypatch.setattr("thaw.envs.families.make_env", note)
     agent = AgentConfig(
         embedding="impala_shallow", embedding_size=8, lstm_size=8, fc_size=8, clock="asynchronous"
     )
@@ -320,7 +325,7 @@ def test_groups_of_environments_have_devices_of_their_own(
         made.append((num_envs, options.get("first_device")))
         return make_env(flavor, num_envs, **options)
 
-    monkeypatch.setattr("thaw.train.make_env", note)
+    monkeypatch.setattr("thaw.envs.families.make_env", note)
     spec = RunSpec(
         condition="pretrain",
         flavor=Flavor("androidenv/catch"),

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from thaw.envs import make_env
+from thaw.config.errors import InputError
 from thaw.envs.androidenv.task_files import TASK_FOLDER
-from thaw.plain import InputError
+from thaw.envs.families import make_env
 
 CATCH = (TASK_FOLDER / "catch_default.textproto").read_text()
 
@@ -50,7 +50,7 @@ def test_without_android_env(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ModuleNotFoundError(f"No module named '{name}'", name=name)
         return real_import(name, *arguments)
 
-    for module in [m for m in sys.modules if m.startswith("thaw.envs.androidenv")]:
+    for module in [m for m in sys.modules if m.startswith("thaw.envs.families.androidenv")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(builtins, "__import__", without)
     assert refused("androidenv/catch?device=simulated") == (

@@ -21,10 +21,10 @@ from android_env.wrappers import (
     rate_limit_wrapper,
 )
 
+from thaw.config.errors import InputError
 from thaw.envs.androidenv.options import AndroidEnvOptions
-from thaw.envs.catch_screen import Pixels
-from thaw.envs.catch_vector import GRID_COLUMNS, GRID_ROWS, NUM_TOUCHES
-from thaw.plain import InputError
+from thaw.envs.catch.screen import Pixels
+from thaw.envs.catch.touches import GRID_COLUMNS, GRID_ROWS, NUM_TOUCHES
 
 NUM_TRIES: Final = 3
 """How often a lost device is made anew before giving up."""

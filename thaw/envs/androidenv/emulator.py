@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from thaw.config.errors import InputError, nearest
 from thaw.envs.androidenv.options import LAUNCHER_FIELDS, PORTS, AndroidEnvOptions
-from thaw.plain import InputError, nearest
 
 if TYPE_CHECKING:
     from android_env import env_interface

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from thaw.config.errors import InputError
+from thaw.config.strict import Scalar
 from thaw.envs.androidenv.emulator import check_emulator, coordinator_config, make_emulator
 from thaw.envs.androidenv.options import (
     DEFAULT_STEPS_PER_SECOND,
@@ -21,15 +23,14 @@ from thaw.envs.androidenv.task_files import (
     place_apk,
     read_task,
 )
-from thaw.envs.catch_knobs import VARIANTS
-from thaw.plain import InputError, Scalar
+from thaw.envs.catch.knobs import VARIANTS
 
 if TYPE_CHECKING:
     from android_env import env_interface
     from android_env.proto import task_pb2
 
     from thaw.envs.androidenv.device import Device
-    from thaw.envs.androidenv.simulated_device import SimulatedDevice
+    from thaw.envs.androidenv.simulated.simulator import SimulatedDevice
     from thaw.envs.androidenv.vector import AndroidVectorEnv
 
 APP_FRAMES_PER_SECOND = 60
@@ -109,7 +110,7 @@ def assemble(
     from android_env import environment
     from android_env.components import config_classes, coordinator, device_settings, task_manager
 
-    from thaw.envs.androidenv.simulated_device import PromptTaskManager
+    from thaw.envs.androidenv.simulated.simulator import PromptTaskManager
 
     config = config_classes.TaskManagerConfig(
         dumpsys_check_frequency=options.dumpsys_check_frequency
@@ -129,8 +130,8 @@ def assemble(
 
 
 def _phones(options: AndroidEnvOptions, num_envs: int) -> list[SimulatedDevice]:
-    from thaw.envs.androidenv.catch_app import Timing
-    from thaw.envs.androidenv.simulated_device import SimulatedDevice
+    from thaw.envs.androidenv.simulated.catch_app import Timing
+    from thaw.envs.androidenv.simulated.simulator import SimulatedDevice
 
     timing = Timing(options.frame_ms, options.frame_jitter_ms, options.frames_per_step)
     return [SimulatedDevice(timing, options.clock) for _ in range(num_envs)]

@@ -7,8 +7,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from thaw.config import Config, Positive, PositiveFloat
-from thaw.plain import InputError, Scalar, from_plain
+from thaw.config.errors import InputError
+from thaw.config.strict import Config, Positive, PositiveFloat, Scalar, from_plain
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=1000)]

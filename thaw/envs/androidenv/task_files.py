@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from thaw.config.errors import InputError, nearest
 from thaw.envs.androidenv.options import INSTALLED
-from thaw.envs.catch_knobs import VARIANTS
-from thaw.plain import InputError, nearest
+from thaw.envs.catch.knobs import VARIANTS
 
 if TYPE_CHECKING:
     from android_env.proto import task_pb2

@@ -14,8 +14,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from thaw.envs.androidenv.device import Device
-from thaw.envs.androidenv.simulated_device import SimulatedDevice
-from thaw.envs.catch_screen import Pixels
+from thaw.envs.androidenv.simulated.simulator import SimulatedDevice
+from thaw.envs.catch.screen import Pixels
 
 SILENT_STEPS: Final = 1000
 T = TypeVar("T")

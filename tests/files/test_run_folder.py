@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thaw.config.errors import InputError
+from thaw.config.run_spec import RunSpec
+from thaw.config.strict import from_plain
+from thaw.config.update_rule import UpdateRule
+from thaw.files.atomic import StoreMismatch, WriteFailed, check_out, locked, write_atomic
+from thaw.files.csv_log import CsvLog
+from thaw.files.run_folder import RunFolder
+
+
+def spec(**changes: object) -> RunSpec:
+    plain: dict[str, object] = {
+        "condition": "scratch",
+        "flavor": "catch",
+        "update_rule": UpdateRule("scratch"),
+        "seed": 0,
+        "steps": 10,
+    }
+    return from_plain(plain | changes, RunSpec, "test")
+
+
+def full_disk(*_: object, **__: object) -> Any:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", full_disk)
+        with pytest.raises(WriteFailed, match=r"cannot write .*No space left.*the same command"):
+            write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_begin_writes_what_spec_reads(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "deep" / "run")
+    folder.begin(spec())
+    assert folder.spec() == spec()
+    assert folder.content_hash() == spec().content_hash
+    folder.begin(spec())  # the same run may go on
+    assert not folder.is_done
+
+
+def test_a_folder_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(spec())
+    before = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(StoreMismatch, match=r"another configuration .*choose another --out"):
+        folder.begin(spec(steps=11))
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_a_foreign_folder_and_a_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(StoreMismatch, match=r"not empty and holds no run.json"):
+        RunFolder(tmp_path).begin(spec())
+    for place in (tmp_path / "thesis.tex", tmp_path / "thesis.tex" / "below"):
+        with pytest.raises(InputError, match=r"thesis.tex' is a file; give a folder"):
+            RunFolder(place).begin(spec())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_a_kill_before_run_json_left_is_no_foreign_folder(tmp_path: Path) -> None:
+    for name in (".lock", "run.json.tmp", "error.txt"):
+        (tmp_path / name).touch()
+    RunFolder(tmp_path).begin(spec())
+    assert RunFolder(tmp_path).spec() == spec()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "run.json is broken"),
+        ("{", "run.json is broken"),
+        ("[]", "is not a run's description"),
+        ("{}", "is not a run's description"),
+    ],
+)
+def test_a_broken_run_json_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=said):
+        RunFolder(tmp_path).begin(spec())
+
+
+def test_an_edited_run_json_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(spec())
+    plain = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(plain | {"steps": 1_000_000}))
+    with pytest.raises(InputError, match="was edited"):
+        folder.spec()
+
+
+def test_result_json_means_done_and_must_be_a_result(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(spec())
+    folder.fail("Traceback\nValueError: once")
+    folder.finish({"mean_return": 1.0})
+    assert folder.is_done
+    assert folder.result() == {"mean_return": 1.0}
+    assert not folder.error_log.exists()
+    for text in ("", "{", "[1]", "{}"):
+        (tmp_path / "result.json").write_text(text)
+        with pytest.raises(InputError, match=r"result.json .*delete it"):
+            folder.result()
+
+
+def test_a_retried_run_forgets_its_old_error(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(spec())
+    folder.fail("ValueError: once")
+    assert folder.error_log.exists()
+    folder.begin(spec())
+    assert not folder.error_log.exists()
+
+
+def test_a_failure_that_cannot_be_written_down_is_no_second_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    RunFolder(tmp_path / "file" / "run").fail("ValueError: once")
+
+
+def test_logs_grow_by_rows_and_can_be_cut_back(tmp_path: Path) -> None:
+    log = CsvLog(tmp_path / "log.csv", ("step", "return"))
+    assert log.size == 0
+    log.cut(0)
+    log.append([{"step": 1, "return": 0.5}])
+    size = log.size
+    log.append([{"step": 2, "return": None}, {"step": 3}])
+    assert log.path.read_text() == "step,return\n1,0.5\n2,\n3,\n"
+    log.cut(size)
+    log.cut(10_000)  # never longer than it is
+    assert log.path.read_text() == "step,return\n1,0.5\n"
+    log.cut(0)
+    log.append([{"step": 4, "return": 1}])
+    assert log.path.read_text() == "step,return\n4,1\n"
+
+
+def test_a_checkpoint_is_replaced_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.find_checkpoint() is None
+    assert folder.saved_steps() == 0
+    folder.replace_checkpoint({"a": b"1", "gone": b"1", "training_state.json": b"{}"})
+    folder.replace_checkpoint({"a": b"2", "training_state.json": b'{"learned_steps": 40}'})
+    assert {path.name for path in folder.checkpoint.iterdir()} == {"a", "training_state.json"}
+    assert folder.saved_steps() == 40
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", full_disk)
+        with pytest.raises(WriteFailed):
+            folder.replace_checkpoint({"a": b"3"})
+    assert (folder.checkpoint / "a").read_bytes() == b"2"
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.replace_checkpoint({"a": b"1"})
+    folder.checkpoint.rename(tmp_path / "checkpoint.old")  # as the kill leaves it
+    found = folder.find_checkpoint()
+    assert found is not None
+    assert (found / "a").read_bytes() == b"1"
+    folder.replace_checkpoint({"a": b"2"})
+    assert (folder.checkpoint / "a").read_bytes() == b"2"
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "new"),
+        pytest.raises(InputError, match=r"another thaw works in .*new already"),
+        locked(tmp_path / "new"),
+    ):
+        pass
+    with locked(tmp_path / "new"):
+        pass
+
+
+def test_an_out_that_can_be_made_is_not_made(tmp_path: Path) -> None:
+    check_out(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []

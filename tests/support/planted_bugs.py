@@ -1,0 +1,551 @@
+"""Plants known bugs, one at a time, and demands that the tests turn red: `make planted-bugs`.
+
+Each bug is one replacement in a copy of the package; the repository itself is never touched. A
+bug that no test notices means that a test cannot fail, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+TESTS_FAILED = 1
+"""pytest's exit status; an error while collecting, or no test at all, has another one."""
+
+GUARD = """
+from pathlib import Path
+
+import thaw
+
+home = Path(__file__).resolve().parent
+assert Path(thaw.__file__).is_relative_to(home), f"{thaw.__file__} is not the copy in {home}"
+"""
+"""A conftest.py for the copy: an editable install must not slip in the repository's own code."""
+
+
+class Bug(NamedTuple):
+    """One replacement, and the tests that must notice."""
+
+    name: str
+    file: str
+    """Below ``thaw/``."""
+    old: str
+    """Occurs exactly once."""
+    new: str
+    tests: str
+    """Files below ``tests/``."""
+    keyword: str = ""
+    """Selects tests in those files, as pytest's ``-k``."""
+
+
+BUGS = (
+    Bug(
+        "rho and c clips are swapped",
+        "impala/losses.py",
+        "        rho_bar=config.rho_bar,\n        c_bar=config.c_bar,\n",
+        "        rho_bar=config.c_bar,\n        c_bar=config.rho_bar,\n",
+        "impala/test_losses.py",
+    ),
+    Bug(
+        "the clip of rho is applied to the trace coefficients",
+        "impala/vtrace.py",
+        "(ratios if c_bar is None else ratios.clamp(max=c_bar))",
+        "rhos",
+        "impala/test_vtrace.py",
+    ),
+    Bug(
+        "lambda is dropped",
+        "impala/vtrace.py",
+        "cs = lambda_ * (",
+        "cs = (",
+        "impala/test_vtrace.py",
+    ),
+    Bug(
+        "the discount is ignored in the recursion",
+        "impala/vtrace.py",
+        "discounted_cs = discounts * cs",
+        "discounted_cs = cs",
+        "impala/test_vtrace.py",
+    ),
+    Bug(
+        "the policy gradient uses v_t instead of v_t+1",
+        "impala/vtrace.py",
+        "next_vs = torch.cat((vs[1:], bootstrap_value.unsqueeze(0)))",
+        "next_vs = vs",
+        "impala/test_vtrace.py",
+    ),
+    Bug(
+        "losses are means over time and batch",
+        "impala/losses.py",
+        "baseline = (baseline_loss(values, targets.vs) * valid).sum()",
+        "baseline = (baseline_loss(values, targets.vs) * valid).mean()",
+        "impala/test_losses.py",
+    ),
+    Bug(
+        "a gradient reaches the advantages",
+        "impala/losses.py",
+        "* advantages.detach()",
+        "* advantages",
+        "impala/test_losses.py",
+    ),
+    Bug(
+        "an auto-reset row is learned from",
+        "impala/losses.py",
+        "valid = trajectory.valid.to(values.dtype)",
+        "valid = torch.ones_like(values)",
+        "impala/test_losses.py acting/test_actor.py",
+        "reset",
+    ),
+    Bug(
+        "an auto-reset row is reported as a step",
+        "acting/actor.py",
+        "        valid = ~self._resetting\n",
+        "        valid = np.ones_like(self._resetting)\n",
+        "acting/test_actor.py",
+        "reset or counted",
+    ),
+    Bug(
+        "an auto-reset row starts the episode",
+        "acting/actor.py",
+        "self._first, self._resetting = self._resetting, done",
+        "self._first, self._resetting = done, done",
+        "acting/test_actor.py",
+        "belongs or mode",
+    ),
+    Bug(
+        "a truncated episode is valued by the next episode's first observation",
+        "acting/actor.py",
+        'final[index] = torch.as_tensor(info["final_obs"][index])',
+        "pass",
+        "acting/test_actor.py",
+        "truncated",
+    ),
+    Bug(
+        "the head sees the action before the last one",
+        "acting/actor.py",
+        "        self._last_actions = actions\n        self._last_rewards = rewards\n",
+        "        self._last_actions = getattr(self, '_now', actions)\n"
+        "        self._now = actions\n        self._last_rewards = rewards\n",
+        "acting/test_actor.py",
+        "belongs",
+    ),
+    Bug(
+        "rewards are shifted by one step against the actions",
+        "acting/unroll.py",
+        "trajectory.rewards[t] = torch.from_numpy(decision.rewards)",
+        "trajectory.rewards[t] = entry.last_rewards[0]",
+        "acting/test_actor.py",
+        "belongs",
+    ),
+    Bug(
+        "the stored LSTM state is that after the unroll",
+        "acting/unroll.py",
+        "    return finished\n",
+        "    trajectory.state.copy_(actor.state)\n    return finished\n",
+        "acting/test_actor.py",
+        "stored or logits or lockstep",
+    ),
+    Bug(
+        "the LSTM's state is not reset where an episode starts",
+        "policy/lstm.py",
+        "            hidden = torch.mul(hidden, keep[t], out=hiddens_before[t])\n",
+        "            hidden = torch.mul(hidden, 1.0, out=hiddens_before[t])\n",
+        "policy/test_embeddings.py",
+        "resets or gradient",
+    ),
+    Bug(
+        "the LSTM's gradient flows back into the episode before",
+        "policy/lstm.py",
+        "hidden_grad = (grad_t @ weight_hidden) * keep[t]",
+        "hidden_grad = grad_t @ weight_hidden",
+        "policy/test_embeddings.py",
+        "gradient",
+    ),
+    Bug(
+        "the last action is not masked where an episode starts",
+        "policy/head.py",
+        "F.one_hot(last_actions, self.num_actions) * keep",
+        "F.one_hot(last_actions, self.num_actions).to(keep.dtype)",
+        "policy/test_embeddings.py",
+        "head or before",
+    ),
+    Bug(
+        "a frozen parameter is left in the optimizer",
+        "policy/update_rules.py",
+        "for name, p in policy.named_parameters() if name not in policy.frozen}",
+        "for name, p in policy.named_parameters()}",
+        "policy/test_update_rules.py",
+        "bitwise",
+    ),
+    Bug(
+        "a frozen parameter still gets a gradient",
+        "policy/update_rules.py",
+        "                tensor.requires_grad_(False)\n",
+        "",
+        "policy/test_update_rules.py",
+        "bitwise",
+    ),
+    Bug(
+        "no gradient flows through a frozen head",
+        "policy/policy.py",
+        "output = PolicyOutput(*self.head(embeddings, first,",
+        "embeddings = embeddings if 'head.fc.bias' not in self.frozen else embeddings.detach()\n"
+        "        output = PolicyOutput(*self.head(embeddings, first,",
+        "policy/test_update_rules.py",
+        "flows or bitwise",
+    ),
+    Bug(
+        "the frozen part counts in the norm clip",
+        "impala/learner.py",
+        "clip_grad_norm_(self.parameters.values(), ",
+        "clip_grad_norm_(self.policy.parameters(), ",
+        "impala/test_learner.py",
+        "clip or norm",
+    ),
+    Bug(
+        "a frozen BatchNorm stays in training mode",
+        "policy/policy.py",
+        "                module.eval()\n",
+        "                pass\n",
+        "policy/test_policy.py policy/test_update_rules.py",
+        "statistics or normalization or frozen_module",
+    ),
+    Bug(
+        "the learning rate does not fall",
+        "impala/learner.py",
+        "learning_rate = self.learning_rate(steps)",
+        "learning_rate = self.config.learning_rate",
+        "impala/test_learner.py",
+    ),
+    Bug(
+        "the overlapped actor gets its weights one update late",
+        "training/clocks.py",
+        "        update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)\n"
+        "        update.episodes.extend(collecting.result())\n        self.stream.join()\n"
+        "        synchronize(self.acting_policy, self.learner.policy)\n",
+        "        newest = copy.deepcopy(self.learner.policy)\n"
+        "        update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)\n"
+        "        update.episodes.extend(collecting.result())\n        self.stream.join()\n"
+        "        synchronize(self.acting_policy, newest)\n",
+        "training/test_clocks.py",
+        "exactly_one_update",
+    ),
+    Bug(
+        "the overlapped clock waits for the actor before it learns",
+        "training/clocks.py",
+        "        collecting = self.thread.submit(self.collect, self.spare, self.stream.mark())\n",
+        "        collecting = self.thread.submit(self.collect, self.spare, self.stream.mark())\n"
+        "        collecting.result()\n",
+        "training/test_clocks.py",
+        "same_time",
+    ),
+    Bug(
+        "an asynchronous actor never gets new weights",
+        "acting/remote/process.py",
+        "tensor.copy_(torch.from_numpy(np.array(weights[name])))",
+        "tensor.copy_(tensor)",
+        "training/test_asynchronous.py",
+        "arrive or version",
+    ),
+    Bug(
+        "the policy lag is counted from after the update",
+        "training/asynchronous.py",
+        "lags = self.learner.num_updates - self.versions",
+        "lags = self.learner.num_updates + 1 - self.versions",
+        "training/test_asynchronous.py",
+        "version or lag",
+    ),
+    Bug(
+        "unrolls that do not fit into a batch are dropped",
+        "training/asynchronous.py",
+        "            if self.num_used == num_rows:\n",
+        "            if row == self.num_envs or self.num_used == num_rows:\n",
+        "training/test_asynchronous.py",
+        "lost",
+    ),
+    Bug(
+        "evaluation takes the first episodes that finish",
+        "acting/evaluation.py",
+        "            if quota[episode.environment] > 0:\n"
+        "                quota[episode.environment] -= 1\n",
+        "            if quota.any():\n                quota[quota.argmax()] -= 1\n",
+        "acting/test_actor.py",
+        "prefer or share",
+    ),
+    Bug(
+        "the reward clip reaches the reports",
+        "acting/actor.py",
+        "rewards = np.where(valid, rewards, 0.0)",
+        "rewards = np.where(valid, np.clip(rewards, -1, 1), 0.0)",
+        "acting/test_actor.py",
+        "counted",
+    ),
+    Bug(
+        "a resumed run forgets the state of its random numbers",
+        "acting/actor.py",
+        '        self.generator.set_state(state["generator"])\n',
+        "",
+        "acting/test_actor.py",
+        "restored_actor",
+    ),
+    Bug(
+        "a resumed run forgets the optimizer's averages",
+        "training/run.py",
+        'learner.load_state_tensors(_under(tensors, "optimizer/"), counters["num_updates"])',
+        'learner.num_updates = counters["num_updates"]',
+        "training/test_run.py",
+        "stopped_and_resumed and pieces1",
+    ),
+    Bug(
+        "an evaluation that was broken off stays in the log",
+        "training/run.py",
+        "            self.folder.episodes.cut(0)  # of an evaluation that was broken off\n",
+        "",
+        "training/test_run.py",
+        "logged_twice",
+    ),
+    Bug(
+        "a checkpoint is replaced by deleting it first",
+        "files/run_folder.py",
+        "                self.checkpoint.rename(old)\n",
+        "                shutil.rmtree(self.checkpoint)\n",
+        "files/test_checkpoint.py",
+        "whole_checkpoint",
+    ),
+    Bug(
+        "a run's hash leaves out its agent",
+        "config/run_spec.py",
+        "text = msgspec.json.encode(to_plain(self), order=",
+        "text = msgspec.json.encode(to_plain(self) | {'agent': 0}, order=",
+        "training/test_run.py",
+        "hash",
+    ),
+    Bug(
+        "Catch's paddle reaches one pixel too far",
+        "envs/catch/rules.py",
+        "    edge = np.int32(2 * knobs.paddle_half_width_px)\n",
+        "    edge = np.int32(2 * knobs.paddle_half_width_px + 1)\n",
+        "envs/catch/test_rules.py envs/catch/test_vector_env.py",
+    ),
+    Bug(
+        "Catch's ball is kept inside the screen",
+        "envs/catch/vector_env.py",
+        "        self._ball_x[which] = ball_x\n",
+        "        self._ball_x[which] = np.clip(ball_x, 10, 309)\n",
+        "envs/catch/test_rules.py envs/catch/test_vector_env.py",
+    ),
+    Bug(
+        "a ball drawn on a device leaves a trail",
+        "envs/catch/pictures_torch.py",
+        "        self._ball_pixel[which] = new_pixel\n",
+        "",
+        "envs/catch/test_pictures_torch.py",
+    ),
+    Bug(
+        "the bootstrap's interval is one of 90 %",
+        "report/statistics.py",
+        "    tail = 100 * (1 - confidence) / 2\n",
+        "    tail = 100 * (1 - confidence)\n",
+        "report/test_statistics.py",
+    ),
+    Bug(
+        "the bootstrap draws other numbers each time",
+        "report/statistics.py",
+        'return np.random.default_rng(int.from_bytes(digest[:8], "big"))',
+        "return np.random.default_rng()",
+        "report/test_statistics.py",
+    ),
+    Bug(
+        "pooling without a gradient looks at one neighbor twice",
+        "policy/layers.py",
+        "        (maxima.narrow(axis, 1, num_even - 1), odd.narrow(axis, 0, num_even - 1)),\n",
+        "        (maxima.narrow(axis, 0, num_even - 1), odd.narrow(axis, 0, num_even - 1)),\n",
+        "policy/test_embeddings.py",
+        "halving",
+    ),
+    Bug(
+        "a run that goes on chooses its precision anew",
+        "training/run.py",
+        "    spec = as_begun(spec, folder)\n",
+        "    spec = msgspec.structs.replace(spec)\n",
+        "policy/test_precision.py",
+        "writes_down",
+    ),
+    Bug(
+        "the learner of a GPU learns from the unroll while it is overwritten",
+        "impala/learner.py",
+        "            batch = self.batch = trajectory.copy_to(self.device)\n",
+        "            batch = self.batch = trajectory\n",
+        "impala/test_learner.py",
+        "memory_of_its_own",
+    ),
+    Bug(
+        "a bound that forgets the learning",
+        "bench/present.py",
+        "for part in PARTS], axis=0)",
+        "for part in PARTS[:2]], axis=0)",
+        "bench/test_bench.py",
+        "within_rounds",
+    ),
+    Bug(
+        "decisions that come too late are not counted",
+        "envs/androidenv/device.py",
+        "max(0, periods - 1)",
+        "0",
+        "envs/androidenv/test_stack.py",
+        "too_late",
+    ),
+    Bug(
+        "all actors use the first device",
+        "envs/__init__.py",
+        'options.get("first_device", 0) + first_environment',
+        'options.get("first_device", 0)',
+        "envs/androidenv/test_stack.py",
+        "devices_of_their_own",
+    ),
+    Bug(
+        "every group of environments fills the first group's columns",
+        "acting/collector.py",
+        "trajectory.columns(group * self.group_size, (group + 1) * self.group_size)",
+        "trajectory.columns(0, self.group_size)",
+        "acting/test_collector.py",
+    ),
+    Bug(
+        "a group counts only its own steps",
+        "acting/collector.py",
+        "step=int(steps_by_row[row])",
+        "step=episode.step",
+        "acting/test_collector.py",
+    ),
+    Bug(
+        "an environment's seed is taken and ignored",
+        "config/run_spec.py",
+        "for name, reason in NOT_OPTIONS.items():",
+        "for name, reason in ():",
+        "config/test_suite.py",
+        "run_says_itself",
+    ),
+    Bug(
+        "a row that is being written counts as progress",
+        "files/csv_log.py",
+        r'.split(b"\n")[:-1]  # behind',
+        r'.rstrip(b"\n").split(b"\n")  # behind',
+        "experiment/test_watch.py",
+        "newest_whole_row",
+    ),
+    Bug(
+        "whoever looks on is told of a failed run again and again",
+        "experiment/watch.py",
+        'status not in (seen[run.key], "waiting")',
+        'status != "waiting"',
+        "experiment/test_watch.py",
+        "told_once",
+    ),
+    Bug(
+        "all groups of environments play the same games",
+        "training/run.py",
+        'f"{stream}, group {g}" for g in',
+        "stream for g in",
+        "training/test_run.py",
+        "group",
+    ),
+)
+
+
+def plant(bug: Bug | None, home: Path) -> None:
+    """Copy package and tests to a folder, with a bug in them or without.
+
+    Raises:
+        ValueError: The old text is not there exactly once.
+    """
+    no_caches = shutil.ignore_patterns("__pycache__")
+    for name in ("thaw", "tests"):
+        shutil.copytree(ROOT / name, home / name, ignore=no_caches)
+    shutil.copy(ROOT / "pyproject.toml", home)
+    (home / "conftest.py").write_text(GUARD)
+    if bug is not None:
+        file = home / "thaw" / bug.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(bug.old) != 1:
+            raise ValueError(f"'{bug.name}': its old text is {text.count(bug.old)}x in {bug.file}")
+        file.write_text(text.replace(bug.old, bug.new), encoding="utf-8")
+
+
+def run_tests(home: Path, files: str, keyword: str = "") -> subprocess.CompletedProcess[str]:
+    """Run some tests of a copy, on that copy's package."""
+    arguments = [f"tests/{file}" for file in files.split()] + ["-k", keyword] * bool(keyword)
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *arguments]
+    environment = os.environ | {
+        "PYTHONPATH": str(home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def verdict(bug: Bug) -> tuple[bool, str]:
+    """Plant a bug and say whether it was caught, in one line."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder).resolve()
+        plant(bug, home)
+        done = run_tests(home, bug.tests, bug.keyword)
+    seconds = time.monotonic() - started
+    caught = done.returncode == TESTS_FAILED
+    if caught:
+        failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+        return True, f"caught    {bug.name} ({seconds:.0f} s): {failed[0].split()[1]}"
+    last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+    return False, f"SURVIVED  {bug.name} ({seconds:.0f} s): exit {done.returncode}, {last}"
+
+
+def tests_of_all(bugs: tuple[Bug, ...]) -> list[tuple[str, str]]:
+    """All tests that bugs name, in two sets of files and keyword: whole files, and the others."""
+    whole = {file: None for bug in bugs if not bug.keyword for file in bug.tests.split()}
+    parts = {file: None for bug in bugs for file in bug.tests.split() if file not in whole}
+    keywords = {f"({bug.keyword})": None for bug in bugs if bug.keyword}
+    sets = [(" ".join(whole), ""), (" ".join(parts), " or ".join(keywords))]
+    return [(files, keyword) for files, keyword in sets if files]
+
+
+def main() -> int:
+    """Plant every bug; 0 if all are caught."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="only bugs whose name holds one of these")
+    parser.add_argument("--workers", type=int, default=2, help="copies tested at the same time")
+    arguments = parser.parse_args()
+    words = arguments.words or [""]
+    bugs = tuple(bug for bug in BUGS if any(word in bug.name for word in words))
+    started = time.monotonic()
+    with ThreadPoolExecutor(arguments.workers) as workers, tempfile.TemporaryDirectory() as folder:
+        # Without a bug everything must be green, or red would mean nothing.
+        healthy = Path(folder).resolve()
+        plant(None, healthy)
+        for done in workers.map(lambda tests: run_tests(healthy, *tests), tests_of_all(bugs)):
+            if done.returncode != 0:
+                print(done.stdout + done.stderr)
+                print("these tests fail without any bug")
+                return 1
+        survivors = 0
+        for caught, line in workers.map(verdict, bugs):
+            survivors += not caught
+            print(line, flush=True)
+    seconds = time.monotonic() - started
+    print(f"{len(bugs) - survivors} of {len(bugs)} planted bugs caught in {seconds:.0f} s")
+    return 1 if survivors or not bugs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""A tiny agent whose learner remembers what it learned from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from counting_env import EMBEDDING, NUM_ACTIONS
+
+from thaw.config.agent import AgentConfig
+from thaw.impala.learner import Learner
+from thaw.policy.policy import Policy
+from thaw.training.clocks import acting_copy
+from thaw.trajectory import Trajectory
+
+STEPS = 5
+Tensors = dict[str, torch.Tensor]
+
+
+def make_config(**changes: Any) -> AgentConfig:
+    # A learning rate at which one update shows in every logit.
+    settings: dict[str, Any] = {
+        "embedding": EMBEDDING, "embedding_size": 8, "lstm_size": 6, "fc_size": 8,
+        "unroll_length": STEPS, "learning_rate": 0.02, "learning_rate_schedule": "constant",
+        "reward_clip": 1.0,
+    }  # fmt: skip
+    return AgentConfig(**(settings | changes))
+
+
+def make_policy(config: AgentConfig) -> Policy:
+    torch.manual_seed(0)
+    return Policy((4,), NUM_ACTIONS, config)
+
+
+def logits_of(policy: Policy, trajectory: Trajectory) -> torch.Tensor:
+    """What this policy would have said all along an unroll."""
+    assert trajectory.observations is not None
+    with torch.no_grad():
+        return policy.unroll(
+            policy.embed(trajectory.observations), trajectory.first, trajectory.last_actions,
+            trajectory.last_rewards, trajectory.state,
+        ).logits[:-1]  # fmt: skip
+
+
+def agrees(policy: Policy, trajectory: Trajectory) -> bool:
+    return torch.allclose(
+        logits_of(policy, trajectory), trajectory.behavior_logits, rtol=1e-5, atol=1e-5
+    )
+
+
+class Recorder(Learner):
+    """A learner that keeps its policy before each update, and what it learned from."""
+
+    def __init__(self, policy: Policy, config: AgentConfig) -> None:
+        super().__init__(policy, config, 1_000_000)
+        self.policies: list[Policy] = []
+        self.trajectories: list[Trajectory] = []
+        self.steps: list[int] = []
+
+    def update(self, trajectory: Trajectory, steps: int) -> Tensors:
+        self.policies.append(acting_copy(self.policy))
+        tensors: dict[str, Any] = {n: t.clone() for n, t in trajectory.tensors().items()}
+        self.trajectories.append(Trajectory(**({"embeddings": None} | tensors)))
+        self.steps.append(steps)
+        return super().update(trajectory, steps)

@@ -1,0 +1,7 @@
+"""``python -m thaw`` is the program ``thaw``."""
+
+import sys
+
+from thaw.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""A policy in environments: act, collect unrolls, play episodes."""

@@ -1,0 +1,266 @@
+"""The actor: a policy in a vector of environments, one decision at a time.
+
+Auto-reset is handled here and nowhere else. ``T``, ``B``, ... as in :mod:`thaw.trajectory`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from thaw.acting.decision import Choice, Decision, DeviceMemory, Entry, Outcome
+from thaw.config.errors import InputError
+from thaw.envs.spaces import Restorable, VectorEnv
+from thaw.policy.cuda import Replayed
+from thaw.policy.policy import Acting
+from thaw.trajectory import EpisodeStats, PolicyOutput
+
+
+class Actor:
+    """A policy in a vector of environments, one decision at a time.
+
+    Args:
+        env: Any Gymnasium vector environment with discrete actions; its declared
+            ``autoreset_mode`` decides how its resets are read.
+        policy: What acts; in evaluation mode and without gradient.
+        seed: Of the environments' first reset and of the sampling.
+        device: Where the policy computes.
+        greedy: Take the most probable action instead of sampling.
+        bootstrap_truncated: Also value the observation that a truncation cut off.
+    """
+
+    def __init__(
+        self,
+        env: VectorEnv,
+        policy: Acting,
+        *,
+        seed: int,
+        device: str = "cpu",
+        greedy: bool = False,
+        bootstrap_truncated: bool = False,
+    ) -> None:
+        if not isinstance(env.single_action_space, gymnasium.spaces.Discrete):
+            raise InputError(
+                f"actions must be discrete, this environment has {env.single_action_space}"
+            )
+        self.env = env
+        self.policy = policy
+        self.device = torch.device(device)
+        self.greedy = greedy
+        self.bootstrap_truncated = bootstrap_truncated
+        self.mode: AutoresetMode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        self.generator = torch.Generator().manual_seed(seed % 2**63)
+        self.num_steps = 0
+        observations, _ = env.reset(seed=seed % 2**31)
+        batch = env.num_envs
+        self._observations = _as_tensor(observations)
+        self._first = np.ones(batch, bool)
+        self._resetting = np.zeros(batch, bool)
+        self._last_actions = torch.zeros(batch, dtype=torch.int64)
+        self._last_rewards = np.zeros(batch)
+        self._returns = np.zeros(batch)
+        self._lengths = np.zeros(batch, np.int64)
+        self.state = policy.initial_state(batch)
+        self._memory: DeviceMemory | None = None
+        if self.device.type == "cuda":
+            self._memory = DeviceMemory(self.host_entry(), self.device)
+        self._embed = Replayed(self._embed_entry, self.device)
+        self._act = Replayed(self._act_on_entry, self.device)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Forget what was computed from the observations: they are new."""
+        self._entry: Entry | None = None
+        self._embeddings: torch.Tensor | None = None
+
+    def entry(self) -> Entry:
+        """Return what the policy sees next, [1, B, ...], on the actor's device."""
+        if self._entry is None:
+            here = self.host_entry()
+            self._entry = here if self._memory is None else self._memory.fill(here)
+        return self._entry
+
+    def host_entry(self) -> Entry:
+        """Return the same as it came: on the CPU, but for observations drawn elsewhere."""
+        return Entry(
+            self._observations.unsqueeze(0),
+            torch.as_tensor(self._first).unsqueeze(0),
+            self._last_actions.unsqueeze(0),
+            torch.as_tensor(self._last_rewards, dtype=torch.float32).unsqueeze(0),
+        )
+
+    @property
+    def dropped_steps(self) -> int:
+        """Decisions that an environment in real time had to do without so far."""
+        dropped: int = getattr(self.env, "dropped_steps", 0)
+        return dropped
+
+    @torch.inference_mode()
+    def embeddings(self) -> torch.Tensor:
+        """Return the embeddings [1, B, D] of what the policy sees next, computed once."""
+        if self._embeddings is None:
+            self.entry()
+            self._embeddings = self._embed()
+        return self._embeddings
+
+    def _embed_entry(self) -> torch.Tensor:
+        return self.policy.embed(self.entry().observations)
+
+    def _act_on_entry(self) -> PolicyOutput:
+        _, first, last_actions, last_rewards = self.entry()
+        return self.policy.unroll(self.embeddings(), first, last_actions, last_rewards, self.state)
+
+    def step(self) -> Decision:
+        """Decide once in every environment and step them all."""
+        choice = self.decide()
+        return self.follow(choice, self.env.step(choice.actions.numpy()))
+
+    @torch.inference_mode()
+    def decide(self) -> Choice:
+        """Choose an action in every environment; nothing has happened then."""
+        self.embeddings()  # before: it is a piece of work of its own
+        output = self._act()
+        logits = output.logits[0].float().cpu()
+        return Choice(self._choose(logits), logits, output.state)
+
+    @torch.inference_mode()
+    def follow(self, choice: Choice, outcome: Outcome) -> Decision:
+        """Take in what became of a choice."""
+        actions, logits, state = choice
+        observations = _as_tensor(outcome[0])
+        _, rewards, terminated, truncated, info = outcome
+        rewards = np.asarray(rewards, np.float64)
+        valid = ~self._resetting
+        done = (terminated | truncated) & valid
+        rewards = np.where(valid, rewards, 0.0)
+        self.num_steps += int(valid.sum())
+        cut = truncated & ~terminated & valid
+        finished = self._track_episodes(rewards, done, cut)
+
+        bootstraps = np.zeros(len(done), np.float32)
+        if self.bootstrap_truncated and cut.any():
+            final = observations.clone()
+            if self.mode == AutoresetMode.SAME_STEP:
+                for index in np.flatnonzero(cut):
+                    final[index] = torch.as_tensor(info["final_obs"][index])
+            bootstraps[cut] = self._values(final, actions, rewards, state)[cut]
+        if self.mode == AutoresetMode.DISABLED and done.any():
+            observations = _as_tensor(self.env.reset(options={"reset_mask": done})[0])
+
+        if self.mode == AutoresetMode.NEXT_STEP:
+            self._first, self._resetting = self._resetting, done
+        else:
+            self._first = done
+        self._observations = observations
+        self._last_actions = actions
+        self._last_rewards = rewards
+        self._set_lstm_state(state)
+        self.look_again()
+        return Decision(
+            actions, logits, rewards, terminated & valid, truncated & valid, valid, bootstraps,
+            finished,
+        )  # fmt: skip
+
+    def _set_lstm_state(self, state: torch.Tensor) -> None:
+        if self._memory is None:
+            self.state = state
+        else:  # what is replayed reads it at its place
+            self.state.copy_(state)
+
+    def _choose(self, logits: torch.Tensor) -> torch.Tensor:
+        if self.greedy:
+            return logits.argmax(-1)
+        return torch.multinomial(logits.softmax(-1), 1, generator=self.generator).squeeze(-1)
+
+    def _values(
+        self,
+        observations: torch.Tensor,
+        actions: torch.Tensor,
+        rewards: NDArray[np.float64],
+        state: torch.Tensor,
+    ) -> NDArray[np.float32]:
+        """Value observations [B, ...] that follow this decision in the same episodes; [B]."""
+        output = self.policy.unroll(
+            self.policy.embed(observations.to(self.device).unsqueeze(0)),
+            torch.zeros(1, len(rewards), dtype=torch.bool, device=self.device),
+            actions.to(self.device).unsqueeze(0),
+            torch.as_tensor(rewards, dtype=torch.float32, device=self.device).unsqueeze(0),
+            state,
+        )
+        values: NDArray[np.float32] = output.values[0].float().cpu().numpy()
+        return values
+
+    def _track_episodes(
+        self, rewards: NDArray[np.float64], done: NDArray[np.bool_], cut: NDArray[np.bool_]
+    ) -> list[EpisodeStats]:
+        self._returns += rewards
+        self._lengths += ~self._resetting
+        finished = [
+            EpisodeStats(
+                step=self.num_steps,
+                episode_return=float(self._returns[index]),
+                length_steps=int(self._lengths[index]),
+                environment=int(index),
+                truncated=bool(cut[index]),
+            )
+            for index in np.flatnonzero(done)
+        ]
+        self._returns[done] = 0.0
+        self._lengths[done] = 0
+        return finished
+
+    # ------------------------------------------------------------------------ save and restore
+
+    def get_state(self) -> dict[str, torch.Tensor]:
+        """Return everything that decides what comes next, as tensors."""
+        if not isinstance(self.env, Restorable):
+            return {"num_steps": torch.tensor(self.num_steps)}
+        arrays = {
+            "first": self._first,
+            "resetting": self._resetting,
+            "last_rewards": self._last_rewards,
+            "returns": self._returns,
+            "lengths": self._lengths,
+        } | {f"env/{name}": array for name, array in self.env.get_state().items()}
+        return {name: torch.as_tensor(np.ascontiguousarray(a)) for name, a in arrays.items()} | {
+            "num_steps": torch.tensor(self.num_steps),
+            "observations": self._observations.cpu(),
+            "last_actions": self._last_actions,
+            "lstm": self.state.cpu(),
+            "generator": self.generator.get_state(),
+        }
+
+    @torch.inference_mode()
+    def set_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue from such a state.
+
+        An environment that cannot be restored starts new episodes instead; only the count of
+        steps is kept then.
+        """
+        self.num_steps = int(state["num_steps"])
+        if not isinstance(self.env, Restorable) or "generator" not in state:
+            return
+        arrays = {name: tensor.numpy().copy() for name, tensor in state.items()}
+        self.env.set_state(
+            {name.removeprefix("env/"): a for name, a in arrays.items() if name.startswith("env/")}
+        )
+        self._observations = state["observations"].to(self._observations.device, copy=True)
+        self._first, self._resetting = arrays["first"], arrays["resetting"]
+        self._last_rewards = arrays["last_rewards"]
+        self._returns, self._lengths = arrays["returns"], arrays["lengths"]
+        self._last_actions = state["last_actions"].clone()
+        self._set_lstm_state(state["lstm"].to(self.device, copy=True))
+        self.look_again()
+        self.generator.set_state(state["generator"])
+
+
+def _as_tensor(observations: NDArray[Any] | torch.Tensor) -> torch.Tensor:
+    """Return observations as a tensor in the same memory."""
+    if isinstance(observations, torch.Tensor):
+        return observations
+    return torch.as_tensor(np.asarray(observations))

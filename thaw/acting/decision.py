@@ -1,0 +1,71 @@
+"""The data of one decision: what the policy sees, what it chooses, what happens."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thaw.trajectory import EpisodeStats
+
+
+class Entry(NamedTuple):
+    """What the policy is about to see; each [1, B, ...]."""
+
+    observations: torch.Tensor
+    first: torch.Tensor
+    last_actions: torch.Tensor
+    last_rewards: torch.Tensor
+
+
+class Choice(NamedTuple):
+    """What the policy does in all environments next."""
+
+    actions: torch.Tensor
+    """[B] int64, on the CPU."""
+    logits: torch.Tensor
+    """[B, A] float32, on the CPU."""
+    state: torch.Tensor
+    """[2, B, H] float32, behind this entry."""
+
+
+Outcome = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+"""What ``env.step`` returns."""
+
+
+class Decision(NamedTuple):
+    """One step of all environments; each [B, ...]."""
+
+    actions: torch.Tensor
+    logits: torch.Tensor
+    rewards: NDArray[np.float64]
+    """Raw."""
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    """False where the environment spent the step on resetting itself."""
+    bootstraps: NDArray[np.float32]
+    """The policy's value of what a truncated episode would have seen next, else 0."""
+    finished: list[EpisodeStats]
+
+
+class DeviceMemory:
+    """An entry's place on a GPU, always the same, filled from memory that the GPU reads itself."""
+
+    def __init__(self, entry: Entry, device: torch.device) -> None:
+        self.pinned = Entry(
+            *(torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in entry)
+        )
+        self.entry = Entry(*(torch.empty_like(tensor, device=device) for tensor in entry))
+
+    def fill(self, entry: Entry) -> Entry:
+        """Copy an entry there; who acts on it waits for its logits, so for this as well."""
+        for there, pinned, here in zip(self.entry, self.pinned, entry, strict=True):
+            if here.device == there.device:  # an environment drew it there
+                there.copy_(here)
+            else:
+                pinned.copy_(here)
+                there.copy_(pinned, non_blocking=True)
+        return self.entry

@@ -1,0 +1,128 @@
+"""Score a policy: play a fixed number of episodes in a flavor, and sum them up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from thaw.acting.actor import Actor
+from thaw.config.flavor import Flavor
+from thaw.config.run_spec import RunSpec
+from thaw.envs.families import make_env
+from thaw.policy.policy import Acting, Policy, UniformPolicy
+from thaw.trajectory import EpisodeStats
+
+
+def evaluate(
+    actor: Actor, num_episodes: int, on_episode: Callable[[EpisodeStats], None] | None = None
+) -> list[EpisodeStats]:
+    """Play a fixed number of episodes in each environment.
+
+    Taking the first ``num_episodes`` that finish anywhere would prefer short ones; a quota for
+    each environment, set beforehand, does not.
+
+    Args:
+        actor: Fresh; its environments share the episodes as evenly as they divide.
+        num_episodes: In all.
+        on_episode: Called with each episode that counts.
+
+    Returns:
+        The episodes, by environment and then in order of play.
+    """
+    batch = actor.env.num_envs
+    quota = np.full(batch, num_episodes // batch)
+    quota[: num_episodes % batch] += 1
+    episodes: list[EpisodeStats] = []
+    while quota.any():
+        for episode in actor.step().finished:
+            if quota[episode.environment] > 0:
+                quota[episode.environment] -= 1
+                episodes.append(episode)
+                if on_episode is not None:
+                    on_episode(episode)
+    return sorted(episodes, key=lambda episode: episode.environment)
+
+
+@contextmanager
+def playing(
+    policy: Acting | None,
+    flavor: Flavor,
+    *,
+    num_envs: int,
+    seed: int,
+    greedy: bool = False,
+    device: str = "cpu",
+    options: Mapping[str, Any] | None = None,
+) -> Iterator[Actor]:
+    """Put a policy, None for the uniform random one, into fresh environments of a flavor.
+
+    Seed and flavor alone decide what it meets; the environments are closed behind it.
+    """
+    env = make_env(flavor, num_envs, drawn_on=device, **(options or {}))
+    try:
+        if policy is None:
+            policy = UniformPolicy(int(getattr(env.single_action_space, "n", 0)))
+        elif isinstance(policy, Policy):
+            policy.eval()
+        stream = RunSpec(
+            condition="evaluation", flavor=flavor, update_rule=None, seed=seed, steps=0
+        )
+        yield Actor(
+            env, policy, seed=stream.derived_seed("evaluation"), device=device, greedy=greedy
+        )
+    finally:
+        env.close()
+
+
+def evaluate_policy(
+    policy: Acting | None,
+    flavor: Flavor,
+    *,
+    num_episodes: int,
+    seed: int,
+    num_envs: int,
+    greedy: bool = False,
+    device: str = "cpu",
+    options: Mapping[str, Any] | None = None,
+    watch: Callable[[EpisodeStats], None] | None = None,
+) -> list[EpisodeStats]:
+    """Play episodes of a flavor, evenly spread over environments.
+
+    Args:
+        policy: What acts; None is the uniform random policy.
+        flavor: Where.
+        num_episodes: In all.
+        seed: Decides episodes and sampling, together with the flavor; never shared with training.
+        num_envs: At most; not more than ``num_episodes``.
+        greedy: Take the most probable action.
+        device: Where the policy computes.
+        options: The family's options.
+        watch: Called with each episode that counts.
+
+    Returns:
+        The episodes.
+    """
+    with playing(
+        policy,
+        flavor,
+        num_envs=min(num_envs, num_episodes),
+        seed=seed,
+        greedy=greedy,
+        device=device,
+        options=options,
+    ) as actor:
+        return evaluate(actor, num_episodes, watch)
+
+
+def summary(returns: list[float]) -> dict[str, Any]:
+    """Return mean, standard error of the mean (None below two) and count."""
+    count = len(returns)
+    sem = float(np.std(returns, ddof=1) / np.sqrt(count)) if count > 1 else None
+    return {
+        "mean_return": float(np.mean(returns)) if count else None,
+        "sem": sem,
+        "num_episodes": count,
+    }

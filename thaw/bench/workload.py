@@ -1,0 +1,82 @@
+"""The workload that a benchmark measures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import torch
+
+from thaw.acting.remote.ray_session import check_ray
+from thaw.config.agent import AgentConfig
+from thaw.config.flavor import Flavor
+from thaw.config.run_spec import RunSpec, check_shares
+from thaw.config.runtime import num_cores
+from thaw.config.strict import Config
+from thaw.envs.families import make_env
+from thaw.policy.precision import settle_precision
+from thaw.training.build import policy_for
+
+WARM_UP_SECONDS = 1.0
+
+
+class Workload(Config, frozen=True, kw_only=True):
+    """What is measured."""
+
+    flavor: Flavor
+    agent: AgentConfig
+    """With its precision settled."""
+    num_envs: int
+    environment: dict[str, Any]
+    """The family's options, without `num_envs`."""
+    device: str = "cpu"
+    num_threads: int = 1
+    """Of one run alone; packed runs have one each."""
+    num_packed: int = 2
+    asynchronous: bool = False
+    """Also measure the asynchronous clock, each condition with actors of its own."""
+
+
+def prepare(
+    spec: RunSpec,
+    device: str,
+    num_threads: int | None,
+    num_packed: int,
+    asynchronous: bool = False,
+) -> Workload:
+    """Make a workload of a run's description, its precision settled on this machine.
+
+    Raises:
+        InputError: The flavor, its options or the network are wrong, or the asynchronous clock
+            lacks Ray or environments.
+    """
+    if asynchronous:
+        check_ray(None)
+        check_shares(msgspec.structs.replace(spec.agent, clock="asynchronous"), spec.num_envs)
+    num_threads = num_threads or num_cores()
+    torch.set_num_threads(num_threads)
+    env = make_env(spec.flavor, 1, **spec.environment_options)
+    shape = env.single_observation_space.shape or ()
+    policy_for(env, spec.agent, spec.flavor)
+    env.close()
+    return Workload(
+        flavor=spec.flavor,
+        agent=settle_precision(spec.agent, shape, torch.device(device)),
+        num_envs=spec.num_envs,
+        environment=spec.environment_options,
+        device=device,
+        num_threads=num_threads,
+        num_packed=num_packed,
+        asynchronous=asynchronous,
+    )
+
+
+def variant(workload: Workload, **agent: object) -> Workload:
+    """Return a workload with some of the agent's settings changed."""
+    return msgspec.structs.replace(workload, agent=msgspec.structs.replace(workload.agent, **agent))
+
+
+def one_engine_thread(flavor: Flavor) -> dict[str, int]:
+    """Return the option that keeps an environment's engine to one thread, where it has one."""
+    has_engine = flavor.family in ("atari", "procgen", "minigrid", "envpool")
+    return {"num_threads": 1} if has_engine else {}

@@ -1,0 +1,5 @@
+"""The command line; :func:`main` is the program ``thaw``."""
+
+from thaw.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,47 @@
+"""What commands print: bars, JSON, lines on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from thaw.config.errors import InputError
+
+
+@contextlib.contextmanager
+def bar(what: str, total: int, unit: str) -> Iterator[Any]:
+    """Show a bar with rate and time left on a terminal; nothing when piped."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(),
+        TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(what, total=total)
+        yield lambda amount: bars.advance(task, amount)
+
+
+def check_at_least(flag: str, value: int | None, least: int) -> None:
+    """Check a flag's number; None was not given.
+
+    Raises:
+        InputError: It is too small.
+    """
+    if value is not None and value < least:
+        raise InputError(f"{flag} is {value}; it must be at least {least}")
+
+
+def print_json(document: object) -> None:
+    """Print a document on standard output."""
+    print(json.dumps(document, indent=2))
+
+
+def say(line: str) -> None:
+    """Print a line on standard error."""
+    print(line, file=sys.stderr)

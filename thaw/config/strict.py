@@ -1,0 +1,212 @@
+"""YAML and plain data in and out of strict structs; errors take one line."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+import yaml
+
+from thaw.config.errors import InputError, nearest
+
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+
+NonNegativeFloat = Annotated[float, msgspec.Meta(ge=0)]
+
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A strict node: unknown keys and wrong types are errors, never ignored."""
+
+
+Scalar = bool | int | float | str | None
+
+T = TypeVar("T")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1, but ``6e-4`` is a number (PyYAML alone reads it as a word) and keys are unique."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is there twice, of which PyYAML alone would keep the last."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key '{key.value}' is there twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML; a duplicate-free, tag-free subset.
+
+    Raises:
+        InputError: Not YAML; the message names the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise InputError(f"not valid YAML: {line}{error.problem}") from None
+    except yaml.YAMLError as error:
+        raise InputError("not valid YAML: " + " ".join(str(error).split())) from None
+
+
+def parse_value(text: str) -> Any:
+    """Parse a command-line value as YAML, but ``#FF0000`` is a color and not a comment.
+
+    Raises:
+        InputError: Not YAML.
+    """
+    return text if text.startswith("#") else parse_yaml(text)
+
+
+def parse_scalar(text: str) -> Scalar:
+    """Parse a command-line or address value as YAML does: numbers, true, null, else a word."""
+    value = parse_value(text)
+    return value if isinstance(value, bool | int | float | str | None) else text
+
+
+def dump_scalar(value: Scalar) -> str:
+    """Write a scalar so that :func:`parse_scalar` gives it back."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value)
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, str):
+        return str(value)
+    raise NotImplementedError(f"{type(value)} has no plain form")
+
+
+def _decode(kind: type, value: object) -> object:
+    """Make a word of a checked form (a flavor, an update rule): its class parses it."""
+    if issubclass(kind, str):
+        if not isinstance(value, str):
+            raise InputError(f"expected a word, got {value!r}")
+        return kind(value)
+    raise NotImplementedError(f"{kind} has no plain form")
+
+
+def to_plain(config: object) -> Any:
+    """Turn a config into dicts, lists and scalars."""
+    return msgspec.to_builtins(config, enc_hook=_encode)
+
+
+def from_plain(plain: object, kind: type[T], where: str) -> T:
+    """Structure dicts, lists and scalars strictly.
+
+    Args:
+        plain: What YAML or JSON gave.
+        kind: The config class.
+        where: Names the input in errors, as ``suite.yaml``.
+
+    Raises:
+        InputError: Unknown key (with the nearest right one), wrong type or value.
+    """
+    try:
+        return msgspec.convert(plain, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{where}: {_explain(str(error), kind)}") from None
+
+
+def to_yaml(config: object) -> str:
+    """Write a config as YAML that :func:`from_plain` reads back."""
+    return yaml.safe_dump(to_plain(config), sort_keys=False, width=100, default_flow_style=None)
+
+
+def override(plain: dict[str, Any], item: str) -> None:
+    """Set one ``dotted.key=value`` (a YAML value) in nested dicts.
+
+    Raises:
+        InputError: Not of that form, or a parent that is no dict.
+    """
+    path, equals, value = item.partition("=")
+    if not equals or "" in path.split("."):
+        raise InputError(f"--set {item}: expected KEY=VALUE, as in agent.discount=0.9")
+    *parents, last = path.split(".")
+    node = plain
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise InputError(f"--set {item}: '{parent}' has no keys below it")
+        node = child
+    try:
+        node[last] = parse_value(value)
+    except InputError as error:
+        raise InputError(f"--set {item}: {error}") from None
+
+
+_PLAIN_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a word",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+def _explain(message: str, kind: object) -> str:
+    """Turn msgspec's message into ours: the dotted path first, the nearest word last."""
+    message, _, path = message.partition(" - at `")
+    path = path.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", "")
+    node: object = kind
+    for step in re.sub(r"\[[^\]]*\]", "", path).split("."):
+        node = _field_type(node, step) if step else node
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message):
+        struct = _first_struct(node)
+        fields = struct.__struct_fields__ if struct else ()
+        hint = f"{nearest(unknown[1], fields)} Allowed: {', '.join(fields)}"
+        message = f"unknown key '{unknown[1]}'{hint}"
+    elif missing := re.fullmatch(r"Object missing required field `(.*)`", message):
+        message = f"the key '{missing[1]}' is missing"
+    elif invalid := re.fullmatch(r"Invalid enum value '(.*)'", message):
+        words = [str(word) for word in _literal_words(node)]
+        message = f"unknown word '{invalid[1]}'{nearest(invalid[1], words)} Allowed: "
+        message += ", ".join(words)
+    elif message.startswith("Expected `"):
+        message = "e" + message[1:]
+        message = re.sub(
+            r"`([^`]*)`",
+            lambda kinds: " or ".join(_PLAIN_WORDS.get(k, k) for k in kinds[1].split(" | ")),
+            message,
+        ).replace("got a number", "got a number with a point or an exponent")
+    return f"{path}: {message}" if path else message
+
+
+def _field_type(node: object, field: str) -> object:
+    """Return the type of a field of the Struct that ``node`` is or holds; None without one."""
+    struct = _first_struct(node)
+    fields = msgspec.structs.fields(struct) if struct else ()
+    return next((f.type for f in fields if f.name == field), None)
+
+
+def _first_struct(kind: object) -> type[msgspec.Struct] | None:
+    """Return a Struct class, also from inside a tuple or a union."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind
+    return next((found for k in get_args(kind) if (found := _first_struct(k))), None)
+
+
+def _literal_words(kind: object) -> tuple[object, ...]:
+    """Return the words of a Literal, also from inside a union."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(word for k in get_args(kind) for word in _literal_words(k))

@@ -1,0 +1,90 @@
+"""A suite as data: transfers, conditions, seeds and budgets of one report.
+
+Nothing here imports torch or an environment.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from thaw.config.agent import AgentConfig
+from thaw.config.errors import InputError, check_no_repeats, nearest
+from thaw.config.flavor import Flavor
+from thaw.config.run_spec import EvaluationConfig, check_environment, check_shares, num_envs_of
+from thaw.config.strict import Config, Natural, Positive, Scalar
+from thaw.config.update_rule import CONDITIONS, UpdateRule
+
+
+class ReportConfig(Config, frozen=True, kw_only=True):
+    """What the report shows; changes no run."""
+
+    normalize: Literal["none", "scratch"] = "none"
+    """scratch: divide by training from scratch, as the paper's table 1 does."""
+    paper: Literal["table1", "table2"] | None = None
+    """Which table of the paper this suite repeats; its numbers then stand beside ours."""
+    num_bins: Positive = 100
+    """Points of a learning curve."""
+
+
+class Transfer(Config, frozen=True, kw_only=True):
+    """One move: a policy pretrained in ``source`` meets ``target``."""
+
+    source: Flavor
+    target: Flavor
+
+
+class Suite(Config, frozen=True, kw_only=True):
+    """Transfers x conditions x seeds x budgets: everything that one report needs."""
+
+    name: str
+    transfers: Annotated[tuple[Transfer, ...], msgspec.Meta(min_length=1)]
+    conditions: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = CONDITIONS
+    update_rules: dict[str, UpdateRule] = msgspec.field(default_factory=dict)
+    """Conditions of your own, by name."""
+    seeds: Positive | Annotated[tuple[Natural, ...], msgspec.Meta(min_length=1)] = 5
+    """A count or a list; transfer seed i starts from pretraining seed i (point 20)."""
+    pretrain_steps: Positive
+    """Agent decisions in the source flavor."""
+    transfer_steps: Positive
+    """Agent decisions of every transfer and of scratch."""
+    environment: dict[str, Scalar] = msgspec.field(default_factory=dict)
+    """``num_envs`` and the options of the environments' family."""
+    agent: AgentConfig = AgentConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    report: ReportConfig = ReportConfig()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.-]+", self.name):
+            raise InputError(f"name '{self.name}' may hold letters, digits and . _ - only")
+        taken = sorted(set(self.update_rules) & {*CONDITIONS, "pretrain"})
+        if taken:
+            raise InputError(f"update rule '{taken[0]}' is a built-in name; choose another")
+        for rule_name in self.update_rules:
+            if not re.fullmatch(r"\w[\w.-]*", rule_name):
+                raise InputError(f"update rule '{rule_name}' must be a plain word")
+        allowed = [*CONDITIONS, *self.update_rules]
+        for condition in self.conditions:
+            if condition not in allowed:
+                raise InputError(
+                    f"unknown condition '{condition}'{nearest(condition, allowed)} "
+                    f"Allowed: {', '.join(allowed)}"
+                )
+        check_no_repeats("conditions", self.conditions)
+        check_no_repeats("seeds", self.seed_list)
+        check_no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
+        check_environment(self.environment)
+        check_shares(self.agent, num_envs_of(self.environment))
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds, spelt out."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    def rule(self, condition: str) -> UpdateRule | None:
+        """Return the update rule of a condition; None for the uniform random policy."""
+        if condition == "random":
+            return None
+        return self.update_rules.get(condition) or UpdateRule(condition)

@@ -1,0 +1,1 @@
+"""Atari games, every mode and difficulty that ALE has, on EnvPool."""

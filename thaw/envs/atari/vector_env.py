@@ -1,0 +1,181 @@
+"""Atari 2600 games in EnvPool's C++ engine, behind Gymnasium's vector interface.
+
+The defaults are the protocol of Machado et al. 2018 (arXiv 1709.06009): sticky actions, all 18
+actions, an episode is a game. Frame skip, stack and picture are IMPALA's (Espeholt et al. 2018,
+table G.1). Rewards are the game's own points; who learns clips them.
+
+Legend: N environments, K stacked pictures, C colors (1 or 3), S the pictures' size.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import gymnasium
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from thaw.config.errors import InputError
+from thaw.config.strict import Config, Fraction, from_plain
+from thaw.envs.atari.games import Variant, ask_ale, check_rom, missing, parse_variant
+from thaw.envs.envpool.vector_env import Array, BoolArray, EnvPoolVectorEnv, Task
+from thaw.envs.views import View
+
+FRAMES_PER_SECOND: Final = 60
+
+# What fits a C int, which EnvPool counts with.
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
+class AtariOptions(Config, frozen=True, kw_only=True):
+    """How a game is played; all but ``num_threads`` decide the result.
+
+    EnvPool always shows the maximum of a step's last two frames (one frame if ``frame_skip`` is
+    1), as in Mnih et al. 2015; that is no option.
+    """
+
+    sticky: Fraction = 0.25
+    """Chance, drawn anew in each frame, that the action of the frame before is repeated."""
+    full_action_space: bool = True
+    """All actions of the joystick, so that a policy fits every flavor; else those that do
+    something in the game."""
+    life_loss_ends: bool = False
+    """Whether a lost life ends the episode (IMPALA: yes). The game then goes on in the next."""
+    frame_skip: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
+    """Frames of one step (Machado et al.: 5)."""
+    image_size: Annotated[int, msgspec.Meta(ge=16, le=160)] = 84
+    """Height and width of a picture in pixels, by area averages of the 210 x 160 screen. Where a
+    screen is taller, as in 13 games, EnvPool shows its upper 210 rows."""
+    grayscale: bool = True
+    """Else red, green and blue of each stacked picture, one behind the other."""
+    stack: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
+    """Pictures in one observation, the newest last. Of a game's first they are all the same."""
+    max_episode_frames: Count = 108_000
+    """A game is cut behind the last whole step within this many frames (30 minutes)."""
+    noop_max: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    """Random no-op frames at a game's start are 1 to this many (IMPALA: 30). EnvPool lets one
+    pass in any case, so that 0 and 1 are the same."""
+    fire_reset: bool = False
+    """Whether FIRE is pressed for the last of those frames, where the game has it."""
+    num_threads: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    """Of the engine; None for as many as cores that this process may use. Changes no result."""
+
+
+class AtariVectorEnv(EnvPoolVectorEnv):
+    """Many games of one flavor at once.
+
+    Observations are [N, S, S, K x C] uint8: a view of EnvPool's [N, K x C, S, S], without a
+    copy; `render` gives the console's screens, [210, 160, 3]. An episode is truncated only by
+    `max_episode_frames`, and then it has `stalled`.
+
+    The infos have `lives` [N] int32, `ram` [N, 128] uint8, and `stalled` [N] bool. The metadata
+    have `action_meanings`, ALE's names of the actions, and `frames_per_step`.
+
+    Args:
+        game: ALE's ROM id.
+        variant: The mode and difficulty.
+        num_envs: How many games.
+        options: How they are played.
+    """
+
+    def __init__(self, game: str, variant: Variant, num_envs: int, options: AtariOptions) -> None:
+        self.game = game
+        facts = ask_ale(game)
+        actions = facts.all_actions if options.full_action_space else facts.minimal_actions
+        channels = options.stack * (1 if options.grayscale else 3)
+        pictures = gymnasium.spaces.Box(
+            0, 255, (options.image_size, options.image_size, channels), np.uint8
+        )
+        task = Task(
+            id=envpool_task(game),
+            settings={
+                "mode": variant.mode,
+                "difficulty": variant.difficulty,
+                "repeat_action_probability": options.sticky,
+                "full_action_space": options.full_action_space,
+                "episodic_life": options.life_loss_ends,
+                "frame_skip": options.frame_skip,
+                "img_height": options.image_size,
+                "img_width": options.image_size,
+                "gray_scale": options.grayscale,
+                "stack_num": options.stack,
+                "max_episode_steps": options.max_episode_frames // options.frame_skip,
+                "noop_max": max(1, options.noop_max),  # 0 is undefined behavior there
+                "use_fire_reset": options.fire_reset,
+                "reward_clip": False,
+            },
+            num_threads=options.num_threads,
+            view=View(pictures, _channels_last),
+            actions=actions,
+            num_actions=len(actions),
+        )
+        super().__init__(task, num_envs)
+        self.metadata["frames_per_step"] = options.frame_skip
+        self.metadata["render_fps"] = FRAMES_PER_SECOND / options.frame_skip
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Array, dict[str, Any]]:
+        """Start a new game in all environments, as in EnvPoolVectorEnv."""
+        pictures, infos = super().reset(seed=seed, options=options)
+        return pictures, _infos(infos, np.zeros(self.num_envs, np.bool_))
+
+    def step(
+        self, actions: Array
+    ) -> tuple[Array, npt.NDArray[np.float32], BoolArray, BoolArray, dict[str, Any]]:
+        """Play one step in every environment, as in EnvPoolVectorEnv; rewards are points."""
+        pictures, rewards, terminated, truncated, infos = super().step(actions)
+        # A game that is over in the very step of the cap EnvPool calls truncated.
+        is_over = infos["terminated"] != 0
+        terminated, truncated = terminated | is_over, truncated & ~is_over
+        return pictures, rewards, terminated, truncated, _infos(infos, truncated)
+
+    def _build(self) -> Any:
+        check_rom(self.game)
+        pool = super()._build()
+        assert pool.action_space.n == self.task.num_actions, "EnvPool's actions are not ALE's"
+        return pool
+
+
+def make_atari(
+    game: str, variant: str, num_envs: int, options: Mapping[str, Any]
+) -> AtariVectorEnv:
+    """Make a vector of games.
+
+    Args:
+        game: ALE's ROM id, as ``space_invaders``.
+        variant: ``m<mode>d<difficulty>``, or ``default``.
+        num_envs: How many.
+        options: Those of :class:`AtariOptions`.
+
+    Raises:
+        InputError: No such game or variant, an option that is unknown or out of range, or a
+            package that is not installed.
+    """
+    parsed = parse_variant(game, variant)
+    if importlib.util.find_spec("envpool") is None:  # to import it takes a second
+        raise missing("EnvPool")
+    address = f"atari/{game}" + ("" if variant == "default" else f"@{variant}")
+    checked = from_plain(dict(options), AtariOptions, f"flavor '{address}'")
+    if checked.max_episode_frames < checked.frame_skip:
+        raise InputError(
+            f"flavor '{address}': max_episode_frames is {checked.max_episode_frames}; it must be "
+            f"at least frame_skip, {checked.frame_skip}"
+        )
+    return AtariVectorEnv(game, parsed, num_envs, checked)
+
+
+def envpool_task(game: str) -> str:
+    """Return EnvPool's name of a game: ``SpaceInvaders-v5`` for ``space_invaders``."""
+    return "".join(word.capitalize() for word in game.split("_")) + "-v5"
+
+
+def _channels_last(pictures: Array) -> Array:
+    return pictures.transpose(0, 2, 3, 1)
+
+
+def _infos(infos: Mapping[str, Any], stalled: BoolArray) -> dict[str, Any]:
+    return {"lives": infos["lives"], "ram": infos["ram"], "stalled": stalled}

@@ -1,0 +1,379 @@
+"""Many games of Catch behind Gymnasium's vector interface.
+
+The actions are AndroidEnv's: DiscreteActionWrapper on a grid of 9 rows and 6 columns.
+
+Legend: N environments, F frames of one step, L steps of latency, H x W the observation's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from thaw.envs.catch.generator_state import encode_generator, restore_generator
+from thaw.envs.catch.knobs import (
+    SCREEN_HEIGHT_PX,
+    SCREEN_WIDTH_PX,
+    VARIANTS,
+    CatchKnobs,
+    check_choice,
+    check_number,
+    check_whole_number,
+)
+from thaw.envs.catch.pictures import CatchPictures
+from thaw.envs.catch.rules import BoolArray, IntArray, check_catch_is_possible, fall, is_caught
+from thaw.envs.catch.screen import Pixels, draw_screen
+from thaw.envs.catch.touches import (
+    ACTION_COUNTS,
+    GRID_COLUMNS,
+    NO_TOUCH,
+    NOISE_LIMIT,
+    NUM_TOUCHES,
+)
+
+if TYPE_CHECKING:
+    from thaw.envs.catch.pictures_torch import CatchPicturesOnDevice
+
+
+_DOWNSAMPLES: Final = tuple(
+    d for d in range(1, 161) if SCREEN_HEIGHT_PX % d == 0 and SCREEN_WIDTH_PX % d == 0
+)
+
+Observations = Any  # Pixels, or a torch tensor where `drawn_on` asks for one
+
+
+class CatchVectorEnv(
+    gymnasium.vector.VectorEnv[Observations, npt.NDArray[np.integer[Any]], npt.NDArray[Any]]
+):
+    """Many games of Catch at once, without a Python loop over them.
+
+    Observations are the app's 480 x 320 screen made smaller, [N, H, W, 3] uint8. A step moves the
+    paddle to the touch, then lets the ball fall for `frames_per_step` frames or until it leaves
+    the screen. Nothing is ever truncated. Each throw starts a new app, with the paddle in the
+    middle. `info` has `ball_x`, `ball_y` and `paddle_x`, [N] int, in screen pixels.
+
+    One generator, seeded by `reset(seed=...)`, drives the throws, the touches and the frames.
+
+    Args:
+        num_envs: How many games.
+        variant: A name of `VARIANTS`.
+        background_color: The app's own knobs, see `CatchKnobs`; None stands for the variant's.
+        ball_color: Likewise.
+        ball_radius: Likewise, in pixels.
+        ball_speed: Likewise, in pixels per millisecond.
+        paddle_color: Likewise.
+        paddle_width: Likewise, in pixels.
+        paddle_height: Likewise, in pixels.
+        touch_noise: Standard deviation of a touch's place in its cell, in cells; 0 turns it off.
+        num_actions: 54, 56, 108 or 162, see `ACTION_COUNTS`. LIFT and REPEAT leave the paddle.
+        frame_ms: The shortest frame in milliseconds (the app sleeps 16).
+        frame_jitter_ms: Each frame is 0 to this many milliseconds longer, uniformly.
+        frames_per_step: Frames between two actions; 4 make AndroidEnv's 15 steps a second.
+        action_latency_steps: A touch reaches the app this many steps late.
+        downsample: How many screen pixels become one, in each direction.
+        autoreset_mode: SAME_STEP starts the next throw in the step that ends one, as Gymnasium's
+            vector environments do; DISABLED leaves it to `reset(options={"reset_mask": ...})`.
+        render_mode: None or "rgb_array".
+        drawn_on: A torch device, cpu, cuda or cuda:<index>: observations, also those in
+            `final_obs`, are tensors there, with the same bytes. None makes NumPy arrays.
+
+    Raises:
+        ValueError: If a value has the wrong type or range, or if no ball could ever be caught.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+        "render_modes": ["rgb_array"],
+        "render_fps": 15.625,
+    }
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        variant: str = "default",
+        background_color: str | None = None,
+        ball_color: str | None = None,
+        ball_radius: float | None = None,
+        ball_speed: float | None = None,
+        paddle_color: str | None = None,
+        paddle_width: int | None = None,
+        paddle_height: int | None = None,
+        touch_noise: float = 0.1,
+        num_actions: int = 54,
+        frame_ms: int = 16,
+        frame_jitter_ms: int = 0,
+        frames_per_step: int = 4,
+        action_latency_steps: int = 0,
+        downsample: int = 4,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        render_mode: str | None = None,
+        drawn_on: str | None = None,
+    ) -> None:
+        check_whole_number("num_envs", num_envs, 1, 100_000)
+        check_number("touch_noise", touch_noise, 0, 100)
+        check_whole_number("frame_ms", frame_ms, 1, 1000)
+        check_whole_number("frame_jitter_ms", frame_jitter_ms, 0, 1000)
+        check_whole_number("frames_per_step", frames_per_step, 1, 1000)
+        check_whole_number("action_latency_steps", action_latency_steps, 0, 1000)
+        check_choice("num_actions", num_actions, ACTION_COUNTS)
+        check_choice("downsample", downsample, _DOWNSAMPLES)
+        check_choice("render_mode", render_mode, (None, "rgb_array"))
+        check_choice("variant", variant, tuple(VARIANTS))
+        modes = (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
+        check_choice("autoreset_mode", autoreset_mode, modes + tuple(m.value for m in modes))
+        given: dict[str, Any] = {
+            "background_color": background_color,
+            "ball_color": ball_color,
+            "ball_radius": ball_radius,
+            "ball_speed": ball_speed,
+            "paddle_color": paddle_color,
+            "paddle_width": paddle_width,
+            "paddle_height": paddle_height,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        self.knobs = CatchKnobs(**{**VARIANTS[variant], **given})
+        check_catch_is_possible(self.knobs, frame_ms, frame_jitter_ms)
+
+        self.num_envs = num_envs
+        self.render_mode = render_mode
+        self._autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {
+            **type(self).metadata,
+            "autoreset_mode": self._autoreset_mode,
+            "render_fps": 1000 / (frame_ms * frames_per_step),
+            "frames_per_step": frames_per_step,
+        }
+        self._num_actions = num_actions
+        self._touch_noise = touch_noise
+        self._frame_ms = frame_ms
+        self._frame_jitter_ms = frame_jitter_ms
+        self._frames_per_step = frames_per_step
+
+        self._pictures: CatchPictures | CatchPicturesOnDevice
+        if drawn_on is None:
+            self._pictures = CatchPictures(self.knobs, num_envs, downsample)
+        else:
+            from thaw.envs.catch.pictures_torch import CatchPicturesOnDevice
+
+            self._pictures = CatchPicturesOnDevice(self.knobs, num_envs, downsample, drawn_on)
+        self.single_observation_space = gymnasium.spaces.Box(
+            0, 255, self._pictures.pictures.shape[1:], np.uint8
+        )
+        self.single_action_space = gymnasium.spaces.Discrete(num_actions)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+        self._ball_x = np.zeros(num_envs, np.int64)
+        self._ball_y = np.full(num_envs, self.knobs.ball_start_y_px)
+        self._paddle_x = np.full(num_envs, SCREEN_WIDTH_PX // 2)
+        # Touches on their way to the app, the oldest first; [N, L] pixels or NO_TOUCH.
+        self._pending_touch_x = np.full((num_envs, action_latency_steps), NO_TOUCH)
+        self._needs_reset = np.ones(num_envs, np.bool_)
+        self._draw(np.arange(num_envs))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observations, dict[str, Any]]:
+        """Start a new throw in all environments, or in some.
+
+        Args:
+            seed: Seeds the generator; None goes on with the one there is.
+            options: `ball_x`, [N] int from 0 to 319, places the balls instead of chance;
+                `reset_mask`, [N] bool, names the environments to restart and leaves the others.
+
+        Returns:
+            The observations, [N, H, W, 3] uint8, and the info.
+
+        Raises:
+            ValueError: If an option is unknown or has the wrong form.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        for name in options:
+            if name not in ("ball_x", "reset_mask"):
+                raise ValueError(f"{name} is no option of reset; use ball_x or reset_mask")
+        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, np.bool_)))
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+            raise ValueError(
+                f"reset_mask is {mask.dtype}{list(mask.shape)} with {int(mask.sum())} True; it "
+                f"must be bool[{self.num_envs}] with at least one True"
+            )
+        which = np.flatnonzero(mask)
+        if "ball_x" in options:
+            ball_x = self._checked_ints("ball_x", options["ball_x"], SCREEN_WIDTH_PX)[which]
+        else:
+            ball_x = self.np_random.integers(SCREEN_WIDTH_PX, size=len(which))
+        self._restart(which, ball_x)
+        return self._pictures.copy(), self._info()
+
+    def step(
+        self, actions: npt.NDArray[np.integer[Any]]
+    ) -> tuple[Observations, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]:
+        """Play one step in every environment.
+
+        Args:
+            actions: [N] int, 0 to num_actions - 1.
+
+        Returns:
+            Observations [N, H, W, 3] uint8, rewards [N] float64, terminated [N] bool, truncated
+            [N] bool (all False), and the info. With SAME_STEP, where a throw has ended the
+            observation is the next throw's first, and `final_obs` ([N] object: an [H, W, 3] array
+            or None), `final_info` and the masks `_final_obs`, `_final_info` tell how it ended.
+
+        Raises:
+            ValueError: If the actions have the wrong form.
+            ResetNeeded: If an environment has not been reset since it was made or its throw ended.
+        """
+        if self._needs_reset.any():
+            raise gymnasium.error.ResetNeeded(
+                f"environments {np.flatnonzero(self._needs_reset).tolist()} have no throw under "
+                "way; call reset before step"
+            )
+        actions = self._checked_ints("actions", actions, self._num_actions)
+        touch_x = self._arriving_touch_x(self._touch_x(actions))
+        self._paddle_x = np.where(touch_x == NO_TOUCH, self._paddle_x, touch_x)
+        self._ball_y, ended = fall(self.knobs, self._ball_y, self._draw_frames_ms())
+        caught = is_caught(self.knobs, self._ball_x, self._ball_y, self._paddle_x)
+        rewards = np.where(ended, np.where(caught, 1.0, -1.0), 0.0)
+        self._needs_reset = ended.copy()
+        self._draw(np.arange(self.num_envs))
+
+        final: dict[str, Any] = {}
+        if self._autoreset_mode == AutoresetMode.SAME_STEP and ended.any():
+            which = np.flatnonzero(ended)
+            final = self._final(which)
+            self._restart(which, self.np_random.integers(SCREEN_WIDTH_PX, size=len(which)))
+        truncated = np.zeros(self.num_envs, np.bool_)
+        info = final | self._info()
+        return self._pictures.copy(), rewards, ended, truncated, info
+
+    def render(self) -> tuple[Pixels, ...]:
+        """The screens in full size, one [480, 320, 3] uint8 for each environment."""
+        positions = np.column_stack([self._ball_x, self._ball_y, self._paddle_x]).tolist()
+        return tuple(draw_screen(self.knobs, *position) for position in positions)
+
+    def get_state(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything that decides how the games go on, as arrays of numbers.
+
+        Returns:
+            `ball_x`, `ball_y`, `paddle_x` [N] int, `pending_touch_x` [N, L] int, `needs_reset`
+            [N] bool, and the generator's state `rng` [6] uint64.
+        """
+        return {
+            "ball_x": self._ball_x.copy(),
+            "ball_y": self._ball_y.copy(),
+            "paddle_x": self._paddle_x.copy(),
+            "pending_touch_x": self._pending_touch_x.copy(),
+            "needs_reset": self._needs_reset.copy(),
+            "rng": encode_generator(self.np_random),
+        }
+
+    def set_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from where another environment with the same options was.
+
+        Args:
+            state: What its `get_state` returned.
+
+        Raises:
+            ValueError: If an array is missing, or has not this environment's shape and dtype.
+        """
+        for name, here in self.get_state().items():
+            if name not in state:
+                raise ValueError(f"{name} is missing in the state; pass what get_state returned")
+            there = np.asarray(state[name])
+            if (there.shape, there.dtype) != (here.shape, here.dtype):
+                raise ValueError(
+                    f"{name} of the state is {there.dtype}{list(there.shape)}, but this "
+                    f"environment's is {here.dtype}{list(here.shape)}; make it with the options "
+                    "of the one that was saved"
+                )
+        self._ball_x = np.array(state["ball_x"])
+        self._ball_y = np.array(state["ball_y"])
+        self._paddle_x = np.array(state["paddle_x"])
+        self._pending_touch_x = np.array(state["pending_touch_x"])
+        self._needs_reset = np.array(state["needs_reset"])
+        restore_generator(self.np_random, np.asarray(state["rng"]))
+        self._draw(np.arange(self.num_envs))
+
+    def _touch_x(self, actions: IntArray) -> IntArray:
+        """Where the actions touch the screen, [N] int pixels, or NO_TOUCH."""
+        column = actions % GRID_COLUMNS
+        if self._touch_noise > 0:
+            noise = self.np_random.normal(scale=self._touch_noise, size=self.num_envs)
+        else:
+            noise = np.zeros(self.num_envs)
+        place = (column + 0.5 + noise.clip(-NOISE_LIMIT, NOISE_LIMIT)) / GRID_COLUMNS
+        # AndroidEnv sends the place, between 0 and 1, in single precision.
+        pixel = (place.astype(np.float32) * np.float32(SCREEN_WIDTH_PX)).astype(np.int64)
+        return np.where(actions < NUM_TOUCHES, pixel.clip(0, SCREEN_WIDTH_PX - 1), NO_TOUCH)
+
+    def _arriving_touch_x(self, touch_x: IntArray) -> IntArray:
+        """Send the new touches on their way and return those that arrive, both [N] int."""
+        on_their_way = np.column_stack([self._pending_touch_x, touch_x])
+        self._pending_touch_x = on_their_way[:, 1:]
+        return on_their_way[:, 0]
+
+    def _draw_frames_ms(self) -> IntArray:
+        """How long the frames of this step last, [N, F] int milliseconds."""
+        shape = (self.num_envs, self._frames_per_step)
+        if self._frame_jitter_ms == 0:
+            return np.full(shape, self._frame_ms)
+        longest = self._frame_ms + self._frame_jitter_ms
+        return self.np_random.integers(self._frame_ms, longest, size=shape, endpoint=True)
+
+    def _restart(self, which: IntArray, ball_x: IntArray) -> None:
+        self._ball_x[which] = ball_x
+        self._ball_y[which] = self.knobs.ball_start_y_px
+        self._paddle_x[which] = SCREEN_WIDTH_PX // 2
+        self._pending_touch_x[which] = NO_TOUCH
+        self._needs_reset[which] = False
+        self._draw(which)
+
+    def _draw(self, which: IntArray) -> None:
+        positions = self._ball_x[which], self._ball_y[which], self._paddle_x[which]
+        self._pictures.draw(which, *positions)
+
+    def _info(self) -> dict[str, Any]:
+        everywhere = np.ones(self.num_envs, np.bool_)
+        info: dict[str, Any] = {}
+        for name, array in self._positions().items():
+            info[name], info[f"_{name}"] = array.copy(), everywhere.copy()
+        return info
+
+    def _final(self, which: IntArray) -> dict[str, Any]:
+        """The info about ended throws, in the form of Gymnasium's SyncVectorEnv."""
+        mask = np.zeros(self.num_envs, np.bool_)
+        mask[which] = True
+        pictures = np.full(self.num_envs, None, dtype=object)
+        for i, picture in zip(which, self._pictures.copy(which), strict=True):
+            pictures[i] = picture
+        positions: dict[str, Any] = {}
+        for name, array in self._positions().items():
+            positions[name], positions[f"_{name}"] = np.where(mask, array, 0), mask.copy()
+        return {
+            "final_obs": pictures,
+            "_final_obs": mask.copy(),
+            "final_info": positions,
+            "_final_info": mask.copy(),
+        }
+
+    def _positions(self) -> dict[str, IntArray]:
+        return {"ball_x": self._ball_x, "ball_y": self._ball_y, "paddle_x": self._paddle_x}
+
+    def _checked_ints(self, name: str, values: object, end: int) -> IntArray:
+        array = np.asarray(values)
+        is_right = array.shape == (self.num_envs,) and np.issubdtype(array.dtype, np.integer)
+        if not is_right or array.min() < 0 or array.max() >= end:
+            span = f" from {array.min()} to {array.max()}" if array.size else ""
+            raise ValueError(
+                f"{name} is {array.dtype}{list(array.shape)}{span}; it must be int"
+                f"[{self.num_envs}], a whole number from 0 to {end - 1} for each environment"
+            )
+        return array.astype(np.int64)

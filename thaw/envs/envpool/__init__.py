@@ -1,0 +1,1 @@
+"""Families that EnvPool serves: MiniGrid, Procgen, and any other of its tasks."""

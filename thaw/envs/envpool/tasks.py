@@ -1,0 +1,103 @@
+"""What EnvPool offers: its list of tasks, their options and spaces."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+
+from thaw.config.errors import InputError
+
+INSTALL = "pip install 'thaw[envpool]'"
+
+INSTALL_PROCGEN = "pip install 'thaw[procgen]'"
+
+
+class Registered(NamedTuple):
+    """What EnvPool says about a task before any environment is made."""
+
+    defaults: dict[str, Any]
+    """Of all options that EnvPool would take; some it ignores."""
+    observation_space: gymnasium.Space[Any]
+    action_space: gymnasium.Space[Any]
+
+
+def ask_envpool(task_id: str, settings: Mapping[str, Any], where: str) -> Registered:
+    """Return what EnvPool says about a task under some settings.
+
+    Raises:
+        InputError: EnvPool refuses the settings, or a library that it needs is not there.
+    """
+    module = list_tasks()[task_id].module
+    if module == "envpool.procgen":
+        _find_qt()
+    try:
+        import envpool
+
+        # EnvPool declares bounds in float64 for spaces in float32, and Gymnasium would say so.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            spec = envpool.make_spec(task_id, **settings)
+            spaces = spec.observation_space, spec.action_space
+    except ImportError as error:
+        raise InputError(f"{where}: {' '.join(str(error).split())}") from None
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{where}: EnvPool refuses {dict(settings)}: {reason}") from None
+    return Registered(spec.config._asdict(), *spaces)
+
+
+class TaskEntry(NamedTuple):
+    """One line of EnvPool's list."""
+
+    module: str
+    """The engine's, as ``envpool.minigrid``."""
+    options: Mapping[str, Any]
+    """What sets this task apart from others of its kind."""
+
+
+@functools.cache
+def list_tasks() -> dict[str, TaskEntry]:
+    """List EnvPool's tasks by id.
+
+    Raises:
+        InputError: EnvPool is not installed.
+    """
+    try:
+        from envpool.registration import registry
+    except ImportError:
+        raise InputError(f"this flavor needs EnvPool, which is not installed: {INSTALL}") from None
+    return {id_: TaskEntry(spec[0], spec[2]) for id_, spec in registry.specs.items()}
+
+
+def _find_qt() -> None:
+    """Let EnvPool's Procgen find Qt 5 in PyQt5-Qt5's wheel where the system has none.
+
+    Raises:
+        InputError: There is no Qt 5, or it lacks a library of its own.
+    """
+    procgen = importlib.import_module("envpool.procgen")
+    if "ProcgenEnvSpec" in vars(procgen):
+        return
+    package = importlib.util.find_spec("PyQt5")
+    folders = list(package.submodule_search_locations or ()) if package else []
+    reason = "no Qt 5 found"
+    for folder in folders:
+        try:
+            for library in ("libQt5Core.so.5", "libQt5Gui.so.5"):
+                path = Path(folder) / "Qt5" / "lib" / library
+                ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+            importlib.reload(procgen)  # it failed when EnvPool was imported
+            return
+        except (OSError, ImportError) as error:
+            reason = str(error)
+    raise InputError(
+        f"EnvPool's Procgen needs the Qt 5 libraries Core and Gui ({reason}): {INSTALL_PROCGEN}, "
+        "or your system's package, as in `apt install libqt5gui5`"
+    )

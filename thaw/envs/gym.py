@@ -1,0 +1,209 @@
+"""``gym/<id>``: any registered Gymnasium environment with discrete actions.
+
+The id may name the module that registers it, as ``gym/my_package:MyEnv-v0``.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import os
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, cast
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import TransformAction, TransformObservation
+
+from thaw.config.errors import InputError, nearest
+from thaw.config.strict import Config, Scalar, from_plain
+from thaw.envs.spaces import VectorEnv
+from thaw.envs.views import check_discrete, checked_option, view_of
+
+
+class GymOptions(Config, frozen=True, kw_only=True):
+    """Thaw's own options; all others are the environment's."""
+
+    observation_key: str | None = None
+    """Which entry of a Dict the policy sees."""
+    channel_order: Literal["auto", "first", "last"] = "auto"
+    """Of images, see :func:`thaw.envs.views.view_of`."""
+    vectorization: Literal["sync", "async"] = "sync"
+    """sync: all in this process. async: each in a process of its own, for slow environments."""
+
+
+OWN_OPTIONS: Final = GymOptions.__struct_fields__
+
+
+def make_gym(name: str, variant: str, num_envs: int, options: Mapping[str, Scalar]) -> VectorEnv:
+    """Make a vector of a registered environment.
+
+    An option is, in this order: one of thaw's own (``observation_key``, ``channel_order``,
+    ``vectorization``), ``max_episode_steps``, a parameter of the environment's constructor, or a
+    constant that the environment keeps as an attribute (CartPole's ``gravity``). A constant takes
+    the place of the value that the constructor assigns, so that what the constructor derives from
+    it is derived from yours.
+
+    Args:
+        name: Gymnasium's id.
+        variant: Must be ``default``: what Gymnasium calls variants are options or other ids.
+        num_envs: How many.
+        options: See above.
+
+    Returns:
+        Environments that reset in the step that ends an episode (SAME_STEP).
+
+    Raises:
+        InputError: No such environment or option, or spaces that thaw cannot use.
+    """
+    where = f"flavor 'gym/{name}'"
+    if variant != "default":
+        raise InputError(
+            f"{where} has no variant '{variant}'; write options instead, as in "
+            f"'gym/{name}?option=value'"
+        )
+    own = from_plain({k: v for k, v in options.items() if k in OWN_OPTIONS}, GymOptions, where)
+    rest = {key: value for key, value in options.items() if key not in OWN_OPTIONS}
+    make_raw = _raw_maker(name, rest, where)
+
+    def make_one() -> gymnasium.Env[Any, Any]:
+        env = make_raw()
+        num_actions = check_discrete(env.action_space, where)
+        start = int(getattr(env.action_space, "start", 0))
+        if start != 0:
+            actions = gymnasium.spaces.Discrete(num_actions)
+            env = TransformAction(env, lambda action: action + start, actions)
+        view = view_of(
+            env.observation_space,
+            where,
+            observation_key=own.observation_key,
+            channel_order=own.channel_order,
+        )
+        return TransformObservation(env, view.show, view.space)
+
+    process = os.getpid()
+
+    def make_in_worker() -> gymnasium.Env[Any, Any]:
+        if os.getpid() != process:  # Ctrl-C is for the run, which saves and then ends its workers
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return make_one()
+
+    first = make_one()
+    facts = _facts(first)
+    first.close()
+    vector: VectorEnv
+    if own.vectorization == "async":
+        makers = [make_in_worker] * num_envs
+        vector = AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+    else:
+        vector = SyncVectorEnv([make_one] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+    vector.metadata = {**vector.metadata, **facts}
+    return vector
+
+
+def _raw_maker(
+    name: str, options: Mapping[str, Scalar], where: str
+) -> Callable[[], gymnasium.Env[Any, Any]]:
+    """Return what makes one environment, having made one to look at it.
+
+    Raises:
+        InputError: No such environment or option.
+    """
+    module, colon, id_ = name.rpartition(":")
+    try:
+        if colon:
+            importlib.import_module(module)
+        spec = copy.deepcopy(gymnasium.spec(id_))
+        creator = _creator(spec)
+    except (gymnasium.error.Error, ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{where}: {error} (an environment of your own package is 'gym/my_package:MyEnv-v0')"
+        ) from None
+    parameters = inspect.signature(creator).parameters.values()
+    is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    named = (named | {"max_episode_steps"}) - {"render_mode"}
+    arguments: dict[str, Any] = {k: v for k, v in options.items() if k in named}
+    if "rgb_array" in (getattr(creator, "metadata", None) or {}).get("render_modes", ()):
+        arguments["render_mode"] = "rgb_array"
+
+    def make() -> gymnasium.Env[Any, Any]:
+        return gymnasium.make(spec, disable_env_checker=True, **arguments)
+
+    try:
+        sample = make()
+    except (
+        gymnasium.error.Error,
+        ImportError,
+        AssertionError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        kind = type(error).__name__
+        raise InputError(f"{where} cannot be made: {kind}: {error}") from None
+    constants = _constants(sample.unwrapped) if isinstance(creator, type) else {}
+    sample.close()
+    chosen: dict[str, Scalar] = {}
+    for option, value in options.items():
+        if option in constants and option not in named:
+            chosen[option] = checked_option(option, value, constants[option], where)
+        elif is_open and option not in named and option != "render_mode":
+            arguments[option] = value
+        elif option not in named:
+            allowed = [*OWN_OPTIONS, *sorted(named), *sorted(constants)]
+            raise InputError(
+                f"{where} has no option '{option}'{nearest(option, allowed)} Allowed: "
+                f"{', '.join(allowed)}"
+            )
+    if chosen:
+        assert isinstance(creator, type)
+        spec.entry_point = cast(Any, with_constants(creator, chosen))
+    return make
+
+
+def _creator(spec: EnvSpec) -> Callable[..., Any]:
+    if isinstance(spec.entry_point, str):
+        creator: Callable[..., Any] = load_env_creator(spec.entry_point)
+        return creator
+    if spec.entry_point is None:
+        raise gymnasium.error.Error(f"{spec.id} is registered for vectors only")
+    return spec.entry_point
+
+
+def _constants(env: gymnasium.Env[Any, Any]) -> dict[str, Scalar]:
+    """Return the plain public attributes of an environment, its class's among them."""
+    found: dict[str, Scalar] = {}
+    for name in dir(type(env)) + list(vars(env)):
+        value = vars(env)[name] if name in vars(env) else inspect.getattr_static(env, name)
+        if isinstance(value, np.generic):
+            value = value.item()
+        if not name.startswith("_") and isinstance(value, bool | int | float | str):
+            found[name] = value
+    found.pop("render_mode", None)
+    return found
+
+
+def with_constants(kind: type, constants: Mapping[str, Scalar]) -> type:
+    """Return a class of environments in which some attributes cannot be anything else."""
+
+    class Changed(kind):  # type: ignore[misc]  # a base that is only known at run time
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, constants.get(name, value))
+
+    for name, value in constants.items():  # for those that the class declares
+        setattr(Changed, name, value)
+    Changed.__name__ = Changed.__qualname__ = kind.__name__
+    Changed.__module__ = kind.__module__
+    return Changed
+
+
+def _facts(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+    """Return what thaw reads in the metadata: the actions' names, in ALE's convention."""
+    if env.has_wrapper_attr("get_action_meanings"):
+        return {"action_meanings": tuple(env.get_wrapper_attr("get_action_meanings")())}
+    return {}

@@ -1,0 +1,63 @@
+"""Pictures of flavors side by side, as the paper's figures 2 and 4 show them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from thaw.config.flavor import Flavor
+from thaw.config.suite import Suite
+from thaw.envs.families import make_env
+
+
+def draw_gallery(suite: Suite, out: Path, *, num_steps: int, seed: int = 0) -> None:
+    """Draw each source flavor and its targets in a row.
+
+    Args:
+        suite: Names the flavors.
+        out: A .png file.
+        num_steps: Random decisions, the same in every flavor, before the picture is taken.
+        seed: Of the environments and the decisions.
+
+    Raises:
+        InputError: An unknown flavor or option.
+        OSError: The file cannot be written.
+    """
+    options = {key: value for key, value in suite.environment.items() if key != "num_envs"}
+    rows: dict[Flavor, list[Flavor]] = {}
+    for transfer in suite.transfers:
+        rows.setdefault(transfer.source, [transfer.source]).append(transfer.target)
+    num_columns = max(len(row) for row in rows.values())
+    figure = Figure(figsize=(2.2 * num_columns, 3.6 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(rows), num_columns, squeeze=False)
+    for axes, flavors in zip(grid, rows.values(), strict=True):
+        for axis in axes:
+            axis.axis("off")
+        for axis, flavor in zip(axes, flavors, strict=False):
+            axis.imshow(screen_after(flavor, options, num_steps, seed))
+            axis.set_title(str(flavor), fontsize=9)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=120)
+
+
+def screen_after(
+    flavor: Flavor, options: dict[str, Any], num_steps: int, seed: int
+) -> NDArray[np.uint8]:
+    """Return the screen [height, width, 3] after seeded random decisions."""
+    env = make_env(flavor, 1, **options)
+    try:
+        env.reset(seed=seed)
+        random = np.random.default_rng(seed)
+        for _ in range(num_steps):
+            env.step(random.integers(getattr(env.single_action_space, "n", 1), size=1))
+        screens = env.render()
+        assert screens is not None
+        return np.asarray(screens[0], np.uint8)
+    finally:
+        env.close()

@@ -1,0 +1,134 @@
+"""Scores and curves of a suite, derived from its run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from thaw.config import RunSpec
+from thaw.experiment.plan import PlannedRun
+from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.atomic import write_atomic
+from thaw.files.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUN_COLUMNS = ("family", "name", "source", "target", "condition", "seed")
+
+SCORE_COLUMNS = (
+    "key", *RUN_COLUMNS, "mean_return", "sem", "num_episodes",
+    "training_mean_return", "training_sem", "evaluation_mean_return", "evaluation_sem",
+    "source_mean_return", "source_sem", "steps", "frames", "seconds", "clock", "mean_policy_lag",
+)  # fmt: skip
+
+CURVE_COLUMNS = (*RUN_COLUMNS, "steps", "frames", "mean_return", "num_episodes")
+
+
+class Results(NamedTuple):
+    """Everything a report is made of."""
+
+    scores: pd.DataFrame
+    """One row per finished run, SCORE_COLUMNS."""
+    curves: pd.DataFrame
+    """One row per finished run and bin of training steps, CURVE_COLUMNS."""
+
+
+def load_results(path: str | Path) -> Results:
+    """Return the scores and curves of a suite's folder, derived again from its runs.
+
+    Raises:
+        InputError: Not a suite's folder, or a broken file in it.
+    """
+    return derive_results(SuiteFolder(path))
+
+
+def derive_results(folder: SuiteFolder) -> Results:
+    """Derive scores and curves from the run folders and write them as CSV.
+
+    Raises:
+        InputError: A file of a run is broken.
+        WriteFailed: Disk full and the like.
+    """
+    import pandas as pd
+
+    planned = folder.plan()
+    done = [run for run in planned.runs if folder.run_folder(run).is_done]
+    scores = pd.DataFrame(
+        [_score(run, folder.run_folder(run)) for run in done], columns=list(SCORE_COLUMNS)
+    )
+    num_bins = planned.suite.report.num_bins
+    curves = pd.DataFrame(
+        [row for run in done for row in _curve(run.spec, folder.run_folder(run), num_bins)],
+        columns=list(CURVE_COLUMNS),
+    )
+    write_atomic(folder.path / "scores.csv", scores.to_csv(index=False).encode())
+    write_atomic(folder.path / "curves.csv", curves.to_csv(index=False).encode())
+    return Results(scores, curves)
+
+
+def _score(run: PlannedRun, folder: RunFolder) -> dict[str, Any]:
+    result = folder.result()
+    row = _run_columns(run.spec) | {"key": run.key}
+    for name in ("mean_return", "sem", "num_episodes", "steps", "frames", "seconds"):
+        row[name] = result.get(name)
+    if run.spec.steps:
+        row["clock"] = run.spec.agent.clock
+        row["mean_policy_lag"] = _mean_policy_lag(folder)
+    for column, part in (
+        ("training", "training"),
+        ("evaluation", "evaluation"),
+        ("source", "source_evaluation"),
+    ):
+        summary = result.get(part) or {}
+        row[f"{column}_mean_return"] = summary.get("mean_return")
+        row[f"{column}_sem"] = summary.get("sem")
+    return row
+
+
+def _mean_policy_lag(folder: RunFolder) -> float | None:
+    """Average the policy lag, in updates, over the rows of progress.csv."""
+    import pandas as pd
+
+    path = folder.progress.path
+    if not path.is_file():  # a run of fewer steps than an unroll
+        return None
+    mean = pd.read_csv(path, usecols=["mean_policy_lag"])["mean_policy_lag"].mean()
+    return None if pd.isna(mean) else round(float(mean), 4)
+
+
+def _curve(spec: RunSpec, folder: RunFolder, num_bins: int) -> Iterator[dict[str, Any]]:
+    """Average the training episodes within each of ``num_bins`` equal ranges of steps."""
+    import numpy as np
+    import pandas as pd
+
+    if spec.steps == 0:
+        return
+    episodes = pd.read_csv(folder.episodes.path)
+    episodes = episodes[episodes["phase"] == "training"]
+    result = folder.result()
+    frames_per_step = result["frames"] / max(1, result["steps"])
+    width = spec.steps / num_bins
+    # The last batch may reach past the budget; its episodes belong to the last bin.
+    bins = np.clip(np.ceil(episodes["step"] / width).astype(int), 1, num_bins)
+    for right_edge, returns in episodes["return"].groupby(bins):
+        steps = round(int(str(right_edge)) * width)
+        yield _run_columns(spec) | {
+            "steps": steps,
+            "frames": round(steps * frames_per_step),
+            "mean_return": returns.mean(),
+            "num_episodes": len(returns),
+        }
+
+
+def _run_columns(spec: RunSpec) -> dict[str, Any]:
+    flavor = spec.flavor
+    return {
+        "family": flavor.family,
+        "name": flavor.name,
+        "source": str(spec.source or ""),
+        "target": str(flavor),
+        "condition": spec.condition,
+        "seed": spec.seed,
+    }

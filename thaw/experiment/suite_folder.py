@@ -1,0 +1,130 @@
+"""The files of a suite's folder. Run folders are the truth; the tables are derived from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from thaw.config.errors import InputError
+from thaw.config.strict import to_plain, to_yaml
+from thaw.config.suite import Suite
+from thaw.experiment.plan import Plan, PlannedRun, plan
+from thaw.experiment.suites import load_suite
+from thaw.files.atomic import StoreMismatch, check_not_foreign, check_out, write_atomic
+from thaw.files.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    pass
+
+
+Status = Literal["done", "failed", "started", "waiting"]
+
+
+class SuiteFolder:
+    """``DIR`` of ``thaw run SUITE --out DIR``."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.suite_yaml = self.path / "suite.yaml"
+        self.report = self.path / "report"
+
+    def check(self, suite: Suite) -> None:
+        """Check that the folder is new, or that what it holds belongs to this suite.
+
+        More seeds, conditions or transfers of the same suite are welcome: runs that are there
+        stay valid, because each is named by its own content.
+
+        Raises:
+            InputError: It holds something else, or something broken.
+        """
+        check_out(self.path)
+        check_not_foreign(self.path, "suite.yaml")
+        for run in plan(suite).runs:
+            folder = self.run_folder(run)
+            if (folder.path / "run.json").exists():
+                if folder.content_hash() != run.spec.content_hash:
+                    there, here = to_plain(folder.spec()), to_plain(run.spec)
+                    raise StoreMismatch(
+                        f"{self.path} holds runs of another configuration (in {run.key} differ "
+                        f"{', '.join(_differences(there, here))}); choose another --out, or "
+                        "repeat the settings of its suite.yaml"
+                    )
+                if folder.is_done:
+                    folder.result()
+
+    def begin(self, suite: Suite) -> None:
+        """Write down what the folder is for; call :meth:`check` first.
+
+        Raises:
+            WriteFailed: It cannot be written.
+        """
+        write_atomic(self.suite_yaml, to_yaml(suite).encode())
+
+    def suite(self) -> Suite:
+        """Read suite.yaml.
+
+        Raises:
+            InputError: Missing or broken.
+        """
+        if not self.path.is_dir():
+            what = "is a file, not a folder" if self.path.exists() else "does not exist"
+            raise InputError(f"'{self.path}' {what}; give the --out of `thaw run SUITE --out DIR`")
+        if not self.suite_yaml.is_file():
+            raise InputError(
+                f"'{self.path}' is not a suite's folder: it has no suite.yaml; `thaw run SUITE "
+                "--out DIR` makes one"
+            )
+        return load_suite(self.suite_yaml)
+
+    def plan(self) -> Plan:
+        """Spell the folder's suite out."""
+        return plan(self.suite())
+
+    def run_folder(self, run: PlannedRun | str) -> RunFolder:
+        """Return the folder of a run."""
+        return RunFolder(self.path / "runs" / (run if isinstance(run, str) else run.key))
+
+    def status(self, run: PlannedRun) -> Status:
+        """Say how far a run is."""
+        folder = self.run_folder(run)
+        if folder.is_done:
+            return "done"
+        if folder.error_log.exists():
+            return "failed"
+        return "started" if folder.path.exists() else "waiting"
+
+    def describe(self, run: PlannedRun) -> dict[str, Any]:
+        """Say how far a run is, for people and for JSON."""
+        folder, status = self.run_folder(run), self.status(run)
+        result = folder.result() if status == "done" else {}
+        return {
+            "key": run.key,
+            "status": status,
+            "steps": result.get("steps", folder.saved_steps()),
+            "total_steps": run.spec.steps,
+            "mean_return": result.get("mean_return"),
+            "error": self.error(run) if status == "failed" else None,
+        }
+
+    def error(self, run: PlannedRun) -> str:
+        """Return the message of a failed run."""
+        return _message(self.run_folder(run).error_log.read_text(encoding="utf-8"))
+
+
+def _message(traceback: str) -> str:
+    """Return what stands behind the last frame of a traceback, in one line."""
+    lines = traceback.split("\n")
+    frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    return " ".join(" ".join(lines[frames[-1] + 1 if frames else 0 :]).split())
+
+
+def _differences(there: object, here: object, path: str = "") -> list[str]:
+    """Return the dotted paths at which two nested dicts differ."""
+    if not (isinstance(there, dict) and isinstance(here, dict)):
+        return [path] if there != here else []
+    keys = dict.fromkeys([*here, *there])
+    return [
+        found
+        for key in keys
+        for found in _differences(there.get(key), here.get(key), f"{path}.{key}".lstrip("."))
+    ]

@@ -1,0 +1,306 @@
+"""The built-in suites, as functions that return a Suite, and how any suite is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from thaw.config.agent import AgentConfig
+from thaw.config.errors import InputError, nearest
+from thaw.config.flavor import Flavor
+from thaw.config.run_spec import EvaluationConfig
+from thaw.config.strict import from_plain, override, parse_yaml, to_plain
+from thaw.config.suite import ReportConfig, Suite, Transfer
+from thaw.config.user_code import call_by_name
+
+CATCH_VARIANTS = ("large_ball", "small_ball", "small_paddle", "red_background")
+"""In the column order of the paper's table 2."""
+
+ATARI_TARGETS = (
+    "breakout@m12d0",
+    "freeway@m1d1",
+    "freeway@m1d0",
+    "freeway@m4d0",
+    "hero@m1d0",
+    "hero@m2d0",
+    "space_invaders@m1d1",
+    "space_invaders@m1d0",
+    "space_invaders@m9d0",
+)
+"""In the column order of the paper's table 1, read correctly (docs/reproducing.md, point 1)."""
+
+
+def catch_quick() -> Suite:
+    """Two variants, all six conditions, two seeds: minutes on a laptop.
+
+    Not the paper's numbers: images of 60x40, the shallow network, a narrow LSTM, ten decisions a
+    throw, and an optimizer tuned for few updates (docs/decisions.md says what was measured).
+    """
+    return Suite(
+        name="catch-quick",
+        transfers=_from_catch("large_ball", "small_paddle"),
+        seeds=2,
+        pretrain_steps=160_000,
+        transfer_steps=80_000,
+        environment={"num_envs": 16, "downsample": 8, "frames_per_step": 16},
+        agent=AgentConfig(
+            embedding="impala_shallow",
+            lstm_size=128,
+            fc_size=128,
+            discount=0.9,
+            lambda_=0.5,
+            entropy_cost=0.003,
+            learning_rate=2e-3,
+            rmsprop_epsilon=1e-5,
+        ),
+        report=ReportConfig(num_bins=40),
+    )
+
+
+def catch_paper() -> Suite:
+    """The paper's Catch experiment: table 2 and figure 5 (Dean, Toyama, Precup 2022)."""
+    return Suite(
+        name="catch-paper",
+        transfers=_from_catch(*CATCH_VARIANTS),
+        seeds=5,
+        pretrain_steps=5_000_000,
+        transfer_steps=5_000_000,
+        environment={"num_envs": 32},
+        report=ReportConfig(paper="table2", num_bins=200),
+    )
+
+
+def androidenv_catch_paper() -> Suite:
+    """The paper's Catch experiment on Android devices, in real time, with five actors.
+
+    The devices are the emulators catch_0 to catch_4 of docs/androidenv.md, or whatever --set
+    environment.* names. 5M decisions take five devices a day at 15 a second and AndroidEnv's
+    resets, for each of 85 trainings; one run at a time (--workers 1): there is one set of devices.
+    """
+    return Suite(
+        name="androidenv-catch-paper",
+        transfers=_on_androidenv(*CATCH_VARIANTS),
+        seeds=5,
+        pretrain_steps=5_000_000,
+        transfer_steps=5_000_000,
+        environment={"num_envs": 5, "avd_name": "catch_{index}", "apk": "catch.apk"},
+        agent=AgentConfig(clock="asynchronous", actors=5),
+        report=ReportConfig(paper="table2", num_bins=200),
+    )
+
+
+def androidenv_quick() -> Suite:
+    """AndroidEnv's whole stack on simulated phones, five asynchronous actors: minutes.
+
+    The agent and the pictures are those of catch-quick, the phones' clock is virtual.
+    """
+    quick = catch_quick()
+    return Suite(
+        name="androidenv-quick",
+        transfers=_on_androidenv("large_ball"),
+        conditions=("random", "update_all", "freeze_embedding", "freeze_all"),
+        seeds=1,
+        pretrain_steps=60_000,
+        transfer_steps=20_000,
+        environment=dict(quick.environment) | {"num_envs": 10, "device": "simulated"},
+        agent=msgspec.structs.replace(quick.agent, clock="asynchronous", actors=5),
+        evaluation=EvaluationConfig(episodes=50),
+        report=quick.report,
+    )
+
+
+def atari_paper() -> Suite:
+    """The paper's nine Atari transfers: table 1 and figure 3 (Dean, Toyama, Precup 2022).
+
+    50M is read as decisions of the agent (docs/reproducing.md, point 2).
+    """
+    return Suite(
+        name="atari-paper",
+        transfers=_from_default_modes(ATARI_TARGETS),
+        seeds=5,
+        pretrain_steps=50_000_000,
+        transfer_steps=50_000_000,
+        environment={"num_envs": 32},
+        report=ReportConfig(normalize="scratch", paper="table1", num_bins=200),
+    )
+
+
+def atari_paper_frames() -> Suite:
+    """The same with 50M read as emulator frames, four a decision."""
+    return msgspec.structs.replace(
+        atari_paper(),
+        name="atari-paper-frames",
+        pretrain_steps=12_500_000,
+        transfer_steps=12_500_000,
+    )
+
+
+def atari_quick() -> Suite:
+    """Two of the nine transfers, small pictures, the shallow network: within half an hour.
+
+    Not the paper's numbers: pictures of 42x42, only the joystick's actions that do something in
+    the game, a narrow LSTM, a hundredth of the decisions, and an optimizer tuned for few updates.
+    """
+    return Suite(
+        name="atari-quick",
+        transfers=_from_default_modes(("breakout@m12d0", "space_invaders@m1d1")),
+        seeds=2,
+        pretrain_steps=240_000,
+        transfer_steps=120_000,
+        environment={
+            "num_envs": 16,
+            "image_size": 42,
+            "full_action_space": False,
+            "num_threads": 1,
+        },
+        agent=AgentConfig(
+            embedding="impala_shallow",
+            lstm_size=128,
+            fc_size=128,
+            learning_rate=1e-3,
+            rmsprop_epsilon=1e-5,
+        ),
+        evaluation=EvaluationConfig(episodes=50),
+        report=ReportConfig(normalize="scratch", num_bins=40),
+    )
+
+
+def minigrid_quick() -> Suite:
+    """From an empty room to a larger one, and to one with lava in the way: minutes on a laptop.
+
+    The policy sees the tiles in front of the agent as one-hot vectors, through the small MLP.
+    """
+    return Suite(
+        name="minigrid-quick",
+        transfers=tuple(
+            Transfer(
+                source=Flavor("minigrid/MiniGrid-Empty-Random-5x5-v0"),
+                target=Flavor(f"minigrid/{target}"),
+            )
+            for target in ("MiniGrid-Empty-Random-6x6-v0", "MiniGrid-LavaGapS5-v0")
+        ),
+        seeds=2,
+        pretrain_steps=40_000,
+        transfer_steps=25_000,
+        environment={"num_envs": 4, "num_threads": 1},
+        agent=AgentConfig(
+            embedding="mlp",
+            embedding_size=64,
+            lstm_size=64,
+            fc_size=64,
+            unroll_length=16,
+            discount=0.95,
+            learning_rate=1e-3,
+            rmsprop_epsilon=1e-5,
+        ),
+        evaluation=EvaluationConfig(episodes=50),
+        report=ReportConfig(num_bins=40),
+    )
+
+
+def procgen_quick() -> Suite:
+    """From few levels of a game to levels never seen: what generalizes, and what to retrain.
+
+    Ten easy levels of each, the shallow network: minutes on a laptop, and far from Procgen's own
+    protocol (200 easy or 500 hard levels, 25M or 200M steps; Cobbe et al. 2020).
+    """
+    return Suite(
+        name="procgen-quick",
+        transfers=(
+            Transfer(
+                source=Flavor("procgen/bigfish@levels0-9"),
+                target=Flavor("procgen/bigfish@levels1000-1009"),
+            ),
+        ),
+        seeds=2,
+        pretrain_steps=100_000,
+        transfer_steps=50_000,
+        environment={"num_envs": 8, "num_threads": 1, "difficulty": "easy"},
+        agent=AgentConfig(
+            embedding="impala_shallow",
+            lstm_size=128,
+            fc_size=128,
+            unroll_length=16,
+            discount=0.97,
+            learning_rate=1e-3,
+            rmsprop_epsilon=1e-5,
+        ),
+        evaluation=EvaluationConfig(episodes=50),
+        report=ReportConfig(num_bins=40),
+    )
+
+
+def _from_default_modes(targets: Iterable[str]) -> tuple[Transfer, ...]:
+    """Pair each Atari target with its game's default mode and difficulty."""
+    return tuple(
+        Transfer(
+            source=Flavor(f"atari/{target.partition('@')[0]}"), target=Flavor(f"atari/{target}")
+        )
+        for target in targets
+    )
+
+
+def _on_androidenv(*variants: str) -> tuple[Transfer, ...]:
+    return tuple(
+        Transfer(source=Flavor("androidenv/catch"), target=Flavor(f"androidenv/catch@{variant}"))
+        for variant in variants
+    )
+
+
+def _from_catch(*variants: str) -> tuple[Transfer, ...]:
+    return tuple(
+        Transfer(source=Flavor("catch"), target=Flavor(f"catch@{variant}")) for variant in variants
+    )
+
+
+BUILT_IN: Mapping[str, Callable[[], Suite]] = {
+    "catch-quick": catch_quick,
+    "catch-paper": catch_paper,
+    "androidenv-quick": androidenv_quick,
+    "androidenv-catch-paper": androidenv_catch_paper,
+    "atari-quick": atari_quick,
+    "atari-paper": atari_paper,
+    "atari-paper-frames": atari_paper_frames,
+    "minigrid-quick": minigrid_quick,
+    "procgen-quick": procgen_quick,
+}
+
+
+def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
+    """Load a suite.
+
+    Args:
+        source: A built-in name, a YAML file, or ``module:function`` that returns a Suite.
+        overrides: ``dotted.key=value`` items that win over the suite.
+
+    Raises:
+        InputError: Unknown suite, or anything wrong inside it.
+    """
+    text = str(source)
+    if text in BUILT_IN:
+        plain = to_plain(BUILT_IN[text]())
+    elif text.endswith((".yaml", ".yml")) or Path(text).is_file():
+        try:
+            plain = parse_yaml(Path(text).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise InputError(f"suite file '{text}' cannot be read: {reason}") from None
+        except InputError as error:
+            raise InputError(f"{text}: {error}") from None
+        if not isinstance(plain, dict):
+            raise InputError(f"{text}: a suite file is a mapping (name: ..., transfers: ...)")
+    elif ":" in text:
+        suite = call_by_name(text)
+        if not isinstance(suite, Suite):
+            raise InputError(f"'{text}' returned {type(suite).__name__}, not a thaw Suite")
+        plain = to_plain(suite)
+    else:
+        raise InputError(
+            f"unknown suite '{text}'{nearest(text, BUILT_IN)} Built in: "
+            f"{', '.join(BUILT_IN)}; or a .yaml file, or module:function"
+        )
+    for item in overrides:
+        override(plain, item)
+    return from_plain(plain, Suite, text)

@@ -1,0 +1,151 @@
+"""Embeddings (observation -> D numbers) and the recurrent head.
+
+Shapes: ``N`` observations at once; see :mod:`thaw.trajectory` for T, B, A, D, H. They arrive as the
+environment gives them: images with channels last, uint8 if they are pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from thaw.config.errors import InputError, nearest
+from thaw.config.user_code import call_by_name
+from thaw.policy.layers import as_numbers, halve, initialize
+
+
+class ResidualBlock(nn.Module):
+    """Two pre-activated 3x3 convolutions beside a skip connection (IMPALA, figure 3, right)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [N, C, height, width] to the same shape."""
+        residual: torch.Tensor = self.conv1(F.relu(self.conv0(F.relu(x))))
+        return x + residual
+
+
+class Section(nn.Module):
+    """Convolution, pooling to half the size (rounded up), two residual blocks."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1)
+        self.block0 = ResidualBlock(channels)
+        self.block1 = ResidualBlock(channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map [N, C, height, width] to [N, channels, ceil(height / 2), ceil(width / 2)]."""
+        y: torch.Tensor = self.block1(self.block0(halve(self.conv(x))))
+        return y
+
+
+class ConvEmbedding(nn.Module):
+    """A convolutional stack, then ReLU, one linear layer and ReLU."""
+
+    def __init__(
+        self, observation_shape: tuple[int, ...], embedding_size: int, *sections: nn.Module
+    ) -> None:
+        super().__init__()
+        if len(observation_shape) != 3:
+            raise InputError(
+                f"a convolutional embedding needs images [height, width, channels], not "
+                f"observations of shape {list(observation_shape)}; for vectors use "
+                "--set agent.embedding=mlp"
+            )
+        height, width, channels = observation_shape
+        self.sections = nn.Sequential(*sections)
+        with torch.no_grad():
+            try:
+                flat_size = self.sections(torch.zeros(1, channels, height, width)).numel()
+            except RuntimeError:
+                raise InputError(
+                    f"images of {height}x{width} are too small for this embedding; "
+                    "use impala_deep or a smaller downsample"
+                ) from None
+        self.linear = nn.Linear(flat_size, embedding_size)
+        initialize(*self.modules())
+        for convolution in self.modules():
+            if isinstance(convolution, nn.Conv2d):
+                weight = convolution.weight.data.contiguous(memory_format=torch.channels_last)
+                convolution.weight.data = weight
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map images [N, height, width, channels] to [N, D]."""
+        # Channels-last images seen as N, C, H, W have the channels_last strides already.
+        x = as_numbers(images.permute(0, 3, 1, 2), self.linear.weight.dtype)
+        x = F.relu(self.sections(x))
+        return F.relu(self.linear(x.flatten(1)))
+
+
+def impala_deep(observation_shape: tuple[int, ...], embedding_size: int) -> ConvEmbedding:
+    """Build the 15-convolution residual network (IMPALA, figure 3, right)."""
+    channels = observation_shape[-1]
+    return ConvEmbedding(
+        observation_shape, embedding_size, Section(channels, 16), Section(16, 32), Section(32, 32)
+    )
+
+
+def impala_shallow(observation_shape: tuple[int, ...], embedding_size: int) -> ConvEmbedding:
+    """Build the two-convolution network (IMPALA, figure 3, left)."""
+    return ConvEmbedding(
+        observation_shape,
+        embedding_size,
+        nn.Conv2d(observation_shape[-1], 16, kernel_size=8, stride=4),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, kernel_size=4, stride=2),
+    )
+
+
+class MLPEmbedding(nn.Module):
+    """Two hidden layers of 64 and an output layer, each with ReLU, over flattened numbers."""
+
+    HIDDEN_SIZE = 64
+
+    def __init__(self, observation_shape: tuple[int, ...], embedding_size: int) -> None:
+        super().__init__()
+        self.linear0 = nn.Linear(math.prod(observation_shape), self.HIDDEN_SIZE)
+        self.linear1 = nn.Linear(self.HIDDEN_SIZE, self.HIDDEN_SIZE)
+        self.linear2 = nn.Linear(self.HIDDEN_SIZE, embedding_size)
+        initialize(*self.modules())
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Map observations [N, ...] to [N, D]."""
+        x = as_numbers(observations.flatten(1), self.linear0.weight.dtype)
+        x = F.relu(self.linear1(F.relu(self.linear0(x))))
+        return F.relu(self.linear2(x))
+
+
+EMBEDDINGS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
+    "impala_deep": impala_deep,
+    "impala_shallow": impala_shallow,
+    "mlp": MLPEmbedding,
+}
+
+
+def build_embedding(
+    name: str, observation_shape: tuple[int, ...], embedding_size: int
+) -> nn.Module:
+    """Build a built-in embedding, or call ``module:function(observation_shape, embedding_size)``.
+
+    Raises:
+        InputError: Unknown name, or the function returned no torch module.
+    """
+    if name in EMBEDDINGS:
+        return EMBEDDINGS[name](observation_shape, embedding_size)
+    if ":" not in name:
+        raise InputError(
+            f"unknown embedding '{name}'{nearest(name, EMBEDDINGS)} Built in: "
+            f"{', '.join(EMBEDDINGS)}; or module:function"
+        )
+    embedding = call_by_name(name, observation_shape, embedding_size)
+    if not isinstance(embedding, nn.Module):
+        raise InputError(f"embedding '{name}' returned {type(embedding).__name__}, no nn.Module")
+    return embedding

@@ -1,0 +1,177 @@
+"""Policy = embedding + head: what acts, learns, moves between flavors and is saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from thaw.config.agent import AgentConfig
+from thaw.policy.embeddings import build_embedding
+from thaw.policy.head import RecurrentHead
+from thaw.trajectory import PolicyOutput, check_shapes
+
+IMAGES_AT_ONCE = 32
+"""What a CPU embeds at once: more would leave the cache, and their memory would be asked of the
+system anew each time (docs/performance.md)."""
+
+
+class Acting(Protocol):
+    """What the acting loop needs of a policy."""
+
+    def initial_state(self, batch_size: int) -> torch.Tensor:
+        """Return the recurrent state [2, B, H] of a fresh start."""
+
+    def embed(self, observations: torch.Tensor) -> torch.Tensor:
+        """Map observations [T, B, ...] to embeddings [T, B, D]."""
+
+    def unroll(
+        self,
+        embeddings: torch.Tensor,
+        first: torch.Tensor,
+        last_actions: torch.Tensor,
+        last_rewards: torch.Tensor,
+        state: torch.Tensor,
+    ) -> PolicyOutput:
+        """Map embeddings [T, B, D] and what came before to logits, values and state."""
+
+
+class Policy(nn.Module):
+    """The recurrent policy in two named parts, ``embedding.*`` and ``head.*``.
+
+    Args:
+        observation_shape: Of one observation; images are [height, width, channels].
+        num_actions: Discrete actions.
+        config: Network sizes and precision; the rest of it is not used here.
+    """
+
+    def __init__(
+        self,
+        observation_shape: tuple[int, ...],
+        num_actions: int,
+        config: AgentConfig | None = None,
+    ) -> None:
+        super().__init__()
+        config = config or AgentConfig()
+        self.observation_shape = tuple(observation_shape)
+        self.num_actions = num_actions
+        self.config = config
+        self.frozen: frozenset[str] = frozenset()
+        """Names of the parameters and buffers that may not change (see update_rules)."""
+        self.embedding = build_embedding(
+            config.embedding, self.observation_shape, config.embedding_size
+        )
+        self.head = RecurrentHead(
+            config.embedding_size,
+            num_actions,
+            lstm_size=config.lstm_size,
+            fc_size=config.fc_size,
+            last_action_input=config.last_action_input,
+            last_reward_input=config.last_reward_input,
+        )
+
+    def parts(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield every parameter and buffer by dotted name; together they are the whole policy."""
+        yield from self.named_parameters()
+        yield from self.named_buffers()
+
+    @property
+    def embedding_frozen(self) -> bool:
+        """Whether nothing of the embedding trains, so that it need be computed only once."""
+        return all(name in self.frozen for name, _ in self.parts() if name.startswith("embedding."))
+
+    def train(self, mode: bool = True) -> Policy:
+        """Switch training mode; modules that hold frozen tensors stay in evaluation mode."""
+        super().train(mode)
+        for name, module in self.named_modules():
+            own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+            if any(f"{name}.{tensor_name}" in self.frozen for tensor_name, _ in own):
+                module.eval()
+        return self
+
+    def initial_state(self, batch_size: int) -> torch.Tensor:
+        """Return zeros [2, B, H], the LSTM's (h, c)."""
+        weight = self.head.lstm.bias
+        return weight.new_zeros(2, batch_size, self.head.lstm.hidden_size)
+
+    def embed(self, observations: torch.Tensor) -> torch.Tensor:
+        """Map observations [T, B, ...] to embeddings [T, B, D] float32."""
+        flat, device = observations.flatten(0, 1), observations.device.type
+        # With cached casts the portions would share one weight in bfloat16 and add their gradients
+        # up in it; and whether they do would hang on what the other thread's autocast clears.
+        with torch.autocast(
+            device,
+            dtype=torch.bfloat16,
+            enabled=self.config.precision == "bfloat16",
+            cache_enabled=False,
+        ):
+            embeddings = torch.cat([self.embedding(part) for part in self.portions(flat)])
+        return embeddings.float().reshape(*observations.shape[:2], -1)
+
+    def portions(self, observations: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Divide observations [N, ...] into what is embedded at once."""
+        is_image = observations.ndim == 4
+        # An embedding with running statistics sees whole batches, on any device.
+        has_statistics = next(self.embedding.buffers(), None) is not None
+        if observations.device.type != "cpu" or not is_image or has_statistics:
+            return (observations,)
+        return torch.split(observations, IMAGES_AT_ONCE)
+
+    def unroll(
+        self,
+        embeddings: torch.Tensor,
+        first: torch.Tensor,
+        last_actions: torch.Tensor,
+        last_rewards: torch.Tensor,
+        state: torch.Tensor,
+    ) -> PolicyOutput:
+        """Run the head over T entries.
+
+        Args:
+            embeddings: [T, B, D] float32.
+            first: [T, B] bool.
+            last_actions: [T, B] int64.
+            last_rewards: [T, B] float32, raw.
+            state: [2, B, H] float32, before entry 0.
+
+        Returns:
+            Logits [T, B, A], values [T, B] and the state behind the last entry.
+        """
+        output = PolicyOutput(*self.head(embeddings, first, last_actions, last_rewards, state))
+        steps, batch = first.shape
+        check_shapes(
+            {"T": steps, "B": batch, "A": self.num_actions, "2": 2},
+            logits=(output.logits, "T B A"),
+            values=(output.values, "T B"),
+            state=(output.state, "2 B H"),
+        )
+        return output
+
+
+class UniformPolicy:
+    """The random control: equal logits for every action, through the same acting loop."""
+
+    def __init__(self, num_actions: int) -> None:
+        self.num_actions = num_actions
+
+    def initial_state(self, batch_size: int) -> torch.Tensor:
+        """Return an empty state [2, B, 0]."""
+        return torch.zeros(2, batch_size, 0)
+
+    def embed(self, observations: torch.Tensor) -> torch.Tensor:
+        """Look at nothing: [T, B, 0]."""
+        return observations.new_zeros((*observations.shape[:2], 0), dtype=torch.float32)
+
+    def unroll(
+        self,
+        embeddings: torch.Tensor,
+        first: torch.Tensor,
+        last_actions: torch.Tensor,
+        last_rewards: torch.Tensor,
+        state: torch.Tensor,
+    ) -> PolicyOutput:
+        """Return equal logits [T, B, A] and values 0 [T, B]."""
+        logits = torch.zeros(*first.shape, self.num_actions)
+        return PolicyOutput(logits, torch.zeros(first.shape), state)

@@ -1,0 +1,92 @@
+"""Apply an update rule: which parts of a policy come from the source and which of them train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from thaw.config.errors import InputError, nearest
+from thaw.config.update_rule import UpdateRule
+from thaw.policy.policy import Policy
+
+
+def apply_update_rule(
+    policy: Policy, rule: UpdateRule, source: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Load and freeze the parts of ``policy`` as the rule says, in place.
+
+    Frozen means: no gradient, not in the optimizer (it takes :func:`trained_parameters`), not in
+    the norm clip, no running statistic moves. The gradient still flows through a frozen head
+    into the embedding (Dean, Toyama, Precup 2022, section 3.3).
+
+    Args:
+        policy: Freshly built; parts with weights from ``random`` keep its initial values.
+        rule: Where each part's weights come from and whether it trains.
+        source: The pretrained policy's parameters and buffers by name.
+
+    Raises:
+        InputError: The rule names no such part, needs a source that is not there, or the
+            source's tensors have other names or shapes.
+    """
+    names = dict(policy.parts())
+    for prefix in rule.parts:
+        if not any(name == prefix or name.startswith(prefix + ".") for name in names):
+            prefixes = {name[:i] for name in names for i, c in enumerate(name) if c == "."}
+            raise InputError(
+                f"update rule '{rule}' names '{prefix}', which this policy does not have"
+                f"{nearest(prefix, prefixes | set(names))}"
+            )
+    if rule.needs_source and source is None:
+        raise InputError(f"update rule '{rule}' needs a pretrained policy to start from")
+    frozen = set()
+    with torch.no_grad():
+        for name, tensor in names.items():
+            part = rule.of(name)
+            if part.weights == "source":
+                assert source is not None
+                tensor.copy_(_source_tensor(name, tensor, source))
+            if not part.trains:
+                frozen.add(name)
+                tensor.requires_grad_(False)
+    policy.frozen = frozenset(frozen)
+    policy.train(policy.training)
+
+
+def trained_parameters(policy: Policy) -> dict[str, torch.nn.Parameter]:
+    """Return the parameters that train, by name, in the policy's order."""
+    return {name: p for name, p in policy.named_parameters() if name not in policy.frozen}
+
+
+def check_frozen(policy: Policy, rule: UpdateRule, reference: Mapping[str, torch.Tensor]) -> None:
+    """Check bitwise that frozen parts are still what they were.
+
+    Args:
+        policy: The policy in training.
+        rule: Its rule.
+        reference: Parameters and buffers as they were right after :func:`apply_update_rule`.
+
+    Raises:
+        RuntimeError: A frozen tensor changed; the message names it.
+    """
+    for name, tensor in policy.parts():
+        if not rule.of(name).trains and not torch.equal(
+            tensor.detach().cpu(), reference[name].cpu()
+        ):
+            raise RuntimeError(f"frozen tensor '{name}' changed during training; this is a bug")
+
+
+def _source_tensor(
+    name: str, tensor: torch.Tensor, source: Mapping[str, torch.Tensor]
+) -> torch.Tensor:
+    if name not in source:
+        raise InputError(
+            f"the source policy has no '{name}'{nearest(name, source)} Source and target must "
+            "use the same network"
+        )
+    if source[name].shape != tensor.shape:
+        raise InputError(
+            f"'{name}' has shape {list(source[name].shape)} in the source policy and "
+            f"{list(tensor.shape)} here: observations, actions and network must be the same"
+        )
+    return source[name]

@@ -1,0 +1,196 @@
+"""When the actor acts and the learner learns. Which clock a run used is part of its result."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import torch
+
+from thaw.acting.collector import Collector
+from thaw.impala.learner import Learner
+from thaw.policy.cuda import SideStream
+from thaw.policy.policy import Policy
+from thaw.trajectory import EpisodeStats, Trajectory
+
+
+class Update(NamedTuple):
+    """What one update brought."""
+
+    num_steps: int
+    """Decisions learned from."""
+    metrics: dict[str, torch.Tensor]
+    """Losses and health, not yet synchronized."""
+    episodes: list[EpisodeStats]
+    """Finished while acting, in raw reward."""
+
+
+class Saved(Protocol):
+    """What a checkpoint keeps of whoever acts."""
+
+    def get_state(self) -> dict[str, torch.Tensor]:
+        """Return everything that decides what comes next, as tensors."""
+
+    def set_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue from such a state."""
+
+
+class Clock(Protocol):
+    """Drives actor and learner, one update at a time."""
+
+    learned_steps: int
+
+    @property
+    def collector(self) -> Saved:
+        """Who acts."""
+
+    def update(self, *, last: bool) -> Update:
+        """Act and learn once; ``last`` announces that no further update follows."""
+
+    def get_state(self) -> dict[str, torch.Tensor]:
+        """Return what is under way between two updates."""
+
+    def set_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue from such a state."""
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+
+
+class Lockstep:
+    """Collect, then learn: the policy that acts is the policy that learns (lag 0)."""
+
+    def __init__(self, make_collector: Callable[[Policy], Collector], learner: Learner) -> None:
+        self.learner = learner
+        self.acting_policy = acting_copy(learner.policy)
+        self.collector = make_collector(self.acting_policy)
+        self.learned_steps = 0
+        self.unroll = empty_unroll(self.collector, learner)
+
+    def update(self, *, last: bool) -> Update:
+        """Collect one unroll with the newest weights and learn from it."""
+        del last
+        synchronize(self.acting_policy, self.learner.policy)
+        episodes = self.collector.collect(self.unroll, self.learner.config.discount)
+        return learn(self, self.learner, self.unroll, episodes)
+
+    def get_state(self) -> dict[str, torch.Tensor]:
+        """Return nothing: no work is under way between two updates."""
+        return {}
+
+    def set_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Take nothing."""
+
+    def close(self) -> None:
+        """End the actor's threads."""
+        self.collector.close()
+
+
+class Overlapped:
+    """Act and learn at the same time, the actor exactly one update behind; repeatable.
+
+    While the learner makes update k from unroll k, the actor collects unroll k + 1 with the
+    weights of before that update. Both wait for each other at the end of an update.
+    """
+
+    def __init__(self, make_collector: Callable[[Policy], Collector], learner: Learner) -> None:
+        self.learner = learner
+        self.acting_policy = acting_copy(learner.policy)
+        self.collector = make_collector(self.acting_policy)
+        self.learned_steps = 0
+        self.ready = empty_unroll(self.collector, learner)
+        self.spare = empty_unroll(self.collector, learner)
+        self.is_ready = False
+        # On a GPU, acting must not queue up behind a whole update.
+        self.stream = SideStream(learner.device)
+        num_threads = torch.get_num_threads()
+        self.thread = ThreadPoolExecutor(
+            1, "actor", initializer=torch.set_num_threads, initargs=(num_threads,)
+        )
+
+    def update(self, *, last: bool) -> Update:
+        """Learn from the unroll at hand while the next one is collected."""
+        episodes = []
+        policy_lag_updates = int(self.is_ready)
+        if not self.is_ready:
+            episodes += self.collect(self.ready, self.stream.mark())
+            self.stream.join()
+        if last:
+            self.is_ready = False
+            update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)
+            # Rows spent on resets may leave the budget short; then one more update follows, and
+            # it must act as it would after a restart.
+            synchronize(self.acting_policy, self.learner.policy)
+            return update
+        collecting = self.thread.submit(self.collect, self.spare, self.stream.mark())
+        update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)
+        update.episodes.extend(collecting.result())
+        self.stream.join()
+        synchronize(self.acting_policy, self.learner.policy)
+        self.ready, self.spare, self.is_ready = self.spare, self.ready, True
+        return update
+
+    def collect(self, unroll: Trajectory, after: torch.cuda.Event | None) -> list[EpisodeStats]:
+        """Collect an unroll; on a GPU behind what ``after`` marks, the newest weights among it."""
+        with self.stream.after(after):
+            return self.collector.collect(unroll, self.learner.config.discount)
+
+    def get_state(self) -> dict[str, torch.Tensor]:
+        """Return the unroll that is collected but not learned from, if any."""
+        if not self.is_ready:
+            return {}
+        return dict(self.ready.tensors())
+
+    def set_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Put such an unroll back."""
+        synchronize(self.acting_policy, self.learner.policy)
+        for name, tensor in self.ready.tensors().items():
+            if state:
+                tensor.copy_(state[name])
+        self.is_ready = bool(state)
+
+    def close(self) -> None:
+        """End the actor's threads."""
+        self.thread.shutdown(wait=True, cancel_futures=True)
+        self.collector.close()
+
+
+def learn(
+    clock: Lockstep | Overlapped,
+    learner: Learner,
+    unroll: Trajectory,
+    episodes: list[EpisodeStats],
+    policy_lag_updates: int = 0,
+) -> Update:
+    """Let the learner take its step and count what it learned from."""
+    metrics = learner.update(unroll, clock.learned_steps)
+    num_steps = int(unroll.valid.sum())
+    clock.learned_steps += num_steps
+    lag = torch.tensor(float(policy_lag_updates))
+    acting = {
+        "mean_policy_lag": lag,
+        "max_policy_lag": lag,
+        "dropped_steps": torch.tensor(clock.collector.dropped_steps),
+    }
+    return Update(num_steps, metrics | acting, episodes)
+
+
+def empty_unroll(collector: Collector, learner: Learner) -> Trajectory:
+    """Make room for an unroll: of embeddings where the embedding cannot change, else images."""
+    return collector.empty_trajectory(
+        learner.config, store_embeddings=learner.policy.embedding_frozen
+    )
+
+
+def acting_copy(policy: Policy) -> Policy:
+    """Return a copy that acts: evaluation mode, no gradient."""
+    return copy.deepcopy(policy).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def synchronize(acting: Policy, learning: Policy) -> None:
+    """Copy the learner's weights and statistics to the actor's policy."""
+    for (_, target), (_, source) in zip(acting.parts(), learning.parts(), strict=True):
+        target.copy_(source)
