@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-import thaw.policy
 import thaw.policy.embeddings
+import thaw.policy.policy
 from thaw.config.agent import AgentConfig
 from thaw.policy.policy import Policy
 
@@ -49,7 +49,7 @@ VARIANTS = (
 
 def images_per_second(variant: Variant, policy: Policy, images: torch.Tensor, learn: bool) -> float:
     """Embed images [T, B, 84, 84, 4] once and, to learn, go back through them."""
-    patched: Any = thaw.policy
+    patched: Any = thaw.policy.policy
     patched.IMAGES_AT_ONCE = variant.images_at_once
     patched = thaw.policy.embeddings
     patched.halve = variant.halve

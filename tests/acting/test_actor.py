@@ -281,7 +281,7 @@ def test_value_behind_a_truncated_step_by_hand(mode: AutoresetMode) -> None:
     policy = counting_policy(config)
     # Episode 0 (3 steps) is truncated, episode 1 (2 steps) terminates, and so on.
     env = make_counting_env(1, mode, lengths=((3, 2),), truncated=(True, False))
-    actor = Actor(env, policy, seed=1, bootstrap_truncated=True)
+    actor = Actor(env, policy, seed=1, config=counting_config(truncation="bootstrap"))
     trajectory = collect_unrolls(actor, config, 1)[0][0]
     assert trajectory.observations is not None
     seen = seen_in(trajectory)
@@ -329,7 +329,7 @@ def test_bootstrapping_reaches_the_loss_of_truncated_episodes_only(truncated: bo
         config = counting_config(truncation=truncation)
         policy = counting_policy(config)
         env = make_counting_env(truncated=(truncated,))
-        actor = Actor(env, policy, seed=1, bootstrap_truncated=truncation == "bootstrap")
+        actor = Actor(env, policy, seed=1, config=config)
         trajectory = collect_unrolls(actor, config, 1)[0][0]
         metrics.append(Learner(policy, config, 100).losses(trajectory).baseline.item())
     assert (metrics[0] != metrics[1]) == truncated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -16,7 +17,11 @@ from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec
+from thaw.config.runtime import Runtime
 from thaw.config.update_rule import UpdateRule
+from thaw.impala.learner import Learner
+from thaw.training.build import build_clock, make_training_envs, policy_for
+from thaw.training.clocks import Lockstep
 
 SMALL = AgentConfig(
     embedding="impala_shallow",
@@ -81,11 +86,27 @@ def test_an_odd_number_of_environments_is_not_put_into_groups() -> None:
 def test_the_asynchronous_clock_is_measured_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
     monkeypatch.setattr("thaw.bench.subjects.TRAINED", ("update_all",))
+    monkeypatch.setattr("thaw.bench.rates.TRAINED", ("update_all",))
     monkeypatch.setattr("thaw.bench.rates.GROUPED", ())
     agent = msgspec.structs.replace(SMALL, actors=2)
     workload = msgspec.structs.replace(WORKLOAD, agent=agent, asynchronous=True)
     found = measure(workload, num_rounds=1, seconds=0.1).steps_per_second
     assert found["asynchronous update_all"][0] > 0
+
+
+def test_whole_training_is_assembled_as_a_run_assembles_it() -> None:
+    """A benchmark that values truncated steps must pay for it, as training does."""
+    agent = msgspec.structs.replace(SMALL, truncation="bootstrap", env_groups=2)
+    workload = msgspec.structs.replace(WORKLOAD, agent=agent)
+    with contextlib.ExitStack() as stack:
+        envs = make_training_envs(workload.spec, "cpu")
+        for env in envs:
+            stack.callback(env.close)
+        policy = policy_for(envs[0], agent, workload.flavor)
+        clock = build_clock(workload.spec, Runtime(), envs, Learner(policy, agent, 100))
+        stack.callback(clock.close)
+        assert isinstance(clock, Lockstep)
+        assert [actor.bootstraps_truncated for actor in clock.collector.actors] == [True, True]
 
 
 def test_the_asynchronous_clock_needs_an_environment_for_each_actor() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-import thaw.policy
+import thaw.policy.policy
 from thaw.config.agent import AgentConfig
 from thaw.policy.policy import Acting, Policy, UniformPolicy
 
@@ -103,7 +103,7 @@ def test_images_in_portions_are_the_images_at_once(
     weights = torch.randn(5, 3, 16)
     found = []
     for at_once in (4, 100):
-        monkeypatch.setattr(thaw.policy, "IMAGES_AT_ONCE", at_once)
+        monkeypatch.setattr(thaw.policy.policy, "IMAGES_AT_ONCE", at_once)
         policy.zero_grad()
         embedded = policy.embed(pictures)
         torch.autograd.backward((embedded * weights).sum())

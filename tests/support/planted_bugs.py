@@ -268,8 +268,8 @@ BUGS = (
     Bug(
         "unrolls that do not fit into a batch are dropped",
         "training/asynchronous.py",
-        "            if self.num_used == num_rows:\n",
-        "            if row == self.num_envs or self.num_used == num_rows:\n",
+        "            if self.num_used == num_columns:\n",
+        "            if column == self.num_envs or self.num_used == num_columns:\n",
         "training/test_asynchronous.py",
         "lost",
     ),
@@ -300,8 +300,8 @@ BUGS = (
     ),
     Bug(
         "a resumed run forgets the optimizer's averages",
-        "training/run.py",
-        'learner.load_state_tensors(_under(tensors, "optimizer/"), counters["num_updates"])',
+        "training/state.py",
+        'learner.load_state_tensors(below("optimizer/", tensors), counters["num_updates"])',
         'learner.num_updates = counters["num_updates"]',
         "training/test_run.py",
         "stopped_and_resumed and pieces1",
@@ -309,7 +309,7 @@ BUGS = (
     Bug(
         "an evaluation that was broken off stays in the log",
         "training/run.py",
-        "            self.folder.episodes.cut(0)  # of an evaluation that was broken off\n",
+        "                folder.episodes.cut(0)  # of an evaluation that was interrupted\n",
         "",
         "training/test_run.py",
         "logged_twice",
@@ -407,7 +407,7 @@ BUGS = (
     ),
     Bug(
         "all actors use the first device",
-        "envs/__init__.py",
+        "envs/families.py",
         'options.get("first_device", 0) + first_environment',
         'options.get("first_device", 0)',
         "envs/androidenv/test_stack.py",
@@ -453,11 +453,19 @@ BUGS = (
     ),
     Bug(
         "all groups of environments play the same games",
-        "training/run.py",
+        "training/build.py",
         'f"{stream}, group {g}" for g in',
         "stream for g in",
         "training/test_run.py",
         "group",
+    ),
+    Bug(
+        "a benchmark's actors do not value truncated steps",
+        "training/build.py",
+        "                    config=spec.agent,\n",
+        "",
+        "bench/test_bench.py",
+        "assembled",
     ),
 )
 

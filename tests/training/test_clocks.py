@@ -12,7 +12,7 @@ from recorder import STEPS, Recorder, agrees, make_config, make_policy
 
 from thaw.acting.actor import Actor
 from thaw.acting.collector import Collector
-from thaw.config.agent import AgentConfig
+from thaw.config import AgentConfig, Flavor, RunSpec, Runtime
 from thaw.config.update_rule import UpdateRule
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
@@ -79,7 +79,7 @@ def test_after_the_announced_last_update_nothing_was_collected_in_vain(
         clock.update(last=update == 3)
     clock.close()
     assert clock.collector.num_steps == clock.learned_steps == 4 * 2 * STEPS
-    assert clock.get_state() == {}
+    assert not [name for name in clock.get_state() if name.startswith("clock/")]
 
 
 def test_overlapped_is_one_unroll_ahead_between_updates() -> None:
@@ -191,7 +191,6 @@ def saved(clock: Clock, learner: Learner) -> dict[str, Tensors]:
         "policy": dict(learner.policy.parts()),
         "optimizer": learner.state_tensors(),
         "clock": clock.get_state(),
-        "collector": clock.collector.get_state(),
     }
     return {part: {n: t.detach().clone() for n, t in ts.items()} for part, ts in parts.items()}
 
@@ -205,7 +204,6 @@ def restored(
     learner.policy.load_state_dict(state["policy"])
     learner.load_state_tensors(state["optimizer"], 0)
     clock.set_state(state["clock"])
-    clock.collector.set_state(state["collector"])
     return clock, learner
 
 
@@ -242,7 +240,11 @@ def test_the_config_names_the_clock() -> None:
     for name, kind in (("lockstep", Lockstep), ("overlapped", Overlapped)):
         config = make_config(clock=name)
         learner = Learner(make_policy(config), config, 100)
-        clock = build_clock(config, make_collector(), learner)
+        spec = RunSpec(
+            condition="pretrain", flavor=Flavor("catch"), update_rule=UpdateRule("scratch"),
+            seed=0, steps=100, agent=config,
+        )  # fmt: skip
+        clock = build_clock(spec, Runtime(), [make_counting_env()], learner)
         assert type(clock) is kind
         clock.close()
 

@@ -251,7 +251,7 @@ def test_each_group_of_environments_plays_games_of_its_own(
         seen.append(Collector(actors))
         return seen[-1]
 
-    monkeypatch.setattr("thaw.acting.collector.Collector", remember)
+    monkeypatch.setattr("thaw.training.build.Collector", remember)
     execute_run(changed(SPEC, agent={"env_groups": 2}), RunFolder(tmp_path), RUNTIME)
     actors = seen[0].actors
     assert [actor.env.num_envs for actor in actors] == [ENVS // 2, ENVS // 2]

@@ -14,11 +14,12 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from thaw.acting.decision import Choice, Decision, DeviceMemory, Entry, Outcome
-from thaw.config.errors import InputError
+from thaw.acting.episodes import EpisodeTracker
+from thaw.config import AgentConfig, InputError
 from thaw.envs.spaces import Restorable, VectorEnv
+from thaw.policy import Acting
 from thaw.policy.cuda import Replayed
-from thaw.policy.policy import Acting
-from thaw.trajectory import EpisodeStats, PolicyOutput
+from thaw.trajectory import PolicyOutput
 
 
 class Actor:
@@ -27,11 +28,15 @@ class Actor:
     Args:
         env: Any Gymnasium vector environment with discrete actions; its declared
             ``autoreset_mode`` decides how its resets are read.
-        policy: What acts; in evaluation mode and without gradient.
+        policy: What acts, in evaluation mode and without gradient.
         seed: Of the environments' first reset and of the sampling.
+        config: The agent that learns from these decisions; it says what a truncation means
+            (``agent.truncation``). None where nothing learns, as in an evaluation.
         device: Where the policy computes.
         greedy: Take the most probable action instead of sampling.
-        bootstrap_truncated: Also value the observation that a truncation cut off.
+
+    Raises:
+        InputError: The actions are not discrete.
     """
 
     def __init__(
@@ -40,9 +45,9 @@ class Actor:
         policy: Acting,
         *,
         seed: int,
+        config: AgentConfig | None = None,
         device: str = "cpu",
         greedy: bool = False,
-        bootstrap_truncated: bool = False,
     ) -> None:
         if not isinstance(env.single_action_space, gymnasium.spaces.Discrete):
             raise InputError(
@@ -52,7 +57,7 @@ class Actor:
         self.policy = policy
         self.device = torch.device(device)
         self.greedy = greedy
-        self.bootstrap_truncated = bootstrap_truncated
+        self.bootstraps_truncated = config is not None and config.truncation == "bootstrap"
         self.mode: AutoresetMode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         self.generator = torch.Generator().manual_seed(seed % 2**63)
         self.num_steps = 0
@@ -63,18 +68,17 @@ class Actor:
         self._resetting = np.zeros(batch, bool)
         self._last_actions = torch.zeros(batch, dtype=torch.int64)
         self._last_rewards = np.zeros(batch)
-        self._returns = np.zeros(batch)
-        self._lengths = np.zeros(batch, np.int64)
+        self._episodes = EpisodeTracker(batch)
         self.state = policy.initial_state(batch)
         self._memory: DeviceMemory | None = None
         if self.device.type == "cuda":
             self._memory = DeviceMemory(self.host_entry(), self.device)
         self._embed = Replayed(self._embed_entry, self.device)
         self._act = Replayed(self._act_on_entry, self.device)
-        self.look_again()
+        self.invalidate()
 
-    def look_again(self) -> None:
-        """Forget what was computed from the observations: they are new."""
+    def invalidate(self) -> None:
+        """Forget what was computed from the observations, because they have changed."""
         self._entry: Entry | None = None
         self._embeddings: torch.Tensor | None = None
 
@@ -86,7 +90,7 @@ class Actor:
         return self._entry
 
     def host_entry(self) -> Entry:
-        """Return the same as it came: on the CPU, but for observations drawn elsewhere."""
+        """Return the same before any copy: on the CPU, but for observations drawn elsewhere."""
         return Entry(
             self._observations.unsqueeze(0),
             torch.as_tensor(self._first).unsqueeze(0),
@@ -96,7 +100,7 @@ class Actor:
 
     @property
     def dropped_steps(self) -> int:
-        """Decisions that an environment in real time had to do without so far."""
+        """Decisions that came too late for an environment in real time so far."""
         dropped: int = getattr(self.env, "dropped_steps", 0)
         return dropped
 
@@ -118,19 +122,19 @@ class Actor:
     def step(self) -> Decision:
         """Decide once in every environment and step them all."""
         choice = self.decide()
-        return self.follow(choice, self.env.step(choice.actions.numpy()))
+        return self.observe(choice, self.env.step(choice.actions.numpy()))
 
     @torch.inference_mode()
     def decide(self) -> Choice:
-        """Choose an action in every environment; nothing has happened then."""
-        self.embeddings()  # before: it is a piece of work of its own
+        """Choose an action in every environment, without stepping them."""
+        self.embeddings()  # first, because it is captured as a CUDA graph by itself
         output = self._act()
         logits = output.logits[0].float().cpu()
         return Choice(self._choose(logits), logits, output.state)
 
     @torch.inference_mode()
-    def follow(self, choice: Choice, outcome: Outcome) -> Decision:
-        """Take in what became of a choice."""
+    def observe(self, choice: Choice, outcome: Outcome) -> Decision:
+        """Take in what the environments returned for a choice."""
         actions, logits, state = choice
         observations = _as_tensor(outcome[0])
         _, rewards, terminated, truncated, info = outcome
@@ -140,10 +144,10 @@ class Actor:
         rewards = np.where(valid, rewards, 0.0)
         self.num_steps += int(valid.sum())
         cut = truncated & ~terminated & valid
-        finished = self._track_episodes(rewards, done, cut)
+        finished = self._episodes.add(rewards, valid, done, cut, self.num_steps)
 
         bootstraps = np.zeros(len(done), np.float32)
-        if self.bootstrap_truncated and cut.any():
+        if self.bootstraps_truncated and cut.any():
             final = observations.clone()
             if self.mode == AutoresetMode.SAME_STEP:
                 for index in np.flatnonzero(cut):
@@ -160,7 +164,7 @@ class Actor:
         self._last_actions = actions
         self._last_rewards = rewards
         self._set_lstm_state(state)
-        self.look_again()
+        self.invalidate()
         return Decision(
             actions, logits, rewards, terminated & valid, truncated & valid, valid, bootstraps,
             finished,
@@ -169,7 +173,7 @@ class Actor:
     def _set_lstm_state(self, state: torch.Tensor) -> None:
         if self._memory is None:
             self.state = state
-        else:  # what is replayed reads it at its place
+        else:  # a CUDA graph reads it at a fixed address
             self.state.copy_(state)
 
     def _choose(self, logits: torch.Tensor) -> torch.Tensor:
@@ -195,27 +199,6 @@ class Actor:
         values: NDArray[np.float32] = output.values[0].float().cpu().numpy()
         return values
 
-    def _track_episodes(
-        self, rewards: NDArray[np.float64], done: NDArray[np.bool_], cut: NDArray[np.bool_]
-    ) -> list[EpisodeStats]:
-        self._returns += rewards
-        self._lengths += ~self._resetting
-        finished = [
-            EpisodeStats(
-                step=self.num_steps,
-                episode_return=float(self._returns[index]),
-                length_steps=int(self._lengths[index]),
-                environment=int(index),
-                truncated=bool(cut[index]),
-            )
-            for index in np.flatnonzero(done)
-        ]
-        self._returns[done] = 0.0
-        self._lengths[done] = 0
-        return finished
-
-    # ------------------------------------------------------------------------ save and restore
-
     def get_state(self) -> dict[str, torch.Tensor]:
         """Return everything that decides what comes next, as tensors."""
         if not isinstance(self.env, Restorable):
@@ -224,8 +207,8 @@ class Actor:
             "first": self._first,
             "resetting": self._resetting,
             "last_rewards": self._last_rewards,
-            "returns": self._returns,
-            "lengths": self._lengths,
+            "returns": self._episodes.returns,
+            "lengths": self._episodes.lengths,
         } | {f"env/{name}": array for name, array in self.env.get_state().items()}
         return {name: torch.as_tensor(np.ascontiguousarray(a)) for name, a in arrays.items()} | {
             "num_steps": torch.tensor(self.num_steps),
@@ -252,10 +235,10 @@ class Actor:
         self._observations = state["observations"].to(self._observations.device, copy=True)
         self._first, self._resetting = arrays["first"], arrays["resetting"]
         self._last_rewards = arrays["last_rewards"]
-        self._returns, self._lengths = arrays["returns"], arrays["lengths"]
+        self._episodes.returns, self._episodes.lengths = arrays["returns"], arrays["lengths"]
         self._last_actions = state["last_actions"].clone()
         self._set_lstm_state(state["lstm"].to(self.device, copy=True))
-        self.look_again()
+        self.invalidate()
         self.generator.set_state(state["generator"])
 
 

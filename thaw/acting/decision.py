@@ -12,7 +12,7 @@ from thaw.trajectory import EpisodeStats
 
 
 class Entry(NamedTuple):
-    """What the policy is about to see; each [1, B, ...]."""
+    """What the policy sees next; each [1, B, ...]."""
 
     observations: torch.Tensor
     first: torch.Tensor
@@ -21,14 +21,14 @@ class Entry(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What the policy does in all environments next."""
+    """What the policy does next in all environments."""
 
     actions: torch.Tensor
     """[B] int64, on the CPU."""
     logits: torch.Tensor
     """[B, A] float32, on the CPU."""
     state: torch.Tensor
-    """[2, B, H] float32, behind this entry."""
+    """[2, B, H] float32, after this entry."""
 
 
 Outcome = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
@@ -47,12 +47,12 @@ class Decision(NamedTuple):
     valid: NDArray[np.bool_]
     """False where the environment spent the step on resetting itself."""
     bootstraps: NDArray[np.float32]
-    """The policy's value of what a truncated episode would have seen next, else 0."""
+    """The policy's value of the observation that a truncation cut off, else 0."""
     finished: list[EpisodeStats]
 
 
 class DeviceMemory:
-    """An entry's place on a GPU, always the same, filled from memory that the GPU reads itself."""
+    """A fixed GPU buffer for one entry, filled from pinned memory."""
 
     def __init__(self, entry: Entry, device: torch.device) -> None:
         self.pinned = Entry(
@@ -61,7 +61,7 @@ class DeviceMemory:
         self.entry = Entry(*(torch.empty_like(tensor, device=device) for tensor in entry))
 
     def fill(self, entry: Entry) -> Entry:
-        """Copy an entry there; who acts on it waits for its logits, so for this as well."""
+        """Start an asynchronous copy; reading the logits later synchronizes with it."""
         for there, pinned, here in zip(self.entry, self.pinned, entry, strict=True):
             if here.device == there.device:  # an environment drew it there
                 there.copy_(here)

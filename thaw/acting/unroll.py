@@ -14,9 +14,16 @@ from thaw.trajectory import EpisodeStats, Trajectory
 def empty_trajectory(
     actor: Actor, config: AgentConfig, *, store_embeddings: bool, num_actors: int = 1
 ) -> Trajectory:
-    """Make room for an unroll of so many actors alike, to be filled again and again.
+    """Allocate one unroll for several equal actors; it is filled again and again.
 
-    Observations or embeddings lie on the actor's device, all else on the CPU.
+    Args:
+        actor: One of them.
+        config: Of the agent; T is ``unroll_length``.
+        store_embeddings: Store embeddings instead of observations.
+        num_actors: How many; B is ``num_actors`` times the environments of one.
+
+    Returns:
+        Observations or embeddings on the actor's device, everything else on the CPU.
     """
     steps, batch, device = config.unroll_length, num_actors * actor.env.num_envs, actor.device
     space = actor.env.single_observation_space
@@ -30,7 +37,7 @@ def empty_trajectory(
     return Trajectory(
         observations=None
         if store_embeddings
-        # What is large is collected where it was needed to act; the rest follows once.
+        # Images stay on the acting device; small tensors are copied there once per update.
         else torch.empty(steps + 1, batch, *space.shape, dtype=kind, device=device),
         embeddings=torch.empty(steps + 1, batch, config.embedding_size, device=device)
         if store_embeddings
@@ -52,8 +59,8 @@ def collect(actor: Actor, trajectory: Trajectory, discount: float) -> list[Episo
     """Fill one unroll of T steps in every environment.
 
     Args:
-        actor: Acts; its state at entry 0 is stored along.
-        trajectory: Where to; whatever it held is overwritten.
+        actor: Acts; its recurrent state at entry 0 is stored too.
+        trajectory: Is overwritten.
         discount: Of every step that does not end its episode.
 
     Returns:

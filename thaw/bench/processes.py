@@ -7,18 +7,50 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from thaw.bench.subjects import steps_per_second, training_update
+from thaw.bench.subjects import rate_of, training_update
 from thaw.bench.workload import WARM_UP_SECONDS, Workload
 
 
+class Measure(NamedTuple):
+    """Asks a process to train and to answer with decisions per second."""
+
+    condition: str
+    seconds: float
+
+
+class PeakMemory(NamedTuple):
+    """Asks a process for its peak memory in MiB."""
+
+
+class TrainingProcesses:
+    """Processes that train at the same time, when they are asked to."""
+
+    def __init__(self, connections: Sequence[Connection]) -> None:
+        self.connections = tuple(connections)
+
+    def steps_per_second(self, condition: str, seconds: float) -> float:
+        """Let all of them train; return the sum of their rates."""
+        return sum(self._ask(Measure(condition, seconds)))
+
+    def peak_mib(self) -> float:
+        """Return the largest peak memory of one process in MiB."""
+        return max(self._ask(PeakMemory()))
+
+    def _ask(self, request: Measure | PeakMemory) -> list[float]:
+        for connection in self.connections:
+            connection.send(request)
+        return [connection.recv() for connection in self.connections]
+
+
 @contextmanager
-def serving(
+def training_processes(
     workload: Workload, count: int, conditions: tuple[str, ...]
-) -> Iterator[list[Connection]]:
-    """Start processes that train in some conditions, when asked."""
+) -> Iterator[TrainingProcesses]:
+    """Start processes that can train in some conditions, and wait until they are warm."""
     context = multiprocessing.get_context("spawn")
     ours = []
     for _ in range(count):
@@ -29,37 +61,31 @@ def serving(
     try:
         for connection in ours:
             connection.recv()  # it is warm
-        yield ours
+        yield TrainingProcesses(ours)
     finally:
         for connection in ours:
             connection.close()
 
 
 def _serve(connection: Connection, workload: Workload, conditions: tuple[str, ...]) -> None:
-    """Train for as long as asked, again and again, until nobody asks any more."""
+    """Answer requests until the other side closes the connection."""
     torch.set_num_threads(workload.num_threads)
     with ExitStack() as stack:
-        trainings = {c: training_update(workload, stack, c) for c in conditions}
-        for training in trainings.values():
-            steps_per_second(training, WARM_UP_SECONDS, workload.device)
+        rates = {
+            c: rate_of(training_update(workload, stack, c), workload.device) for c in conditions
+        }
+        for rate in rates.values():
+            rate(WARM_UP_SECONDS)
         connection.send(None)
         while True:
             try:
-                condition, seconds = connection.recv()
+                request: Measure | PeakMemory = connection.recv()
             except EOFError:
                 return
-            connection.send(
-                peak_mib()
-                if condition == "peak MiB"
-                else steps_per_second(trainings[condition], seconds, workload.device)
-            )
-
-
-def ask(connections: Sequence[Connection], what: str, seconds: float = 0.0) -> list[float]:
-    """Ask all at once."""
-    for connection in connections:
-        connection.send((what, seconds))
-    return [connection.recv() for connection in connections]
+            if isinstance(request, Measure):
+                connection.send(rates[request.condition](request.seconds))
+            else:
+                connection.send(peak_mib())
 
 
 def peak_mib() -> float:

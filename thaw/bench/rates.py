@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 import torch
 
-from thaw.bench.processes import ask, serving
-from thaw.bench.subjects import TRAINED, Subject, steps_per_second, subjects_here
+from thaw.bench.processes import TrainingProcesses, training_processes
+from thaw.bench.subjects import TRAINED, Subject, subjects_here
 from thaw.bench.workload import WARM_UP_SECONDS, Workload, one_engine_thread, variant
 
 GROUPED = ("update_all", "freeze_embedding")
@@ -21,11 +22,11 @@ GROUPED = ("update_all", "freeze_embedding")
 
 
 class Rates(NamedTuple):
-    """What came out."""
+    """Measured rates."""
 
     steps_per_second: dict[str, list[float]]
-    """By what was measured, one entry a round. ``environment``, ``act`` and ``learn`` are each
-    alone; ``<clock> <condition>`` is whole training, with ``, two groups`` behind it that with
+    """By name, one entry a round. ``environment``, ``act`` and ``learn`` are each alone;
+    ``<clock> <condition>`` is whole training; ``<clock> <condition>, two groups`` the same with
     the environments in two groups; ``packed`` several runs at once."""
     peak_mib: float
     """Of one run's process."""
@@ -41,10 +42,10 @@ def measure(
     """Measure a workload.
 
     Args:
-        workload: What.
+        workload: What to measure.
         num_rounds: How often each rate is measured.
-        seconds: Of each measurement, at least; whole updates are timed.
-        watch: Told the share of the work that is done, between measurements.
+        seconds: The least time of each measurement; whole updates are timed.
+        watch: Called after each measurement with its share of all the work.
 
     Raises:
         InputError: The flavor, its options or the network are wrong.
@@ -62,34 +63,34 @@ def measure(
 
         def elsewhere(
             workload: Workload, names: dict[str, str], num_processes: int = 1
-        ) -> list[Subject]:
+        ) -> TrainingProcesses:
+            """Measure conditions, by the name of their rate, in other processes."""
             conditions = tuple(names.values())
-            processes = stack.enter_context(serving(workload, num_processes, conditions))
-            return [Subject(name, None, processes, names[name]) for name in names]
+            processes = stack.enter_context(training_processes(workload, num_processes, conditions))
+            for name, condition in names.items():
+                others.append(Subject(name, partial(processes.steps_per_second, condition)))
+            return processes
 
-        # The overlapped clock's two thread teams would slow down whoever shares their process.
-        others = elsewhere(overlapped, {f"overlapped {c}": c for c in TRAINED})
+        others: list[Subject] = []
+        # The overlapped clock's two teams of threads would slow down others in their process.
+        elsewhere(overlapped, {f"overlapped {c}": c for c in TRAINED})
         if workload.num_envs % 2 == 0:
             for one in (lockstep, overlapped) if workload.device != "cpu" else (lockstep,):
                 names = {f"{one.agent.clock} {c}, two groups": c for c in GROUPED}
-                others += elsewhere(variant(one, env_groups=2), names)
+                elsewhere(variant(one, env_groups=2), names)
         if workload.asynchronous:
             with_actors = variant(lockstep, clock="asynchronous")
             for condition in TRAINED:  # Ray lets a process have one cluster
-                others += elsewhere(with_actors, {f"asynchronous {condition}": condition})
-        others += elsewhere(alone, {"packed": "update_all"}, workload.num_packed)
+                elsewhere(with_actors, {f"asynchronous {condition}": condition})
+        packed = elsewhere(alone, {"packed": "update_all"}, workload.num_packed)
         for subject in subjects:
-            assert subject.repeat is not None
-            steps_per_second(subject.repeat, WARM_UP_SECONDS, workload.device)
+            subject.rate(WARM_UP_SECONDS)
         subjects += others
         found: dict[str, list[float]] = {subject.name: [] for subject in subjects}
         for turn in range(num_rounds):
-            shift = turn % len(subjects)  # each goes first once: what follows what is no constant
+            # Rotate the order, so that no subject always follows the same one.
+            shift = turn % len(subjects)
             for subject in subjects[shift:] + subjects[:shift]:
-                if subject.repeat is None:
-                    rate = sum(ask(subject.processes, subject.condition, seconds))
-                else:
-                    rate = steps_per_second(subject.repeat, seconds, workload.device)
-                found[subject.name].append(rate)
+                found[subject.name].append(subject.rate(seconds))
                 watch(1 / num_rounds / len(subjects))
-        return Rates(found, max(ask(others[-1].processes, "peak MiB")))
+        return Rates(found, packed.peak_mib())

@@ -13,6 +13,7 @@ from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec, check_shares
 from thaw.config.runtime import num_cores
 from thaw.config.strict import Config
+from thaw.config.update_rule import UpdateRule
 from thaw.envs.families import make_env
 from thaw.policy.precision import settle_precision
 from thaw.training.build import policy_for
@@ -21,11 +22,11 @@ WARM_UP_SECONDS = 1.0
 
 
 class Workload(Config, frozen=True, kw_only=True):
-    """What is measured."""
+    """The network, the environments and the machine's share that are measured."""
 
     flavor: Flavor
     agent: AgentConfig
-    """With its precision settled."""
+    """Its precision is float32 or bfloat16, not auto."""
     num_envs: int
     environment: dict[str, Any]
     """The family's options, without `num_envs`."""
@@ -34,7 +35,20 @@ class Workload(Config, frozen=True, kw_only=True):
     """Of one run alone; packed runs have one each."""
     num_packed: int = 2
     asynchronous: bool = False
-    """Also measure the asynchronous clock, each condition with actors of its own."""
+    """Also measure the asynchronous clock, each condition with its own actors."""
+
+    @property
+    def spec(self) -> RunSpec:
+        """The run that is timed, as if it trained from scratch."""
+        return RunSpec(
+            condition="pretrain",
+            flavor=self.flavor,
+            update_rule=UpdateRule("scratch"),
+            seed=0,
+            steps=1,
+            environment=self.environment | {"num_envs": self.num_envs},
+            agent=self.agent,
+        )
 
 
 def prepare(
@@ -44,7 +58,7 @@ def prepare(
     num_packed: int,
     asynchronous: bool = False,
 ) -> Workload:
-    """Make a workload of a run's description, its precision settled on this machine.
+    """Make a workload of a run's description, with its precision chosen for this machine.
 
     Raises:
         InputError: The flavor, its options or the network are wrong, or the asynchronous clock

@@ -13,7 +13,7 @@ from thaw.policy.policy import Policy
 
 def apply_update_rule(
     policy: Policy, rule: UpdateRule, source: Mapping[str, torch.Tensor] | None = None
-) -> None:
+) -> FrozenParts:
     """Load and freeze the parts of ``policy`` as the rule says, in place.
 
     Frozen means: no gradient, not in the optimizer (it takes :func:`trained_parameters`), not in
@@ -24,6 +24,9 @@ def apply_update_rule(
         policy: Freshly built; parts with weights from ``random`` keep its initial values.
         rule: Where each part's weights come from and whether it trains.
         source: The pretrained policy's parameters and buffers by name.
+
+    Returns:
+        The frozen parts as they are now, which can be checked at any later time.
 
     Raises:
         InputError: The rule names no such part, needs a source that is not there, or the
@@ -51,6 +54,7 @@ def apply_update_rule(
                 tensor.requires_grad_(False)
     policy.frozen = frozenset(frozen)
     policy.train(policy.training)
+    return FrozenParts(policy)
 
 
 def trained_parameters(policy: Policy) -> dict[str, torch.nn.Parameter]:
@@ -58,22 +62,32 @@ def trained_parameters(policy: Policy) -> dict[str, torch.nn.Parameter]:
     return {name: p for name, p in policy.named_parameters() if name not in policy.frozen}
 
 
-def check_frozen(policy: Policy, rule: UpdateRule, reference: Mapping[str, torch.Tensor]) -> None:
-    """Check bitwise that frozen parts are still what they were.
+class FrozenParts:
+    """The tensors of a policy that may not change, with their values at this moment.
 
     Args:
-        policy: The policy in training.
-        rule: Its rule.
-        reference: Parameters and buffers as they were right after :func:`apply_update_rule`.
-
-    Raises:
-        RuntimeError: A frozen tensor changed; the message names it.
+        policy: After :func:`apply_update_rule`.
     """
-    for name, tensor in policy.parts():
-        if not rule.of(name).trains and not torch.equal(
-            tensor.detach().cpu(), reference[name].cpu()
-        ):
-            raise RuntimeError(f"frozen tensor '{name}' changed during training; this is a bug")
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.reference = {
+            name: tensor.detach().clone()
+            for name, tensor in policy.parts()
+            if name in policy.frozen
+        }
+
+    def check(self) -> None:
+        """Check bitwise that the policy's frozen tensors still have those values.
+
+        Raises:
+            RuntimeError: One changed; the message names it.
+        """
+        for name, tensor in self.policy.parts():
+            if name in self.reference and not torch.equal(
+                tensor.detach().cpu(), self.reference[name].cpu()
+            ):
+                raise RuntimeError(f"frozen tensor '{name}' changed during training; this is a bug")
 
 
 def _source_tensor(

@@ -1,6 +1,6 @@
-"""The asynchronous clock: actors act all the time, the learner batches what comes.
+"""The asynchronous clock: actors act all the time, the learner batches the unrolls that arrive.
 
-Espeholt et al. 2018 (IMPALA), section 3. Where the actors live is not this module's business.
+Espeholt et al. 2018 (IMPALA), section 3. :mod:`thaw.acting.remote` starts the actors.
 """
 
 from __future__ import annotations
@@ -18,19 +18,8 @@ from thaw.training.clocks import Update
 from thaw.trajectory import EpisodeStats, Trajectory
 
 
-class Unsaved:
-    """Stands for the actors in a checkpoint: a resumed run starts new episodes."""
-
-    def get_state(self) -> dict[str, torch.Tensor]:
-        """Return nothing."""
-        return {}
-
-    def set_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Take nothing."""
-
-
 class Asynchronous:
-    """Learn from whichever unrolls arrive next; the policy lag is what it is, and is measured.
+    """Learn from the unrolls that arrive next; the policy lag varies and is measured.
 
     A batch holds the unrolls of ``num_envs`` environments in the order of their arrival, however
     many each actor sends, so that every update learns from as much as under the other clocks.
@@ -45,7 +34,6 @@ class Asynchronous:
         self.actors = actors
         self.learner = learner
         self.num_envs = num_envs
-        self.collector = Unsaved()
         self.learned_steps = 0
         self.earlier_restarts = 0
         self.dropped_steps = 0
@@ -92,29 +80,29 @@ class Asynchronous:
         )
 
     def receive_batch(self) -> list[EpisodeStats]:
-        """Fill the batch; what a delivery holds beyond it begins the next one."""
+        """Fill the batch; environments of a delivery that do not fit begin the next batch."""
         episodes: list[EpisodeStats] = []
-        row = 0
-        while row < self.num_envs:
+        column = 0
+        while column < self.num_envs:
             if self.delivery is None:
                 self.delivery, self.num_used = self.actors.receive(), 0
                 episodes += self.delivery.episodes
                 self.dropped_steps += self.delivery.dropped_steps
             unroll, begin = self.delivery.unroll, self.num_used
             if not self.batch:
-                self.batch = {name: self.room_for(array) for name, array in unroll.items()}
-            num_rows = unroll["actions"].shape[1]
-            count = min(num_rows - begin, self.num_envs - row)
+                self.batch = {name: self.empty_batch(array) for name, array in unroll.items()}
+            num_columns = unroll["actions"].shape[1]
+            count = min(num_columns - begin, self.num_envs - column)
             for name, array in unroll.items():
-                self.batch[name][:, row : row + count] = array[:, begin : begin + count]
-            self.versions[row : row + count] = self.delivery.version
-            row, self.num_used = row + count, begin + count
-            if self.num_used == num_rows:
+                self.batch[name][:, column : column + count] = array[:, begin : begin + count]
+            self.versions[column : column + count] = self.delivery.version
+            column, self.num_used = column + count, begin + count
+            if self.num_used == num_columns:
                 self.delivery = None
         return episodes
 
-    def room_for(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Make an array as an unroll's, with the batch's B."""
+    def empty_batch(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Allocate the batch for one field of the unrolls."""
         return np.empty((array.shape[0], self.num_envs, *array.shape[2:]), array.dtype)
 
     def publish(self) -> None:
@@ -125,16 +113,16 @@ class Asynchronous:
         self.actors.publish(weights, self.learner.num_updates)
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return what was counted; unrolls on their way are dropped."""
+        """Return the counts. Unrolls on their way are lost: a resumed run starts new episodes."""
         return {
-            "actor_restarts": torch.tensor(self.earlier_restarts + self.actors.num_restarts),
-            "dropped_steps": torch.tensor(self.dropped_steps),
+            "clock/actor_restarts": torch.tensor(self.earlier_restarts + self.actors.num_restarts),
+            "clock/dropped_steps": torch.tensor(self.dropped_steps),
         }
 
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on with such counts."""
-        self.earlier_restarts = int(state["actor_restarts"])
-        self.dropped_steps = int(state["dropped_steps"])
+        """Continue from such counts."""
+        self.earlier_restarts = int(state["clock/actor_restarts"])
+        self.dropped_steps = int(state["clock/dropped_steps"])
 
     def close(self) -> None:
         """End the actors."""

@@ -2,29 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from thaw.acting.actor import Actor
 from thaw.acting.collector import Collector
-from thaw.config.agent import AgentConfig
+from thaw.acting.remote.ray_actors import RemoteActors
+from thaw.config import AgentConfig, Flavor, RunSpec, Runtime, UpdateRule
 from thaw.config.errors import InputError
-from thaw.config.flavor import Flavor
-from thaw.config.update_rule import UpdateRule
+from thaw.envs.families import make_env, options_from
 from thaw.envs.spaces import VectorEnv
 from thaw.impala.learner import Learner
-from thaw.policy.policy import Policy
+from thaw.policy import Policy
 from thaw.policy.update_rules import apply_update_rule
+from thaw.training.asynchronous import Asynchronous
 from thaw.training.clocks import Clock, Lockstep, Overlapped
 
 
+def is_asynchronous(spec: RunSpec) -> bool:
+    """Whether a run's actors are processes of their own."""
+    return spec.agent.clock == "asynchronous" and spec.steps > 0
+
+
+def make_training_envs(spec: RunSpec, device: str) -> list[VectorEnv]:
+    """Make a run's training environments, one vector for each group that acts by itself.
+
+    The actors of the asynchronous clock make their own. Then the one vector returned only tells
+    the spaces; it is closed already, because the actors may need its device.
+
+    Args:
+        spec: The run.
+        device: Where its networks compute.
+
+    Raises:
+        InputError: No such flavor, or an option that is unknown or out of range.
+    """
+    options = spec.environment_options
+    if is_asynchronous(spec):
+        env = make_env(spec.flavor, 1, **options)
+        env.close()
+        return [env]
+    group_size = spec.num_envs // spec.agent.env_groups
+    return [
+        make_env(
+            spec.flavor, group_size, drawn_on=device, **options_from(spec.flavor, options, first)
+        )
+        for first in range(0, spec.num_envs, group_size)
+    ]
+
+
 def build_clock(
-    config: AgentConfig, make_collector: Callable[[Policy], Collector], learner: Learner
+    spec: RunSpec,
+    runtime: Runtime,
+    envs: Sequence[VectorEnv],
+    learner: Learner,
+    *,
+    stream: str = "acting",
+    check: Callable[[], None] = lambda: None,
 ) -> Clock:
-    """Build the clock that the config names, of those that act in this process."""
-    clocks: dict[str, type[Lockstep] | type[Overlapped]] = {
-        "lockstep": Lockstep,
-        "overlapped": Overlapped,
-    }
-    return clocks[config.clock](make_collector, learner)
+    """Build the clock that a run names, with its actors.
+
+    Args:
+        spec: The run.
+        runtime: Where Ray is and how long an actor may be silent.
+        envs: Of :func:`make_training_envs`.
+        learner: Learns from what the actors collect.
+        stream: Names the random numbers of the actors, together with the run.
+        check: Called often while the asynchronous clock waits; may raise to end the waiting.
+
+    Raises:
+        InputError: The asynchronous clock lacks Ray.
+    """
+    if is_asynchronous(spec):
+        actors = RemoteActors(
+            spec,
+            runtime,
+            observation_shape=learner.policy.observation_shape,
+            num_actions=learner.policy.num_actions,
+            store_embeddings=learner.policy.embedding_frozen,
+            stream=stream,
+            check=check,
+        )
+        return Asynchronous(actors, learner, spec.num_envs)
+    streams = [stream, *(f"{stream}, group {g}" for g in range(1, len(envs)))]
+
+    def make_collector(policy: Policy) -> Collector:
+        return Collector(
+            [
+                Actor(
+                    env,
+                    policy,
+                    seed=spec.derived_seed(group_stream),
+                    config=spec.agent,
+                    device=str(learner.device),
+                )
+                for env, group_stream in zip(envs, streams, strict=True)
+            ]
+        )
+
+    if spec.agent.clock == "overlapped":
+        return Overlapped(make_collector, learner)
+    return Lockstep(make_collector, learner)
 
 
 def check_policy(

@@ -1,9 +1,9 @@
-"""When the actor acts and the learner learns. Which clock a run used is part of its result."""
+"""Clocks decide when the actor acts and when the learner learns. They are part of the result."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
@@ -17,7 +17,7 @@ from thaw.trajectory import EpisodeStats, Trajectory
 
 
 class Update(NamedTuple):
-    """What one update brought."""
+    """The result of one update."""
 
     num_steps: int
     """Decisions learned from."""
@@ -27,36 +27,25 @@ class Update(NamedTuple):
     """Finished while acting, in raw reward."""
 
 
-class Saved(Protocol):
-    """What a checkpoint keeps of whoever acts."""
-
-    def get_state(self) -> dict[str, torch.Tensor]:
-        """Return everything that decides what comes next, as tensors."""
-
-    def set_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Continue from such a state."""
-
-
 class Clock(Protocol):
     """Drives actor and learner, one update at a time."""
 
     learned_steps: int
 
-    @property
-    def collector(self) -> Saved:
-        """Who acts."""
-
     def update(self, *, last: bool) -> Update:
         """Act and learn once; ``last`` announces that no further update follows."""
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return what is under way between two updates."""
+        """Return everything that decides what comes next, between two updates.
+
+        Names begin with ``clock/`` or, for the actors' state, with ``actor/``.
+        """
 
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Continue from such a state."""
+        """Continue from such a state; other names are ignored."""
 
     def close(self) -> None:
-        """Stop what runs in the background."""
+        """End its threads and actors."""
 
 
 class Lockstep:
@@ -77,11 +66,12 @@ class Lockstep:
         return learn(self, self.learner, self.unroll, episodes)
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return nothing: no work is under way between two updates."""
-        return {}
+        """Return the actors' state: no work is under way between two updates."""
+        return named("actor/", self.collector.get_state())
 
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Take nothing."""
+        """Continue from such a state."""
+        self.collector.set_state(below("actor/", state))
 
     def close(self) -> None:
         """End the actor's threads."""
@@ -89,7 +79,7 @@ class Lockstep:
 
 
 class Overlapped:
-    """Act and learn at the same time, the actor exactly one update behind; repeatable.
+    """Act and learn at the same time, with a policy lag of exactly one update; repeatable.
 
     While the learner makes update k from unroll k, the actor collects unroll k + 1 with the
     weights of before that update. Both wait for each other at the end of an update.
@@ -103,7 +93,7 @@ class Overlapped:
         self.ready = empty_unroll(self.collector, learner)
         self.spare = empty_unroll(self.collector, learner)
         self.is_ready = False
-        # On a GPU, acting must not queue up behind a whole update.
+        # On a GPU, acting must not wait for a whole update to finish.
         self.stream = SideStream(learner.device)
         num_threads = torch.get_num_threads()
         self.thread = ThreadPoolExecutor(
@@ -120,8 +110,8 @@ class Overlapped:
         if last:
             self.is_ready = False
             update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)
-            # Rows spent on resets may leave the budget short; then one more update follows, and
-            # it must act as it would after a restart.
+            # Auto-reset steps do not count, so another update may follow. It must then behave as
+            # it would after a resume.
             synchronize(self.acting_policy, self.learner.policy)
             return update
         collecting = self.thread.submit(self.collect, self.spare, self.stream.mark())
@@ -133,23 +123,24 @@ class Overlapped:
         return update
 
     def collect(self, unroll: Trajectory, after: torch.cuda.Event | None) -> list[EpisodeStats]:
-        """Collect an unroll; on a GPU behind what ``after`` marks, the newest weights among it."""
+        """Collect an unroll; on a GPU after what ``after`` marks, such as the newest weights."""
         with self.stream.after(after):
             return self.collector.collect(unroll, self.learner.config.discount)
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return the unroll that is collected but not learned from, if any."""
-        if not self.is_ready:
-            return {}
-        return dict(self.ready.tensors())
+        """Return the actors' state, and the unroll that is collected but not learned from."""
+        unroll = self.ready.tensors() if self.is_ready else {}
+        return named("clock/", unroll) | named("actor/", self.collector.get_state())
 
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Put such an unroll back."""
+        """Continue from such a state."""
         synchronize(self.acting_policy, self.learner.policy)
-        for name, tensor in self.ready.tensors().items():
-            if state:
-                tensor.copy_(state[name])
-        self.is_ready = bool(state)
+        unroll = below("clock/", state)
+        if unroll:
+            for name, tensor in self.ready.tensors().items():
+                tensor.copy_(unroll[name])
+        self.is_ready = bool(unroll)
+        self.collector.set_state(below("actor/", state))
 
     def close(self) -> None:
         """End the actor's threads."""
@@ -182,6 +173,16 @@ def empty_unroll(collector: Collector, learner: Learner) -> Trajectory:
     return collector.empty_trajectory(
         learner.config, store_embeddings=learner.policy.embedding_frozen
     )
+
+
+def named(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Put a prefix before every name."""
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
+def below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def acting_copy(policy: Policy) -> Policy:

@@ -1,47 +1,37 @@
-"""One run from its description to its result: act, learn, save, score."""
+"""One run from its description to its result: build, train, score."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 
-from thaw.acting.actor import Actor
-from thaw.acting.collector import Collector
-from thaw.acting.evaluation import evaluate_policy, summary
 from thaw.acting.remote.messages import ActorsFailed
-from thaw.acting.remote.ray_actors import RemoteActors
 from thaw.acting.remote.ray_session import check_ray
-from thaw.config.flavor import Flavor
-from thaw.config.run_spec import RunSpec
-from thaw.config.runtime import Runtime
-from thaw.envs.families import make_env, options_from
+from thaw.config import RunSpec, Runtime
 from thaw.envs.spaces import VectorEnv, frames_per_step
 from thaw.files.atomic import locked, write_json
-from thaw.files.checkpoint import (
-    find_policy,
-    load_policy,
-    load_tensors,
-    load_tensors_into,
-    load_training_state,
-    save_checkpoint,
-)
+from thaw.files.checkpoint import load_policy, save_checkpoint
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
-from thaw.policy.policy import Policy
+from thaw.policy import Policy
 from thaw.policy.precision import settle_precision
-from thaw.policy.update_rules import apply_update_rule, check_frozen
-from thaw.training.asynchronous import Asynchronous
-from thaw.training.build import build_clock, check_same_spaces, policy_for
-from thaw.training.clocks import Clock, Update
+from thaw.policy.update_rules import FrozenParts, apply_update_rule
+from thaw.training.build import (
+    build_clock,
+    check_same_spaces,
+    is_asynchronous,
+    make_training_envs,
+    policy_for,
+)
 from thaw.training.machine import describe_machine, resolve_device
-from thaw.training.progress import PROGRESS_ROWS, Progress, Stopped, Watch
+from thaw.training.progress import PROGRESS_ROWS, RunLog, Stopped, Watch
+from thaw.training.scores import score_run
+from thaw.training.state import TrainingState
 from thaw.trajectory import EpisodeStats
 
 
@@ -54,7 +44,7 @@ def execute_run(
     watch: Watch = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Do one run, or go on with it, and return its result.
+    """Do one run, or continue it, and return its result.
 
     Args:
         spec: What the run is.
@@ -65,8 +55,8 @@ def execute_run(
         should_stop: Asked after every update and every episode of an evaluation.
 
     Raises:
-        InputError: Anything wrong with the spec or the source; nothing was written then, unless
-            the folder existed.
+        InputError: The spec or the source is wrong; nothing was written then, unless the folder
+            existed.
         Stopped: ``should_stop`` said so; the run is saved.
         WriteFailed: Disk full and the like; the previous checkpoint is intact.
     """
@@ -75,328 +65,133 @@ def execute_run(
         folder.begin(spec)  # checks that it is this run's
         return folder.result()
     torch.set_num_threads(runtime.num_threads)
-    run = _Run(spec, folder, runtime, source, watch, should_stop)
+    device = resolve_device(runtime.device)
+    if is_asynchronous(spec):
+        check_ray(runtime.ray_address)
+
+    def stop_if_asked() -> None:
+        if should_stop():
+            raise Stopped
+
+    envs = make_training_envs(spec, str(device))
     try:
-        with locked(folder.path):
-            return run.execute()
-    finally:
-        run.close_envs()
-
-
-class _Run:
-    """The state of one run while it is executed."""
-
-    def __init__(
-        self,
-        spec: RunSpec,
-        folder: RunFolder,
-        runtime: Runtime,
-        source: str | Path | None,
-        watch: Watch,
-        should_stop: Callable[[], bool],
-    ) -> None:
-        self.spec, self.folder, self.runtime = spec, folder, runtime
-        self.watch, self.should_stop = watch, should_stop
-        self.device = resolve_device(runtime.device)
-        self.is_asynchronous = spec.agent.clock == "asynchronous" and spec.steps > 0
-        if self.is_asynchronous:
-            check_ray(runtime.ray_address)
-        self.envs = self.make_envs()
-        self.env = self.envs[0]
+        policy = None
         if spec.update_rule is not None:
-            shape = self.env.single_observation_space.shape or ()
-            agent = settle_precision(spec.agent, shape, self.device)
-            self.spec = spec = msgspec.structs.replace(spec, agent=agent)
-        self.policy = None if spec.update_rule is None else self.build_policy(source)
+            shape = envs[0].single_observation_space.shape or ()
+            agent = settle_precision(spec.agent, shape, device)
+            spec = msgspec.structs.replace(spec, agent=agent)
+            policy = build_policy(spec, envs[0], source).to(device)
         folder.begin(spec)
         write_json(folder.path / "machine.json", describe_machine(runtime, spec.flavor))
-        self.started = time.monotonic()
-        self.earlier_seconds = 0.0
-        self.steps = 0
-        self.recent: deque[float] = deque(maxlen=spec.evaluation.episodes)
-
-    def make_envs(self) -> list[VectorEnv]:
-        """Make the environments of each group that acts on its own."""
-        spec, options = self.spec, self.spec.environment_options
-        if self.is_asynchronous:
-            # The actors make their own; this one, closed at once because they may need its
-            # device, only says what those are like.
-            env = make_env(spec.flavor, 1, **options)
-            env.close()
-            return [env]
-        group_size = spec.num_envs // spec.agent.env_groups
-        return [
-            make_env(
-                spec.flavor,
-                group_size,
-                drawn_on=str(self.device),
-                **options_from(spec.flavor, options, first),
-            )
-            for first in range(0, spec.num_envs, group_size)
-        ]
-
-    def close_envs(self) -> None:
-        """Close them all, however often."""
-        for env in self.envs:
-            env.close()
-
-    def build_policy(self, source: str | Path | None) -> Policy:
-        """Build the policy and apply the update rule; keep what may not change."""
-        rule = self.spec.update_rule
-        assert rule is not None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.spec.derived_seed("initial weights"))
-            policy = policy_for(self.env, self.spec.agent, self.spec.flavor)
-        tensors = load_tensors(find_policy(source)) if source is not None else None
-        if source is not None and rule.needs_source:
-            check_same_spaces(load_policy(source), policy, str(source), self.spec.flavor)
-        apply_update_rule(policy, rule, tensors)
-        self.frozen = {
-            name: tensor.detach().clone()
-            for name, tensor in policy.parts()
-            if name in policy.frozen
-        }
-        return policy.to(self.device)
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock time of this run so far, earlier sessions included."""
-        return self.earlier_seconds + time.monotonic() - self.started
-
-    def execute(self) -> dict[str, Any]:
-        """Train if anything trains, then score."""
-        if self.spec.steps and self.policy is not None:
-            self.train(self.policy)
-        else:
-            self.folder.episodes.cut(0)  # of an evaluation that was broken off
-            if self.policy is not None:
-                save_checkpoint(self.folder, self.policy)
-        self.close_envs()  # the score's environments may need their devices
-        scores = self.score()
-        result = scores | {
-            "steps": self.steps,
-            "frames": self.steps * frames_per_step(self.env),
-            "seconds": round(self.seconds, 2),
-        }
-        self.folder.finish(result)
-        return result
-
-    # ------------------------------------------------------------------------------- training
-
-    def train(self, policy: Policy) -> None:
-        """Learn until the budget is spent, saving on the way."""
-        spec = self.spec
-        learner = Learner(policy, spec.agent, spec.steps)
-        clock = self.build_clock(policy, learner)
-        try:
-            self.resume(policy, learner, clock)
-            batch_steps = spec.agent.unroll_length * spec.num_envs
-            updates_per_row = max(1, spec.steps // batch_steps // PROGRESS_ROWS)
-            episodes: list[EpisodeStats] = []
-            saved = time.monotonic()
-
-            def save() -> None:
-                self.log_episodes(episodes, "training")
-                episodes.clear()
-                self.save(policy, learner, clock)
-
-            while clock.learned_steps < spec.steps:
-                last = clock.learned_steps + batch_steps >= spec.steps
-                try:
-                    update = clock.update(last=last)
-                except (ActorsFailed, Stopped):  # while it waited for actors: the learner is whole
-                    save()
-                    raise
-                episodes += update.episodes
-                self.recent.extend(episode.episode_return for episode in update.episodes)
-                self.steps = clock.learned_steps
-                if learner.num_updates % updates_per_row == 0:
-                    self.log_progress(update, learner)
-                self.watch(Progress(self.steps, spec.steps, self.mean_recent_return()))
-                if self.should_stop():
-                    save()
-                    raise Stopped
-                if time.monotonic() - saved >= self.runtime.checkpoint_seconds:
-                    save()
-                    saved = time.monotonic()
-            save()
-        finally:
-            clock.close()
-
-    def build_clock(self, policy: Policy, learner: Learner) -> Clock:
-        """Build the clock that the config names, with the actors of the asynchronous one."""
-        if not self.is_asynchronous:
-            return build_clock(self.spec.agent, self.make_collector, learner)
-
-        def stop_if_asked() -> None:
-            if self.should_stop():
-                raise Stopped
-
-        actors = RemoteActors(
-            self.spec,
-            self.runtime,
-            observation_shape=policy.observation_shape,
-            num_actions=policy.num_actions,
-            store_embeddings=policy.embedding_frozen,
-            stream=f"acting from {self.folder.saved_steps()}",
-            check=stop_if_asked,
-        )
-        return Asynchronous(actors, learner, self.spec.num_envs)
-
-    def make_collector(self, policy: Policy) -> Collector:
-        """Put a policy into the run's training environments."""
-        # An environment that cannot be restored must not replay its first episodes.
-        stream = f"acting from {self.folder.saved_steps()}"
-        streams = [stream, *(f"{stream}, group {g}" for g in range(1, len(self.envs)))]
-        return Collector(
-            [
-                Actor(
-                    env,
-                    policy,
-                    seed=self.spec.derived_seed(stream),
-                    device=str(self.device),
-                    bootstrap_truncated=self.spec.agent.truncation == "bootstrap",
+        log = RunLog(spec, folder, frames_per_step(envs[0]))
+        with locked(folder.path):
+            if spec.steps and policy is not None:
+                learner = Learner(policy, spec.agent, spec.steps)
+                stream = f"acting from {folder.saved_steps()}"
+                clock = build_clock(
+                    spec, runtime, envs, learner, stream=stream, check=stop_if_asked
                 )
-                for env, stream in zip(self.envs, streams, strict=True)
-            ]
-        )
-
-    def resume(self, policy: Policy, learner: Learner, clock: Clock) -> None:
-        """Go on from the checkpoint, if there is one; forget what was logged after it."""
-        checkpoint = self.folder.find_checkpoint()
-        if checkpoint is None:
-            self.folder.episodes.cut(0)
-            self.folder.progress.cut(0)
-            return
-        tensors, counters = load_training_state(checkpoint)
-        load_tensors_into(policy, load_tensors(find_policy(checkpoint)), str(checkpoint))
-        self.check_frozen(policy)
-        learner.load_state_tensors(_under(tensors, "optimizer/"), counters["num_updates"])
-        clock.learned_steps = self.steps = counters["learned_steps"]
-        clock.set_state(_under(tensors, "clock/"))
-        clock.collector.set_state(_under(tensors, "actor/"))
-        self.folder.episodes.cut(counters["episodes_bytes"])
-        self.folder.progress.cut(counters["progress_bytes"])
-        self.earlier_seconds = counters["seconds"]
-        self.recent.extend(counters["recent_returns"])
-
-    def save(self, policy: Policy, learner: Learner, clock: Clock) -> None:
-        """Save everything a resumed run needs, after checking what is frozen."""
-        self.check_frozen(policy)
-        tensors = {
-            f"{where}/{name}": tensor
-            for where, part in (
-                ("optimizer", learner.state_tensors()),
-                ("clock", clock.get_state()),
-                ("actor", clock.collector.get_state()),
-            )
-            for name, tensor in part.items()
-        }
-        counters = {
-            "num_updates": learner.num_updates,
-            "learned_steps": clock.learned_steps,
-            "seconds": self.seconds,
-            "episodes_bytes": self.folder.episodes.size,
-            "progress_bytes": self.folder.progress.size,
-            "recent_returns": list(self.recent),
-        }
-        save_checkpoint(self.folder, policy, tensors, counters)
-
-    def check_frozen(self, policy: Policy) -> None:
-        """Check that frozen parts are bitwise what they were; a difference is an error."""
-        assert self.spec.update_rule is not None
-        check_frozen(policy, self.spec.update_rule, self.frozen)
-
-    def log_progress(self, update: Update, learner: Learner) -> None:
-        """Append a row to progress.csv."""
-        row: dict[str, object] = {name: float(value) for name, value in update.metrics.items()}
-        self.folder.progress.append(
-            [
-                row
-                | {
-                    "steps": self.steps,
-                    "frames": self.steps * frames_per_step(self.env),
-                    "updates": learner.num_updates,
-                    "seconds": round(self.seconds, 3),
-                    "learning_rate": learner.learning_rate(self.steps - update.num_steps),
-                    "mean_return": self.mean_recent_return(),
-                }
-            ]
-        )
-
-    def log_episodes(
-        self, episodes: Iterable[EpisodeStats], phase: str, flavor: Flavor | None = None
-    ) -> None:
-        """Append rows to episodes.csv."""
-        self.folder.episodes.append(
-            {
-                "step": episode.step,
-                "return": episode.episode_return,
-                "length": episode.length_steps,
-                "flavor": flavor or self.spec.flavor,
-                "phase": phase,
-                "truncated": int(episode.truncated),
+                state = TrainingState(policy, FrozenParts(policy), learner, clock, log)
+                try:
+                    train(spec, state, folder, runtime, watch, stop_if_asked)
+                finally:
+                    clock.close()
+            else:
+                folder.episodes.cut(0)  # of an evaluation that was interrupted
+                if policy is not None:
+                    save_checkpoint(folder, policy)
+            close_all(envs)  # the score's environments may need their devices
+            scores = score_run(spec, policy, log, device=str(device), check=stop_if_asked)
+            result = scores | {
+                "steps": log.steps,
+                "frames": log.frames,
+                "seconds": round(log.seconds, 2),
             }
-            for episode in episodes
-        )
+            folder.finish(result)
+            return result
+    finally:
+        close_all(envs)
 
-    def mean_recent_return(self) -> float | None:
-        """Return the mean of the most recent training episodes."""
-        return float(np.mean(self.recent)) if self.recent else None
 
-    # -------------------------------------------------------------------------------- scoring
+def train(
+    spec: RunSpec,
+    state: TrainingState,
+    folder: RunFolder,
+    runtime: Runtime,
+    watch: Watch,
+    stop_if_asked: Callable[[], None],
+) -> None:
+    """Learn until the budget is spent, saving on the way.
 
-    def score(self) -> dict[str, Any]:
-        """Score the final policy on its flavor and, after a transfer, on its source."""
-        spec = self.spec
-        training = summary(list(self.recent)) if spec.steps else None
-        evaluation = self.evaluate(spec.flavor, "evaluation")
-        source = None
-        if spec.source is not None and spec.evaluation.source:
-            source = self.evaluate(spec.source, "source evaluation")
-        by_training = training is not None and spec.evaluation.score == "training"
-        headline = training if by_training and training is not None else evaluation
-        return headline | {
-            "score": "training" if by_training else "evaluation",
-            "training": training,
-            "evaluation": evaluation,
-            "source_evaluation": source,
-        }
+    Raises:
+        Stopped: By ``stop_if_asked``; the run is saved.
+        ActorsFailed: The actors bring no more unrolls; the run is saved.
+    """
+    learner, clock, log = state.learner, state.clock, state.log
+    state.resume(folder)
+    batch_steps = spec.agent.unroll_length * spec.num_envs
+    updates_per_row = max(1, spec.steps // batch_steps // PROGRESS_ROWS)
+    episodes: list[EpisodeStats] = []
+    saved = time.monotonic()
 
-    def evaluate(self, flavor: Flavor, phase: str) -> dict[str, Any]:
-        """Play the evaluation's episodes in a flavor."""
-        spec, config = self.spec, self.spec.evaluation
+    def save() -> None:
+        log.log_episodes(episodes, "training", spec.flavor)
+        episodes.clear()
+        state.save(folder)
 
-        def stop_if_asked(episode: EpisodeStats) -> None:
-            del episode
-            if self.should_stop():
-                raise Stopped
+    while clock.learned_steps < spec.steps:
+        last = clock.learned_steps + batch_steps >= spec.steps
+        try:
+            update = clock.update(last=last)
+        except (ActorsFailed, Stopped):  # it waited for actors: the learner is between updates
+            save()
+            raise
+        episodes += update.episodes
+        log.count(update, clock.learned_steps)
+        if learner.num_updates % updates_per_row == 0:
+            log.log_update(update, learner)
+        watch(log.progress)
+        try:
+            stop_if_asked()
+        except Stopped:
+            save()
+            raise
+        if time.monotonic() - saved >= runtime.checkpoint_seconds:
+            save()
+            saved = time.monotonic()
+    save()
 
-        episodes = evaluate_policy(
-            self.policy,
-            flavor,
-            num_episodes=config.episodes,
-            # Every condition meets the same episodes: only seed and flavor decide them.
-            seed=spec.seed,
-            num_envs=spec.num_envs,
-            greedy=config.actions == "greedy",
-            device=str(self.device),
-            options=spec.environment_options,
-            watch=stop_if_asked,
-        )
-        self.log_episodes([e._replace(step=self.steps) for e in episodes], phase, flavor)
-        return summary([episode.episode_return for episode in episodes]) | {
-            "num_truncated": sum(episode.truncated for episode in episodes)
-        }
+
+def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Policy:
+    """Build a run's policy under its update rule.
+
+    Raises:
+        InputError: The network does not fit the environment, or the source does not fit the
+            network or the rule.
+    """
+    rule = spec.update_rule
+    assert rule is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.derived_seed("initial weights"))
+        policy = policy_for(env, spec.agent, spec.flavor)
+    tensors = None
+    if rule.needs_source and source is not None:
+        pretrained = load_policy(source)
+        check_same_spaces(pretrained, policy, str(source), spec.flavor)
+        tensors = dict(pretrained.parts())
+    apply_update_rule(policy, rule, tensors)
+    return policy
+
+
+def close_all(envs: Sequence[VectorEnv]) -> None:
+    """Close environments; those that are closed already stay so."""
+    for env in envs:
+        env.close()
 
 
 def as_begun(spec: RunSpec, folder: RunFolder) -> RunSpec:
-    """Replace ``precision: auto`` by what an earlier session of the run settled on."""
+    """Replace ``precision: auto`` by what an earlier session of the run chose."""
     if spec.agent.precision != "auto" or not (folder.path / "run.json").is_file():
         return spec
     agent = msgspec.structs.replace(spec.agent, precision=folder.spec().agent.precision)
     return msgspec.structs.replace(spec, agent=agent)
-
-
-def _under(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

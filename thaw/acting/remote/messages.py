@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from thaw.config.errors import InputError
@@ -32,8 +30,6 @@ class Delivery(NamedTuple):
     """Finished while acting; ``environment`` counts over all actors, ``step`` is the actor's."""
     version: int
     """Updates behind the weights that acted."""
-    fingerprint: int
-    """Of those weights, as the actor holds them; see :func:`fingerprint`."""
     dropped_steps: int = 0
     """Decisions that the actor's environments, in real time, did without in this unroll."""
 
@@ -56,11 +52,3 @@ class Actors(Protocol):
 
     def close(self) -> None:
         """End the actors."""
-
-
-def fingerprint(weights: Iterable[NDArray[Any]]) -> int:
-    """Return a checksum of weights: 32 bits over all their bytes, in order."""
-    checksum = 0
-    for array in weights:
-        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
-    return checksum

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from thaw.acting.actor import Actor
-from thaw.acting.remote.messages import Arrays, Delivery, fingerprint
+from thaw.acting.remote.messages import Arrays, Delivery
 from thaw.acting.unroll import collect, empty_trajectory
 from thaw.config.errors import InputError
 from thaw.config.run_spec import RunSpec
@@ -82,7 +82,7 @@ class ActorProcess:
             env,
             self.policy,
             seed=task.seed,
-            bootstrap_truncated=agent.truncation == "bootstrap",
+            config=agent,
         )
         self.unroll = empty_trajectory(self.actor, agent, store_embeddings=task.store_embeddings)
 
@@ -99,6 +99,5 @@ class ActorProcess:
             {name: tensor.numpy() for name, tensor in self.unroll.tensors().items()},
             [e._replace(environment=first + e.environment) for e in episodes],
             version,
-            fingerprint(tensor.numpy() for _, tensor in self.policy.parts()),
             self.actor.dropped_steps - dropped_before,
         )
