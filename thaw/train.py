@@ -14,11 +14,12 @@ import torch
 
 from thaw.asynchronous import ActorsFailed, Asynchronous
 from thaw.checkpoint import (
+    PolicyDescription,
     find_policy,
-    load_policy,
     load_tensors,
     load_tensors_into,
     load_training_state,
+    read_description,
     save_checkpoint,
 )
 from thaw.clocks import Clock, Update, build_clock
@@ -163,7 +164,8 @@ class _Run:
             policy = policy_for(self.env, self.spec.agent, self.spec.flavor)
         tensors = load_tensors(find_policy(source)) if source is not None else None
         if source is not None and rule.needs_source:
-            check_same_spaces(load_policy(source), policy, str(source), self.spec.flavor)
+            there = read_description(find_policy(source))
+            check_same_spaces(there, policy, str(source), self.spec.flavor)
         apply_update_rule(policy, rule, tensors)
         self.frozen = {
             name: tensor.detach().clone()
@@ -445,7 +447,9 @@ def policy_for(env: VectorEnv, agent: AgentConfig, flavor: Flavor) -> Policy:
     return Policy(space.shape, int(num_actions), agent)
 
 
-def check_same_spaces(source: Policy, policy: Policy, where: str, flavor: Flavor) -> None:
+def check_same_spaces(
+    source: Policy | PolicyDescription, policy: Policy, where: str, flavor: Flavor
+) -> None:
     """Check that a pretrained policy can see and act in a flavor.
 
     Raises:
