@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -27,13 +27,20 @@ from thaw.command_line import (
     Number,
     Set,
     SuiteName,
+    TrustCode,
     command,
     parse_and_run,
 )
 from thaw.config import RunSpec, Runtime, check_environment, num_envs_of
 from thaw.plain import InputError, from_plain, override, to_plain, to_yaml
-from thaw.suites import load_suite
+from thaw.suites import load_suite_to_execute
+from thaw.trust import check_code, code_named_in
 from thaw.words import Flavor, UpdateRule
+
+if TYPE_CHECKING:
+    from thaw.policy import Policy
+
+WITH_TRUST = "repeat the command with --trust-code"
 
 
 @command
@@ -42,6 +49,7 @@ def run(
     *,
     out: Folder,
     overrides: Set = (),
+    trust_code: TrustCode = False,
     seeds: Number = None,
     executor: Literal["local"] = "local",
     workers: Number = None,
@@ -53,6 +61,8 @@ def run(
         suite: Built-in name (catch-quick, catch-paper), .yaml file, or module:function.
         out: The suite's folder; the same command goes on where it stopped.
         overrides: Change one value of the suite, as in --set agent.discount=0.9; repeatable.
+        trust_code: Import, call and start what a suite's file names: an embedding's
+            module:function, environments' modules and programs. Only for files that you trust.
         seeds: Short for --set seeds=N.
         executor: Where runs execute: processes on this machine.
         workers: Runs at once; by default one for each core.
@@ -61,7 +71,9 @@ def run(
     from thaw.experiment.execute import execute
 
     del executor  # there is one so far; the flag keeps its place
-    chosen = load_suite(suite, _with_seeds(overrides, seeds))
+    chosen = load_suite_to_execute(
+        suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
+    )
     summary = execute(chosen, out, num_workers=workers, runtime=Runtime(device=device))
     for key, reason in summary.failed.items():
         _say(f"FAILED {key}: {reason} (see {out / 'runs' / key / 'error.txt'})")
@@ -81,6 +93,7 @@ def plan(
     suite: Positional[SuiteName],
     *,
     overrides: Set = (),
+    trust_code: TrustCode = False,
     seeds: Number = None,
     workers: Number = None,
     as_json: Json = False,
@@ -91,6 +104,8 @@ def plan(
     Args:
         suite: Built-in name, .yaml file, or module:function.
         overrides: As for run.
+        trust_code: Import, call and start what a suite's file names: an embedding's
+            module:function, environments' modules and programs. Only for files that you trust.
         seeds: Short for --set seeds=N.
         workers: Runs at once, for the estimate; by default one for each core.
         as_json: Print one JSON document.
@@ -101,7 +116,9 @@ def plan(
     from thaw.experiment.plan import plan as make_plan
 
     _check_at_least("--workers", workers, 1)
-    chosen = load_suite(suite, _with_seeds(overrides, seeds))
+    chosen = load_suite_to_execute(
+        suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
+    )
     if as_yaml:
         print(to_yaml(chosen), end="")
         return 0
@@ -264,6 +281,7 @@ def transfer(
     steps: int,
     seed: int = 0,
     overrides: Set = (),
+    trust_code: TrustCode = False,
     device: Device = "auto",
     threads: int = 1,
 ) -> int:
@@ -278,13 +296,15 @@ def transfer(
         steps: Decisions of the agent.
         seed: Decides fresh weights, episodes and sampling.
         overrides: As for train; network and environment are the checkpoint's by default.
+        trust_code: Import and call the embedding's module:function that the checkpoint names, and
+            import and start what its run's environment names. Only for files that you trust.
         device: Where the network computes.
         threads: Of the network on a CPU; more than one pays only for the deep network, and only
             on cores that nothing else uses.
     """
     import hashlib
 
-    from thaw.checkpoint import find_policy, load_policy
+    from thaw.checkpoint import find_policy, read_description
 
     _check_at_least("--steps", steps, 1)
     _check_at_least("--threads", threads, 1)
@@ -300,10 +320,14 @@ def transfer(
         "update_rule": rule,
         "seed": seed,
         "steps": steps if update_rule.trains else 0,
-        "agent": to_plain(load_policy(checkpoint).config),
+        "agent": to_plain(read_description(policy_file).agent),
         "environment": dict(origin.environment) if origin else {},
     }
     spec = _spec(plain, overrides)
+    if not trust_code:
+        said = [*code_named_in(Flavor(flavor)), *overrides]
+        named = [*code_named_in(spec), *code_named_in(origin)]
+        check_code(str(policy_file), named, said, WITH_TRUST)
     if update_rule.needs_source:
         _check_same_actions(origin, spec.flavor, spec.environment_options)
     return _single_run(spec, out, device, threads, source=checkpoint)
@@ -318,6 +342,7 @@ def evaluate(
     seed: int = 0,
     greedy: tyro.conf.FlagCreatePairsOff[bool] = False,
     overrides: Set = (),
+    trust_code: TrustCode = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> int:
@@ -331,10 +356,11 @@ def evaluate(
         greedy: Take the most probable action instead of sampling.
         overrides: Options of the environment, as in --set downsample=8; the checkpoint's by
             default.
+        trust_code: Import and call the embedding's module:function that the checkpoint names, and
+            import and start what its run's environment names. Only for files that you trust.
         device: Where the network computes.
         as_json: Print one JSON document.
     """
-    from thaw.checkpoint import find_policy, load_policy
     from thaw.envs import make_env
     from thaw.machine import resolve_device
     from thaw.scoring import evaluate_policy, summary
@@ -344,7 +370,8 @@ def evaluate(
     _check_at_least("--seed", seed, 0)
     place, acting, origin = Flavor(flavor), None, None
     if policy != "random":
-        acting, origin = load_policy(policy), _origin(find_policy(policy))
+        said = [*code_named_in(place), *(f"environment.{item}" for item in overrides)]
+        acting, origin = _open(policy, said, trust_code)
     options: dict[str, Any] = dict(origin.environment) if origin else {}
     for item in overrides:
         override(options, item)
@@ -392,6 +419,7 @@ def record(
     episodes: int = 1,
     seed: int = 0,
     greedy: tyro.conf.FlagCreatePairsOff[bool] = False,
+    trust_code: TrustCode = False,
 ) -> int:
     """Film a policy in a flavor, with its score drawn in.
 
@@ -403,8 +431,9 @@ def record(
         episodes: In all, one behind the other.
         seed: Decides episodes and sampling.
         greedy: Take the most probable action instead of sampling.
+        trust_code: Import and call the embedding's module:function that the checkpoint names, and
+            import and start what its run's environment names. Only for files that you trust.
     """
-    from thaw.checkpoint import find_policy, load_policy
     from thaw.envs import make_env
     from thaw.scoring import summary
     from thaw.train import check_same_spaces, policy_for
@@ -414,7 +443,7 @@ def record(
     _check_at_least("--seed", seed, 0)
     place, acting, origin = Flavor(flavor), None, None
     if policy != "random":
-        acting, origin = load_policy(policy), _origin(find_policy(policy))
+        acting, origin = _open(policy, code_named_in(place), trust_code)
     options = origin.environment_options if origin else {}
     _check_same_actions(origin, place, options)
     if acting is not None:
@@ -459,6 +488,7 @@ def gallery(
     *,
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.png")],
     overrides: Set = (),
+    trust_code: TrustCode = False,
     steps: int = 20,
 ) -> int:
     """Draw the default flavors of a suite beside their variants, after the same actions.
@@ -467,6 +497,8 @@ def gallery(
         suite: Built-in name, .yaml file, or module:function.
         out: The picture, .png.
         overrides: As for run.
+        trust_code: Import, call and start what a suite's file names: an embedding's
+            module:function, environments' modules and programs. Only for files that you trust.
         steps: Seeded random decisions before the picture is taken.
     """
     from thaw.gallery import draw_gallery
@@ -476,7 +508,8 @@ def gallery(
         raise InputError(f"--out {out} is not a .png file")
     check_out(out.parent)
     _check_at_least("--steps", steps, 0)
-    draw_gallery(load_suite(suite, overrides), out, num_steps=steps)
+    chosen = load_suite_to_execute(suite, overrides, trust_code=trust_code, how=WITH_TRUST)
+    draw_gallery(chosen, out, num_steps=steps)
     print(out)
     return 0
 
@@ -630,6 +663,18 @@ def _check_same_actions(origin: RunSpec | None, place: Flavor, options: dict[str
     here = flavor_spaces(place, options)
     if there.action_meanings is not None and here.action_meanings is not None:
         check_same_actions(origin.flavor, there, place, here)
+
+
+def _open(checkpoint: str, said: Sequence[str], trust_code: bool) -> tuple[Policy, RunSpec | None]:
+    """Load a policy and the run that it comes from, unless they name code that was not ``said``."""
+    from thaw.checkpoint import find_policy, load_policy, read_description
+
+    file = find_policy(checkpoint)
+    agent, origin = read_description(file).agent, _origin(file)
+    if not trust_code:
+        named = [*code_named_in(agent), *code_named_in(origin)]
+        check_code(str(file), named, said, WITH_TRUST)
+    return load_policy(checkpoint, embedding=agent.embedding), origin
 
 
 def _origin(policy_file: Path) -> RunSpec | None:

@@ -22,6 +22,7 @@ Set = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE"),
                 tyro.conf.UseAppendAction]  # fmt: skip
 Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda")]
+TrustCode = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Json = Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff]
 
 app = tyro.extras.SubcommandApp()
@@ -90,4 +91,4 @@ def _flags(command_name: str) -> list[str]:
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         app.cli(prog="thaw", args=[command_name, "--help"])
-    return re.findall(r"^[│ ]{2}(--\w+)", text.getvalue(), re.MULTILINE)
+    return re.findall(r"^[│ ]{2}(--[\w-]+)", text.getvalue(), re.MULTILINE)
