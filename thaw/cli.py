@@ -327,7 +327,7 @@ def transfer(
     if not trust_code:
         said = [*code_named_in(Flavor(flavor)), *overrides]
         named = [*code_named_in(spec), *code_named_in(origin)]
-        check_code(str(policy_file), named, said, WITH_TRUST)
+        check_code(f"checkpoint '{checkpoint}'", named, said, WITH_TRUST)
     if update_rule.needs_source:
         _check_same_actions(origin, spec.flavor, spec.environment_options)
     return _single_run(spec, out, device, threads, source=checkpoint)
@@ -673,7 +673,7 @@ def _open(checkpoint: str, said: Sequence[str], trust_code: bool) -> tuple[Polic
     agent, origin = read_description(file).agent, _origin(file)
     if not trust_code:
         named = [*code_named_in(agent), *code_named_in(origin)]
-        check_code(str(file), named, said, WITH_TRUST)
+        check_code(f"checkpoint '{checkpoint}'", named, said, WITH_TRUST)
     return load_policy(checkpoint, embedding=agent.embedding), origin
 
 

@@ -63,8 +63,7 @@ def check_code(where: str, named: Iterable[str], said: Iterable[str], how: str) 
         # What cannot be printed could move the cursor and hide the rest.
         shown = ", ".join(code if code.isprintable() else ascii(code) for code in unsaid)
         raise InputError(
-            f"{where} names code, and to open it would execute that: {shown}; only if you trust "
-            f"the file, {how}"
+            f"{where} names code that this would execute: {shown}; if you trust it, {how}"
         )
 
 
