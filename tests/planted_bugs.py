@@ -459,6 +459,38 @@ BUGS = (
         "test_train.py",
         "group",
     ),
+    Bug(
+        "a checkpoint has any function called",
+        "checkpoint.py",
+        "    if not trust_code:\n",
+        "    if False:\n",
+        "test_trust.py",
+        "load_policy",
+    ),
+    Bug(
+        "the environment of a checkpoint's run is made unasked",
+        "cli.py",
+        "        named = [*code_named_in(agent), *code_named_in(origin)]\n",
+        "        named = [*code_named_in(agent)]\n",
+        "test_trust.py",
+        "checkpoint_executes_nothing",
+    ),
+    Bug(
+        "a suite file has everything executed",
+        "suites.py",
+        "    if _is_file(str(source)) and not trust_code:\n",
+        "    if False:\n",
+        "test_trust.py",
+        "suite_file_executes_nothing",
+    ),
+    Bug(
+        "memory is taken for whatever a policy file says",
+        "checkpoint.py",
+        '    with torch.device("meta"):\n',
+        '    with torch.device("cpu"):\n',
+        "test_trust.py",
+        "hostile",
+    ),
 )
 
 

@@ -180,6 +180,7 @@ def test_looking_at_a_folder_executes_nothing(
     folder.path.mkdir(parents=True)
     folder.finish({"mean_return": 1.0, "sem": None, "num_episodes": 4, "steps": 360, "frames": 360,
                    "seconds": 1.0})  # fmt: skip
+    folder.episodes.append([])
     spoken = say(*command, "suite")
     assert spoken.status == 0, spoken.err
     assert not proof.exists()
