@@ -2,7 +2,7 @@
 
     python examples/your_own_embedding.py
 
-A minute on one core. `thaw run` does the same from a suite file with
+A minute on one core. `thaw run --trust-code` does the same from a suite file with
 ``agent: {embedding: "your_own_embedding:small_convolutions"}``.
 """
 

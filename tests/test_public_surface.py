@@ -14,28 +14,32 @@ from command_line import TINY, Say
 import thaw
 
 NAMES = {
-    "AgentConfig", "Flavor", "Policy", "Suite", "Transfer", "UpdateRule", "apply_update_rule",
+    "AgentConfig", "Flavor", "InputError", "Policy", "Suite", "Transfer", "UpdateRule", "apply_update_rule",
     "load_policy", "load_results", "load_suite", "make_env", "plan", "report", "run", "vtrace",
 }  # fmt: skip
 
 COMMANDS = {
-    "run": ["SUITE", "--out", "--set", "--seeds", "--executor", "--workers", "--device"],
-    "plan": ["SUITE", "--set", "--seeds", "--workers", "--json", "--yaml"],
+    "run": [
+        "SUITE", "--out", "--set", "--trust-code", "--seeds", "--executor", "--workers", "--device",
+    ],
+    "plan": ["SUITE", "--set", "--trust-code", "--seeds", "--workers", "--json", "--yaml"],
     "status": ["DIR", "--json"],
     "watch": ["DIR"],
     "report": ["DIR", "--scores", "--out"],
     "train": ["FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads"],
     "transfer": [
-        "CHECKPOINT", "FLAVOR", "--rule", "--out", "--steps", "--seed", "--set", "--device",
-        "--threads",
+        "CHECKPOINT", "FLAVOR", "--rule", "--out", "--steps", "--seed", "--set", "--trust-code",
+        "--device", "--threads",
     ],
     "evaluate": [
-        "CHECKPOINT|random", "FLAVOR", "--episodes", "--seed", "--greedy", "--set", "--device",
-        "--json",
+        "CHECKPOINT|random", "FLAVOR", "--episodes", "--seed", "--greedy", "--set", "--trust-code",
+        "--device", "--json",
     ],
-    "record": ["CHECKPOINT|random", "FLAVOR", "--out", "--episodes", "--seed", "--greedy"],
+    "record": [
+        "CHECKPOINT|random", "FLAVOR", "--out", "--episodes", "--seed", "--greedy", "--trust-code",
+    ],
     "flavors": ["PATTERN", "--json"],
-    "gallery": ["SUITE", "--out", "--set", "--steps"],
+    "gallery": ["SUITE", "--out", "--set", "--trust-code", "--steps"],
     "bench": [
         "--flavor", "--embedding", "--set", "--device", "--threads", "--packed", "--rounds",
         "--seconds", "--asynchronous", "--out", "--json",
@@ -67,7 +71,7 @@ def test_every_command_and_flag_is_there(say: Say) -> None:
     assert commands[1].split(",") == list(COMMANDS)
     for command, expected in COMMANDS.items():
         shown = say(command, "--help").out
-        found = re.findall(r"^[│ ]{2}(--\w+|[A-Z][\w|]*)(?= |$)", shown, re.MULTILINE)
+        found = re.findall(r"^[│ ]{2}(--[\w-]+|[A-Z][\w|]*)(?= |$)", shown, re.MULTILINE)
         assert found == expected, command
 
 

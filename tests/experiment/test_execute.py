@@ -185,7 +185,8 @@ def test_a_finished_suite_is_left_as_it_is(finished: Path) -> None:
 
 def sleepy_suite(root: Path, *overrides: str) -> list[str]:
     (root / "sleepy.yaml").write_text(SLEEPY)
-    return ["run", "sleepy.yaml", *(word for item in overrides for word in ("--set", item))]
+    words = [word for item in overrides for word in ("--set", item)]
+    return ["run", "sleepy.yaml", "--trust-code", *words]
 
 
 def wait_for(path: Path, num_lines: int, process: subprocess.Popen[str]) -> None:

@@ -81,7 +81,7 @@ def test_a_policy_comes_back_bit_for_bit(tmp_path: Path, embedding: str) -> None
             tensor.add_(1)
     save_checkpoint(RunFolder(tmp_path), policy)
     for path in (tmp_path, tmp_path / "checkpoint", str(tmp_path)):
-        loaded = load_policy(path)
+        loaded = load_policy(path, embedding=embedding)
         assert_equal(loaded, policy)
         assert loaded.config == policy.config
         assert loaded.observation_shape == (36, 36, 3)

@@ -467,6 +467,38 @@ BUGS = (
         "bench/test_bench.py",
         "assembled",
     ),
+    Bug(
+        "a checkpoint has any function called",
+        "files/checkpoint.py",
+        "    if not trust_code:\n",
+        "    if False:\n",
+        "test_trust.py",
+        "load_policy",
+    ),
+    Bug(
+        "the environment of a checkpoint's run is made unasked",
+        "cli/runs.py",
+        "        named = [*code_named_in(agent), *code_named_in(origin)]\n",
+        "        named = [*code_named_in(agent)]\n",
+        "test_trust.py",
+        "checkpoint_executes_nothing",
+    ),
+    Bug(
+        "a suite file has everything executed",
+        "experiment/suites.py",
+        "    if _is_file(str(source)) and not trust_code:\n",
+        "    if False:\n",
+        "test_trust.py",
+        "suite_file_executes_nothing",
+    ),
+    Bug(
+        "memory is taken for whatever a policy file says",
+        "files/checkpoint.py",
+        '    with torch.device("meta"):\n',
+        '    with torch.device("cpu"):\n',
+        "test_trust.py",
+        "hostile",
+    ),
 )
 
 

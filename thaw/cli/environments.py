@@ -9,9 +9,9 @@ import tyro
 from tyro.conf import Positional
 
 from thaw.cli.output import check_at_least, print_json, say
-from thaw.cli.parsing import Json, Set, SuiteName
+from thaw.cli.parsing import WITH_TRUST, Json, Set, SuiteName, TrustCode
 from thaw.config.errors import InputError
-from thaw.experiment.suites import load_suite
+from thaw.experiment.suites import load_suite_to_execute
 
 
 def flavors(
@@ -42,6 +42,7 @@ def gallery(
     *,
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.png")],
     overrides: Set = (),
+    trust_code: TrustCode = False,
     steps: int = 20,
 ) -> int:
     """Draw the default flavors of a suite beside their variants, after the same actions.
@@ -50,6 +51,8 @@ def gallery(
         suite: Built-in name, .yaml file, or module:function.
         out: The picture, .png.
         overrides: As for run.
+        trust_code: Import, call and start what a suite's file names: an embedding's
+            module:function, environments' modules and programs. Only for files that you trust.
         steps: Seeded random decisions before the picture is taken.
     """
     from thaw.experiment.gallery import draw_gallery
@@ -59,6 +62,7 @@ def gallery(
         raise InputError(f"--out {out} is not a .png file")
     check_out(out.parent)
     check_at_least("--steps", steps, 0)
-    draw_gallery(load_suite(suite, overrides), out, num_steps=steps)
+    chosen = load_suite_to_execute(suite, overrides, trust_code=trust_code, how=WITH_TRUST)
+    draw_gallery(chosen, out, num_steps=steps)
     print(out)
     return 0

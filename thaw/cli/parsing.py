@@ -28,6 +28,9 @@ Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
 
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda")]
 
+TrustCode = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+WITH_TRUST = "repeat the command with --trust-code"
+
 Json = Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff]
 
 Commands = Mapping[str, Callable[..., int]]
@@ -99,4 +102,4 @@ def _flags(commands: Commands, command_name: str) -> list[str]:
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         _app(commands).cli(prog="thaw", args=[command_name, "--help"])
-    return re.findall(r"^[│ ]{2}(--\w+)", text.getvalue(), re.MULTILINE)
+    return re.findall(r"^[│ ]{2}(--[\w-]+)", text.getvalue(), re.MULTILINE)

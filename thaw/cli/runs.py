@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from tyro.conf import Positional
 
 from thaw.cli.output import bar, check_at_least, print_json, say
-from thaw.cli.parsing import Device, FlavorName, Folder, Json, Set
+from thaw.cli.parsing import WITH_TRUST, Device, FlavorName, Folder, Json, Set, TrustCode
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec, check_environment, num_envs_of
 from thaw.config.runtime import Runtime
 from thaw.config.strict import override, to_plain
+from thaw.config.trust import check_code, code_named_in
 from thaw.config.update_rule import UpdateRule
 from thaw.experiment.single import check_trained_actions, single_spec
 from thaw.files.run_folder import origin_of
+
+if TYPE_CHECKING:
+    from thaw.policy import Policy
 
 
 def train(
@@ -64,6 +69,7 @@ def transfer(
     steps: int,
     seed: int = 0,
     overrides: Set = (),
+    trust_code: TrustCode = False,
     device: Device = "auto",
     threads: int = 1,
 ) -> int:
@@ -78,13 +84,15 @@ def transfer(
         steps: Decisions of the agent.
         seed: Decides fresh weights, episodes and sampling.
         overrides: As for train; network and environment are the checkpoint's by default.
+        trust_code: Import and call the embedding's module:function that the checkpoint names, and
+            import and start what its run's environment names. Only for files that you trust.
         device: Where the network computes.
         threads: Of the network on a CPU; more than one pays only for the deep network, and only
             on cores that nothing else uses.
     """
     import hashlib
 
-    from thaw.files.checkpoint import find_policy, load_policy
+    from thaw.files.checkpoint import find_policy, read_description
 
     check_at_least("--steps", steps, 1)
     check_at_least("--threads", threads, 1)
@@ -100,10 +108,14 @@ def transfer(
         "update_rule": rule,
         "seed": seed,
         "steps": steps if update_rule.trains else 0,
-        "agent": to_plain(load_policy(checkpoint).config),
+        "agent": to_plain(read_description(policy_file).agent),
         "environment": dict(origin.environment) if origin else {},
     }
     spec = single_spec(plain, overrides)
+    if not trust_code:
+        said = [*code_named_in(Flavor(flavor)), *overrides]
+        named = [*code_named_in(spec), *code_named_in(origin)]
+        check_code(f"checkpoint '{checkpoint}'", named, said, WITH_TRUST)
     if update_rule.needs_source:
         check_trained_actions(origin, spec.flavor, spec.environment_options)
     return run_alone(spec, out, device, threads, source=checkpoint)
@@ -117,6 +129,7 @@ def evaluate(
     seed: int = 0,
     greedy: tyro.conf.FlagCreatePairsOff[bool] = False,
     overrides: Set = (),
+    trust_code: TrustCode = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> int:
@@ -130,12 +143,13 @@ def evaluate(
         greedy: Take the most probable action instead of sampling.
         overrides: Options of the environment, as in --set downsample=8; the checkpoint's by
             default.
+        trust_code: Import and call the embedding's module:function that the checkpoint names, and
+            import and start what its run's environment names. Only for files that you trust.
         device: Where the network computes.
         as_json: Print one JSON document.
     """
     from thaw.acting.evaluation import evaluate_policy, summary
     from thaw.envs.families import make_env
-    from thaw.files.checkpoint import find_policy, load_policy
     from thaw.training.build import check_same_spaces, policy_for
     from thaw.training.machine import resolve_device
 
@@ -143,7 +157,8 @@ def evaluate(
     check_at_least("--seed", seed, 0)
     place, acting, origin = Flavor(flavor), None, None
     if policy != "random":
-        acting, origin = load_policy(policy), origin_of(find_policy(policy))
+        said = [*code_named_in(place), *(f"environment.{item}" for item in overrides)]
+        acting, origin = _open(policy, said, trust_code)
     options: dict[str, Any] = dict(origin.environment) if origin else {}
     for item in overrides:
         override(options, item)
@@ -190,6 +205,7 @@ def record(
     episodes: int = 1,
     seed: int = 0,
     greedy: tyro.conf.FlagCreatePairsOff[bool] = False,
+    trust_code: TrustCode = False,
 ) -> int:
     """Film a policy in a flavor, with its score drawn in.
 
@@ -201,18 +217,19 @@ def record(
         episodes: In all, one behind the other.
         seed: Decides episodes and sampling.
         greedy: Take the most probable action instead of sampling.
+        trust_code: Import and call the embedding's module:function that the checkpoint names, and
+            import and start what its run's environment names. Only for files that you trust.
     """
     from thaw.acting.evaluation import summary
     from thaw.acting.video import record as record_film
     from thaw.envs.families import make_env
-    from thaw.files.checkpoint import find_policy, load_policy
     from thaw.training.build import check_same_spaces, policy_for
 
     check_at_least("--episodes", episodes, 1)
     check_at_least("--seed", seed, 0)
     place, acting, origin = Flavor(flavor), None, None
     if policy != "random":
-        acting, origin = load_policy(policy), origin_of(find_policy(policy))
+        acting, origin = _open(policy, code_named_in(place), trust_code)
     options = origin.environment_options if origin else {}
     check_trained_actions(origin, place, options)
     if acting is not None:
@@ -261,3 +278,15 @@ def run_alone(
         display.finish(planned, "done", result)
     print_json(result)
     return 0
+
+
+def _open(checkpoint: str, said: Sequence[str], trust_code: bool) -> tuple[Policy, RunSpec | None]:
+    """Load a policy and the run that it comes from, unless they name code that was not ``said``."""
+    from thaw.files.checkpoint import find_policy, load_policy, read_description
+
+    file = find_policy(checkpoint)
+    agent, origin = read_description(file).agent, origin_of(file)
+    if not trust_code:
+        named = [*code_named_in(agent), *code_named_in(origin)]
+        check_code(f"checkpoint '{checkpoint}'", named, said, WITH_TRUST)
+    return load_policy(checkpoint, embedding=agent.embedding), origin

@@ -10,12 +10,12 @@ import tyro
 from tyro.conf import Positional
 
 from thaw.cli.output import check_at_least, print_json, say
-from thaw.cli.parsing import Device, Folder, Json, Number, Set, SuiteName
+from thaw.cli.parsing import WITH_TRUST, Device, Folder, Json, Number, Set, SuiteName, TrustCode
 from thaw.config.errors import InputError
 from thaw.config.runtime import Runtime
 from thaw.config.strict import to_yaml
 from thaw.experiment.reporting import as_input_error, report_suite
-from thaw.experiment.suites import load_suite
+from thaw.experiment.suites import load_suite_to_execute
 
 
 def run(
@@ -23,6 +23,7 @@ def run(
     *,
     out: Folder,
     overrides: Set = (),
+    trust_code: TrustCode = False,
     seeds: Number = None,
     executor: Literal["local"] = "local",
     workers: Number = None,
@@ -34,6 +35,8 @@ def run(
         suite: Built-in name (catch-quick, catch-paper), .yaml file, or module:function.
         out: The suite's folder; the same command goes on where it stopped.
         overrides: Change one value of the suite, as in --set agent.discount=0.9; repeatable.
+        trust_code: Import, call and start what a suite's file names: an embedding's
+            module:function, environments' modules and programs. Only for files that you trust.
         seeds: Short for --set seeds=N.
         executor: Where runs execute: processes on this machine.
         workers: Runs at once; by default one for each core.
@@ -42,7 +45,9 @@ def run(
     from thaw.experiment.execute import execute
 
     del executor  # there is one so far; the flag keeps its place
-    chosen = load_suite(suite, _with_seeds(overrides, seeds))
+    chosen = load_suite_to_execute(
+        suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
+    )
     summary = execute(chosen, out, num_workers=workers, runtime=Runtime(device=device))
     for key, reason in summary.failed.items():
         say(f"FAILED {key}: {reason} (see {out / 'runs' / key / 'error.txt'})")
@@ -61,6 +66,7 @@ def plan(
     suite: Positional[SuiteName],
     *,
     overrides: Set = (),
+    trust_code: TrustCode = False,
     seeds: Number = None,
     workers: Number = None,
     as_json: Json = False,
@@ -71,6 +77,8 @@ def plan(
     Args:
         suite: Built-in name, .yaml file, or module:function.
         overrides: As for run.
+        trust_code: Import, call and start what a suite's file names: an embedding's
+            module:function, environments' modules and programs. Only for files that you trust.
         seeds: Short for --set seeds=N.
         workers: Runs at once, for the estimate; by default one for each core.
         as_json: Print one JSON document.
@@ -81,7 +89,9 @@ def plan(
     from thaw.experiment.plan import plan as make_plan
 
     check_at_least("--workers", workers, 1)
-    chosen = load_suite(suite, _with_seeds(overrides, seeds))
+    chosen = load_suite_to_execute(
+        suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
+    )
     if as_yaml:
         print(to_yaml(chosen), end="")
         return 0

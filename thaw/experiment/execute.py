@@ -16,7 +16,7 @@ from thaw.experiment.check import check_suite
 from thaw.experiment.processes import Executor, Summary
 from thaw.experiment.results import derive_results
 from thaw.experiment.suite_folder import SuiteFolder
-from thaw.experiment.suites import load_suite
+from thaw.experiment.suites import load_suite_to_execute
 from thaw.files.atomic import locked
 from thaw.policy.precision import settle_precision
 from thaw.training.build import check_policy
@@ -30,6 +30,7 @@ def run(
     overrides: Iterable[str] = (),
     num_workers: int | None = None,
     runtime: Runtime | None = None,
+    trust_code: bool = False,
 ) -> Summary:
     """Execute a suite on this machine, or go on with it, and derive its tables.
 
@@ -41,14 +42,19 @@ def run(
         overrides: ``dotted.key=value`` items that win over the suite.
         num_workers: Runs at once; by default one for each core, or a few on a GPU.
         runtime: Device and cadence; decides no result.
+        trust_code: Import, call and start what a YAML file names (SECURITY.md). A Suite object
+            and a ``module:function`` are the caller's own code and need no permission.
 
     Raises:
-        InputError: Anything wrong with the suite or the folder; nothing is written then.
+        InputError: Anything wrong with the suite or the folder, or a file that names code without
+            permission; nothing is written then.
     """
     if isinstance(suite, Suite):
         suite = from_plain(to_plain(suite), Suite, suite.name)  # validate what code has built
     else:
-        suite = load_suite(suite, overrides)
+        suite = load_suite_to_execute(
+            suite, overrides, trust_code=trust_code, how="pass trust_code=True"
+        )
     return execute(suite, out, num_workers=num_workers, runtime=runtime or Runtime())
 
 

@@ -13,6 +13,7 @@ from thaw.config.flavor import Flavor
 from thaw.config.run_spec import EvaluationConfig
 from thaw.config.strict import from_plain, override, parse_yaml, to_plain
 from thaw.config.suite import ReportConfig, Suite, Transfer
+from thaw.config.trust import check_code, code_named_in
 from thaw.config.user_code import call_by_name
 
 CATCH_VARIANTS = ("large_ball", "small_ball", "small_paddle", "red_background")
@@ -269,7 +270,7 @@ BUILT_IN: Mapping[str, Callable[[], Suite]] = {
 
 
 def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
-    """Load a suite.
+    """Load a suite. What a file says is only read; ``module:function`` is called.
 
     Args:
         source: A built-in name, a YAML file, or ``module:function`` that returns a Suite.
@@ -281,7 +282,7 @@ def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
     text = str(source)
     if text in BUILT_IN:
         plain = to_plain(BUILT_IN[text]())
-    elif text.endswith((".yaml", ".yml")) or Path(text).is_file():
+    elif _is_file(text):
         try:
             plain = parse_yaml(Path(text).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -304,3 +305,29 @@ def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
     for item in overrides:
         override(plain, item)
     return from_plain(plain, Suite, text)
+
+
+def load_suite_to_execute(
+    source: str | Path, overrides: Iterable[str] = (), *, trust_code: bool, how: str
+) -> Suite:
+    """Load a suite whose environments and network will be made.
+
+    Args:
+        source: As for :func:`load_suite`.
+        overrides: Likewise; what they name is the user's own choice.
+        trust_code: Let a file name any code.
+        how: What to type for a file that is trusted.
+
+    Raises:
+        InputError: As :func:`load_suite`, or a file names code that the overrides do not.
+    """
+    overrides = tuple(overrides)
+    suite = load_suite(source, overrides)
+    if _is_file(str(source)) and not trust_code:
+        check_code(str(source), code_named_in(suite), overrides, how)
+    return suite
+
+
+def _is_file(source: str) -> bool:
+    """Return whether a suite comes from a file, and not from thaw or the user's own module."""
+    return source not in BUILT_IN and (source.endswith((".yaml", ".yml")) or Path(source).is_file())

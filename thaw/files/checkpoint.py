@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
-from thaw.config.strict import from_plain, to_plain
+from thaw.config.strict import Config, from_plain, to_plain
+from thaw.config.trust import check_code, code_named_in
 from thaw.files.atomic import encode_json, read_json
 from thaw.files.run_folder import RunFolder
 from thaw.policy.policy import Policy
@@ -23,6 +26,31 @@ POLICY_FILE = "policy.safetensors"
 STATE_FILE = "training_state.safetensors"
 
 STATE_JSON = "training_state.json"
+
+MAX_SIZE = 65_536
+"""Of anything that a policy file describes: each side of an observation, actions, layers."""
+MAX_OBSERVATION_NUMBERS = 2**23
+"""Of one observation: a phone's whole screen of 1080x2400 in three colors fits."""
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIZE)]
+
+
+class PolicyDescription(Config, frozen=True, kw_only=True):
+    """What a policy file says of its policy, so that it can be built again."""
+
+    observation_shape: Annotated[tuple[Size, ...], msgspec.Meta(min_length=1, max_length=4)]
+    num_actions: Size
+    agent: AgentConfig
+
+    def __post_init__(self) -> None:
+        if math.prod(self.observation_shape) > MAX_OBSERVATION_NUMBERS:
+            raise InputError(
+                f"observation_shape is {list(self.observation_shape)}; an observation has at most "
+                f"{MAX_OBSERVATION_NUMBERS:,} numbers"
+            )
+        for name in ("embedding_size", "lstm_size", "fc_size"):
+            if (size := getattr(self.agent, name)) > MAX_SIZE:
+                raise InputError(f"agent.{name} is {size}; it may be at most {MAX_SIZE:,}")
 
 
 def save_checkpoint(
@@ -42,13 +70,15 @@ def save_checkpoint(
     Raises:
         WriteFailed: Disk full, no permission, and the like; the old checkpoint is intact.
     """
-    description = {
-        "observation_shape": list(policy.observation_shape),
-        "num_actions": policy.num_actions,
-        "agent": to_plain(policy.config),
-    }
+    description = PolicyDescription(
+        observation_shape=policy.observation_shape,
+        num_actions=policy.num_actions,
+        agent=policy.config,
+    )
     files = {
-        POLICY_FILE: save(_plain_tensors(policy.parts()), {"thaw": json.dumps(description)}),
+        POLICY_FILE: save(
+            _plain_tensors(policy.parts()), {"thaw": json.dumps(to_plain(description))}
+        ),
     }
     if state is not None:
         files[STATE_FILE] = save(_plain_tensors(state.items()))
@@ -85,25 +115,77 @@ def find_policy(path: str | Path) -> Path:
     )
 
 
-def load_policy(path: str | Path) -> Policy:
+def load_policy(
+    path: str | Path, *, embedding: str | None = None, trust_code: bool = False
+) -> Policy:
     """Load a policy from a run's folder or its checkpoint folder, in evaluation mode.
+
+    Args:
+        path: The folder.
+        embedding: The ``module:function`` that the policy's embedding may come from. A file that
+            names this one may have it called; built-in embeddings need no permission.
+        trust_code: Import and call whatever ``module:function`` the file names.
+
+    Raises:
+        InputError: Missing or broken file, one that thaw did not write, or one that names a
+            ``module:function`` without permission.
+    """
+    file = find_policy(path)
+    description = read_description(file)
+    code = code_named_in(description.agent)
+    if not trust_code:
+        how = f"pass embedding={description.agent.embedding!r} or trust_code=True"
+        check_code(str(file), code, [f"agent.embedding={embedding}"], how)
+    if code:
+        policy = Policy(description.observation_shape, description.num_actions, description.agent)
+    else:
+        policy = _outline(description).to_empty(device="cpu")
+    load_tensors_into(policy, load_tensors(file), str(file))
+    return policy.eval()
+
+
+def read_description(file: Path) -> PolicyDescription:
+    """Read what a policy file says of itself, and check it against the tensors in the file.
+
+    Nothing that the file names is imported or called, and no memory is taken for the sizes that
+    it gives. Of a policy whose embedding is ``module:function`` only the head is compared.
 
     Raises:
         InputError: Missing or broken file, or one that thaw did not write.
     """
-    file = find_policy(path)
-    tensors = load_tensors(file)
-    with cast(Any, safe_open)(file, framework="pt") as opened:  # it has no types
-        metadata = opened.metadata() or {}
     try:
-        description = json.loads(metadata["thaw"])
-        shape, num_actions = description["observation_shape"], description["num_actions"]
-    except (KeyError, ValueError):
+        with cast(Any, safe_open)(file, framework="pt") as opened:  # it has no types
+            text = (opened.metadata() or {})["thaw"]
+            there = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
+        plain = json.loads(text)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{file} is not a readable safetensors file: {error}") from None
+    except (KeyError, ValueError, RecursionError):
         raise InputError(f"{file} was not written by thaw: its description is missing") from None
-    config = from_plain(description["agent"], AgentConfig, str(file))
-    policy = Policy(tuple(shape), num_actions, config)
-    load_tensors_into(policy, tensors, str(file))
-    return policy.eval()
+    description = from_plain(plain, PolicyDescription, str(file))
+    try:
+        here = _shapes(_outline(description).parts())
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    if code_named_in(description.agent):
+        here, there = (
+            {name: shape for name, shape in shapes.items() if name.startswith("head.")}
+            for shapes in (here, there)
+        )
+    _check_shapes(here, there, str(file))
+    return description
+
+
+def _outline(description: PolicyDescription) -> Policy:
+    """Build a policy on the meta device: names and shapes, but no memory for the numbers.
+
+    Where the embedding is ``module:function``, an MLP takes its place.
+    """
+    agent = description.agent
+    if code_named_in(agent):
+        agent = msgspec.structs.replace(agent, embedding="mlp")
+    with torch.device("meta"):
+        return Policy(description.observation_shape, description.num_actions, agent)
 
 
 def load_tensors_into(policy: Policy, tensors: Mapping[str, torch.Tensor], where: str) -> None:
@@ -116,15 +198,7 @@ def load_tensors_into(policy: Policy, tensors: Mapping[str, torch.Tensor], where
         InputError: Names or shapes differ.
     """
     own = dict(policy.parts())
-    for name in sorted(own.keys() | tensors.keys()):
-        here, there = (
-            list(parts[name].shape) if name in parts else None for parts in (own, tensors)
-        )
-        if here != there:
-            raise InputError(
-                f"{where} does not fit its own description: '{name}' has shape {there} in the "
-                f"file and {here} in the network"
-            )
+    _check_shapes(_shapes(own.items()), _shapes(tensors.items()), where)
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
@@ -140,6 +214,26 @@ def load_tensors(file: Path) -> dict[str, torch.Tensor]:
         return load_file(file)
     except (OSError, SafetensorError, ValueError) as error:
         raise InputError(f"{file} is not a readable safetensors file: {error}") from None
+
+
+def _shapes(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in tensors}
+
+
+def _check_shapes(
+    here: Mapping[str, list[int]], there: Mapping[str, list[int]], where: str
+) -> None:
+    """Check that the network and a file have the same names and shapes.
+
+    Raises:
+        InputError: They differ.
+    """
+    for name in sorted(here.keys() | there.keys()):
+        if here.get(name) != there.get(name):
+            raise InputError(
+                f"{where} does not fit its own description: '{name}' has shape {there.get(name)} "
+                f"in the file and {here.get(name)} in the network"
+            )
 
 
 def _plain_tensors(tensors: Any) -> dict[str, torch.Tensor]:

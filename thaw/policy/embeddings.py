@@ -47,6 +47,27 @@ class Section(nn.Module):
         return y
 
 
+def shape_after(module: nn.Module, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return what a part of a convolutional stack makes of images of (channels, height, width).
+
+    By arithmetic, as a network is also described without memory for its numbers. The result has
+    a size below 1 where the images are too small.
+    """
+    _, *sides = shape
+    match module:
+        case Section():
+            height, width = ((side + 1) // 2 for side in sides)
+            return module.conv.out_channels, height, width
+        case nn.Conv2d(kernel_size=kernels, stride=strides):
+            height, width = (
+                (side - kernel) // stride + 1
+                for side, kernel, stride in zip(sides, kernels, strides, strict=True)
+            )
+            return module.out_channels, height, width
+        case _:
+            return shape
+
+
 class ConvEmbedding(nn.Module):
     """A convolutional stack, then ReLU, one linear layer and ReLU."""
 
@@ -62,15 +83,15 @@ class ConvEmbedding(nn.Module):
             )
         height, width, channels = observation_shape
         self.sections = nn.Sequential(*sections)
-        with torch.no_grad():
-            try:
-                flat_size = self.sections(torch.zeros(1, channels, height, width)).numel()
-            except RuntimeError:
-                raise InputError(
-                    f"images of {height}x{width} are too small for this embedding; "
-                    "use impala_deep or a smaller downsample"
-                ) from None
-        self.linear = nn.Linear(flat_size, embedding_size)
+        shape = (channels, height, width)
+        for module in sections:
+            shape = shape_after(module, shape)
+        if min(shape) < 1:
+            raise InputError(
+                f"images of {height}x{width} are too small for this embedding; "
+                "use impala_deep or a smaller downsample"
+            )
+        self.linear = nn.Linear(math.prod(shape), embedding_size)
         initialize(*self.modules())
         for convolution in self.modules():
             if isinstance(convolution, nn.Conv2d):

@@ -11,6 +11,7 @@ from thaw.config import AgentConfig, Flavor, RunSpec, Runtime, UpdateRule
 from thaw.config.errors import InputError
 from thaw.envs.families import make_env, options_from
 from thaw.envs.spaces import VectorEnv
+from thaw.files.checkpoint import PolicyDescription
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.policy.update_rules import apply_update_rule
@@ -134,7 +135,9 @@ def policy_for(env: VectorEnv, agent: AgentConfig, flavor: Flavor) -> Policy:
     return Policy(space.shape, int(num_actions), agent)
 
 
-def check_same_spaces(source: Policy, policy: Policy, where: str, flavor: Flavor) -> None:
+def check_same_spaces(
+    source: Policy | PolicyDescription, policy: Policy, where: str, flavor: Flavor
+) -> None:
     """Check that a pretrained policy can see and act in a flavor.
 
     Raises:

@@ -15,7 +15,7 @@ from thaw.acting.remote.ray_session import check_ray
 from thaw.config import RunSpec, Runtime
 from thaw.envs.spaces import VectorEnv, frames_per_step
 from thaw.files.atomic import locked, write_json
-from thaw.files.checkpoint import load_policy, save_checkpoint
+from thaw.files.checkpoint import find_policy, load_tensors, read_description, save_checkpoint
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
@@ -176,9 +176,9 @@ def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Po
         policy = policy_for(env, spec.agent, spec.flavor)
     tensors = None
     if rule.needs_source and source is not None:
-        pretrained = load_policy(source)
-        check_same_spaces(pretrained, policy, str(source), spec.flavor)
-        tensors = dict(pretrained.parts())
+        file = find_policy(source)
+        check_same_spaces(read_description(file), policy, str(source), spec.flavor)
+        tensors = load_tensors(file)
     apply_update_rule(policy, rule, tensors)
     return policy
 
