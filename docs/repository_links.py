@@ -66,9 +66,9 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Take the Sphinx roles out of docstrings: the site shows the bare name."""
+    """Take the signs of reStructuredText out of docstrings: Markdown would show them."""
     del page, config, files
-    return SPHINX_ROLE.sub("", html)
+    return SPHINX_ROLE.sub("", html).replace("::</p>", ":</p>")
 
 
 def in_repository(link: str, path: str) -> str | None:
