@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two test processes with one thread each: cores are for tests, not for thread pools.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-all lint bench planted-bugs clean
+.PHONY: demo test test-all lint docs bench planted-bugs clean
 
 demo: $(VENV)/installed
 	$(BIN)/thaw run catch-quick --out demo-catch
@@ -22,6 +22,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell thaw tests benchmarks examples docs *.md
+
+docs: $(VENV)/installed-docs
+	$(BIN)/mkdocs build --strict
 
 planted-bugs: $(VENV)/installed-dev
 	$(BIN)/python tests/support/planted_bugs.py
@@ -41,5 +44,10 @@ $(VENV)/installed-dev: pyproject.toml
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	touch $@ $(VENV)/installed
 
+$(VENV)/installed-docs: pyproject.toml
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable ".[docs]"
+	touch $@ $(VENV)/installed
+
 clean:
-	rm -rf $(VENV) demo-catch build dist *.egg-info
+	rm -rf $(VENV) demo-catch site build dist *.egg-info
