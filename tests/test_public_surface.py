@@ -14,8 +14,9 @@ from command_line import TINY, Say
 import thaw
 
 NAMES = {
-    "AgentConfig", "Flavor", "InputError", "Policy", "Suite", "Transfer", "UpdateRule", "apply_update_rule",
-    "load_policy", "load_results", "load_suite", "make_env", "plan", "report", "run", "vtrace",
+    "AgentConfig", "Flavor", "InputError", "Policy", "Suite", "Transfer", "UpdateRule",
+    "apply_update_rule", "load_policy", "load_results", "load_suite", "make_env", "plan", "report",
+    "run", "vtrace",
 }  # fmt: skip
 
 COMMANDS = {
