@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, install_hint
 from thaw.config.strict import Scalar
 from thaw.envs.androidenv.emulator import check_emulator, coordinator_config, make_emulator
 from thaw.envs.androidenv.options import (
@@ -164,5 +164,5 @@ def _missing(where: str, error: ImportError) -> InputError:
     package = (error.name or str(error)).partition(".")[0]
     return InputError(
         f"{where} needs the package {package}, which is not installed: "
-        "pip install 'thaw[androidenv]'"
+        f"{install_hint('androidenv')}"
     )

@@ -16,9 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from thaw.config.errors import InputError, nearest
-
-INSTALL = "pip install 'thaw[atari]'"
+from thaw.config.errors import InputError, install_hint, nearest
 
 
 class Variant(NamedTuple):
@@ -178,14 +176,14 @@ def check_rom(name: str) -> str:
     if md5 != game.rom_md5:
         raise InputError(
             f"EnvPool's ROM of {name} (MD5 {md5}) is not ale-py's (MD5 {game.rom_md5}); "
-            f"take the newest of both: {INSTALL.replace('install', 'install -U')}"
+            f"take the newest of both: {install_hint('atari').replace('install', 'install -U')}"
         )
     return md5
 
 
 def missing(package: str) -> InputError:
     """Return the error for an extra that is not installed."""
-    return InputError(f"Atari needs {package}, which is not installed: {INSTALL}")
+    return InputError(f"Atari needs {package}, which is not installed: {install_hint('atari')}")
 
 
 @functools.cache

@@ -12,11 +12,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from thaw.config.errors import InputError
-
-INSTALL = "pip install 'thaw[envpool]'"
-
-INSTALL_PROCGEN = "pip install 'thaw[procgen]'"
+from thaw.config.errors import InputError, install_hint
 
 
 class Registered(NamedTuple):
@@ -72,7 +68,9 @@ def list_tasks() -> dict[str, TaskEntry]:
     try:
         from envpool.registration import registry
     except ImportError:
-        raise InputError(f"this flavor needs EnvPool, which is not installed: {INSTALL}") from None
+        raise InputError(
+            f"this flavor needs EnvPool, which is not installed: {install_hint('envpool')}"
+        ) from None
     return {id_: TaskEntry(spec[0], spec[2]) for id_, spec in registry.specs.items()}
 
 
@@ -98,6 +96,6 @@ def _find_qt() -> None:
         except (OSError, ImportError) as error:
             reason = str(error)
     raise InputError(
-        f"EnvPool's Procgen needs the Qt 5 libraries Core and Gui ({reason}): {INSTALL_PROCGEN}, "
-        "or your system's package, as in `apt install libqt5gui5`"
+        f"EnvPool's Procgen needs the Qt 5 libraries Core and Gui ({reason}): "
+        f"{install_hint('procgen')}, or your system's package, as in `apt install libqt5gui5`"
     )
