@@ -407,7 +407,7 @@ BUGS = (
     ),
     Bug(
         "all actors use the first device",
-        "envs/__init__.py",
+        "envs/families.py",
         'options.get("first_device", 0) + first_environment',
         'options.get("first_device", 0)',
         "envs/androidenv/test_stack.py",
@@ -432,7 +432,7 @@ BUGS = (
         "config/run_spec.py",
         "for name, reason in NOT_OPTIONS.items():",
         "for name, reason in ():",
-        "config/test_suite.py",
+        "config/test_run_spec.py",
         "run_says_itself",
     ),
     Bug(

@@ -19,7 +19,7 @@ from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
 from thaw.config.update_rule import UpdateRule
 from thaw.envs.families import make_env, options_from
-from thaw.envs.spaces import VectorEnv
+from thaw.envs.spaces import Spaces, VectorEnv
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
 from thaw.policy.update_rules import apply_update_rule
@@ -49,9 +49,8 @@ def subjects_here(workload: Workload, stack: ExitStack) -> list[Subject]:
     agent, num_envs = workload.agent, workload.num_envs
     env = stack.enter_context(_environment(workload, 0, num_envs))
     actor = Actor(env, _policy(workload, env, "update_all").eval(), seed=0, device=workload.device)
-    actions = np.random.default_rng(0).integers(
-        0, int(getattr(env.single_action_space, "n", 0)), (64, num_envs)
-    )
+    num_actions = Spaces.of(env, workload.flavor).num_actions
+    actions = np.random.default_rng(0).integers(0, num_actions, (64, num_envs))
     turn = 0
 
     def step_environment() -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from thaw.envs.spaces import VectorEnv
+from thaw.envs.spaces import VectorEnv, count_actions
 
 SEED = 7
 
@@ -51,7 +51,7 @@ class Play:
         """Digests of the first observations and of every step, two behind the first end."""
         self.last_steps: list[Step] = []
         """The step that ended an episode and the two behind it."""
-        self.num_actions = int(getattr(env.single_action_space, "n", 1))
+        self.num_actions = count_actions(env.single_action_space, type(env).__name__)
         random = np.random.default_rng(SEED)
         self.actions = random.integers(self.num_actions, size=max_episode_steps + 2)
         """The same in every environment."""

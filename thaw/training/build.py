@@ -9,7 +9,7 @@ from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.update_rule import UpdateRule
-from thaw.envs.spaces import VectorEnv
+from thaw.envs.spaces import Spaces, VectorEnv
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
 from thaw.policy.update_rules import apply_update_rule
@@ -47,14 +47,8 @@ def policy_for(env: VectorEnv, agent: AgentConfig, flavor: Flavor) -> Policy:
     Raises:
         InputError: The network does not fit the observations, or actions are not discrete.
     """
-    space, actions = env.single_observation_space, env.single_action_space
-    num_actions = getattr(actions, "n", None)
-    if space.shape is None or num_actions is None:
-        raise InputError(
-            f"'{flavor}' has observations {space} and actions {actions}; thaw needs arrays and "
-            "discrete actions"
-        )
-    return Policy(space.shape, int(num_actions), agent)
+    spaces = Spaces.of(env, flavor)
+    return Policy(spaces.observation_shape, spaces.num_actions, agent)
 
 
 def check_same_spaces(source: Policy, policy: Policy, where: str, flavor: Flavor) -> None:

@@ -23,6 +23,7 @@ from android_env.proto import emulator_controller_pb2 as pb2
 from android_env.proto import emulator_controller_pb2_grpc as pb2_grpc
 from google.protobuf import empty_pb2
 
+from thaw.config.flavor import Flavor
 from thaw.envs.androidenv.emulator import emulator_config
 from thaw.envs.androidenv.family import make_androidenv
 from thaw.envs.androidenv.options import read_options
@@ -130,7 +131,7 @@ def stand_in(tmp_path: Path) -> Iterator[tuple[StandIn, dict[str, Any]]]:
 
 def test_catch_on_an_emulator(stand_in: tuple[StandIn, dict[str, Any]]) -> None:
     emulator, options = stand_in
-    env = make_androidenv("catch", "large_ball", 1, options)
+    env = make_androidenv(Flavor("androidenv/catch@large_ball"), 1, options)
     install = ["install", "-r", "-t", "-g", options["apk"]]
     assert install in emulator.commands
     assert ["shell", "settings", "put", "system", "show_touches", "0"] in emulator.commands
@@ -152,7 +153,7 @@ def test_catch_on_an_emulator(stand_in: tuple[StandIn, dict[str, Any]]) -> None:
     assert env.render()[0].shape == (480, 320, 3)
 
     # A run scores its policy while the training's environment is still open.
-    other = make_androidenv("catch", "default", 1, options)
+    other = make_androidenv(Flavor("androidenv/catch"), 1, options)
     other.reset(seed=0)
     lengths = [other.step(np.array([column]))[2].tolist() for _ in range(60)]
     assert [True] in lengths

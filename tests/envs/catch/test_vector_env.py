@@ -389,7 +389,7 @@ def test_bad_options_are_refused_in_one_line(options: dict[str, Any], message: s
         ({"ball_x": [5, 320]}, "ball_x is int64[2] from 5 to 320; it must be"),
         ({"ball_x": [-1, 5]}, "ball_x is int64[2] from -1 to 5;"),
         ({"ball_x": [1.0, 5.0]}, "ball_x is float64[2] from 1.0 to 5.0;"),
-        ({"ballx": [1, 5]}, "ballx is no option of reset; use ball_x or reset_mask"),
+        ({"ballx": [1, 5]}, "ballx is not an option of reset; use ball_x or reset_mask"),
         (
             {"reset_mask": np.array([1, 0])},
             "reset_mask is int64[2] with 1 True; it must be bool[2]",

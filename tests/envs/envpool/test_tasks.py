@@ -98,7 +98,7 @@ def test_an_option_of_the_task() -> None:
         (f"{EMPTY}@hard", r"no variant 'hard'"),
         (f"{EMPTY}?num_objs=3", r"no option 'num_objs'.*max_episode_steps, size"),
         (f"{EMPTY}?size=big", r"size is 'big'; it must be int"),
-        (f"{EMPTY}?size=99999999999", r"EnvPool counts to"),
+        (f"{EMPTY}?size=99999999999", r"EnvPool allows at most"),
         (f"{EMPTY}?observation=pixels", r"observation.*one_hot, symbols"),
     ],
 )
@@ -153,7 +153,7 @@ def test_names_of_procgen_actions() -> None:
     [
         ("procgen/conrun", r"did you mean 'coinrun'"),
         ("procgen/coinrun@easy", r"not levels<first>-<last>.*\?difficulty=easy"),
-        ("procgen/coinrun@levels9-3", r"first level not behind its last"),
+        ("procgen/coinrun@levels9-3", r"first level that is not above the last"),
         ("procgen/coinrun?difficulty=memory", r"coinrun has easy, hard, exploration"),
         ("procgen/coinrun?difficulty=brutal", r"difficulty"),
     ],

@@ -1,4 +1,4 @@
-"""AndroidEnv's tasks: the five of Catch that come with thaw, and anybody's by path."""
+"""AndroidEnv's tasks: five of Catch that come with thaw, and any other by its path."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from thaw.config.errors import InputError, nearest
+from thaw.config.flavor import Flavor
 from thaw.envs.androidenv.options import INSTALLED
 from thaw.envs.catch.knobs import VARIANTS
 
@@ -19,23 +20,24 @@ TASK_FOLDER: Final = Path(__file__).parent / "tasks"
 SUFFIX: Final = ".textproto"
 
 
-def find_task(name: str, variant: str) -> Path:
-    """Return the file of ``androidenv/<name>@<variant>``.
+def find_task(flavor: Flavor) -> Path:
+    """Return the file of a flavor's task.
 
     Args:
-        name: ``catch``, or the path of a textproto: ``tasks/mine.textproto`` seen from the
-            working folder, ``/home/me/mine.textproto`` (so that the address has two slashes).
-        variant: Of Catch; a path has none.
+        flavor: ``androidenv/catch@<variant>``, or ``androidenv/<path>``: a textproto's path,
+            relative to the working folder (``androidenv/tasks/mine.textproto``) or absolute
+            (``androidenv//home/me/mine.textproto``).
 
     Raises:
         InputError: No such task.
     """
+    name, variant = flavor.name, flavor.variant
     if name.endswith(SUFFIX):
-        where = f"flavor 'androidenv/{name}'"
+        where = f"flavor '{flavor}'"
         if variant != "default":
             raise InputError(f"{where} has no variant '{variant}'; a path names one task")
         if ".." in Path(name).parts:
-            raise InputError(f"{where}: '..' is not allowed, as runs have folders of this name")
+            raise InputError(f"{where}: '..' is not allowed, because a run's folder has this name")
         path = Path(name)
         if not path.is_file():
             raise InputError(f"{where}: there is no file '{path}' in '{Path.cwd()}'")
@@ -43,9 +45,9 @@ def find_task(name: str, variant: str) -> Path:
     if name != "catch" or variant not in VARIANTS:
         wrong = variant if name == "catch" else name
         raise InputError(
-            f"unknown flavor 'androidenv/{name}@{variant}'{nearest(wrong, [*VARIANTS, 'catch'])} "
-            f"There are androidenv/catch@VARIANT with {', '.join(VARIANTS)}, and any task of "
-            f"yours: androidenv/path/to/task{SUFFIX}"
+            f"unknown flavor '{flavor}'{nearest(wrong, [*VARIANTS, 'catch'])} "
+            f"Known are androidenv/catch@VARIANT with {', '.join(VARIANTS)}, and any task file: "
+            f"androidenv/path/to/task{SUFFIX}"
         )
     return TASK_FOLDER / f"catch_{variant}{SUFFIX}"
 
