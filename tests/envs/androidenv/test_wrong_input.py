@@ -138,7 +138,7 @@ def test_a_task_that_does_not_parse(tmp_path: Path, old: str, new: str, message:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"BLACK"', '"BLUISH"', "background_color='BLUISH' is no color of Android"),
+        ('"BLACK"', '"BLUISH"', "background_color='BLUISH' is not an Android color"),
         ('"10.0"', '"ten"', "--ef ballRadius 'ten' is no number"),
         (".catch.MainActivity", ".catch.OtherActivity", "does not exist"),
         ("check_install: { package_name: \"com.google.androidenv.catch\"",

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from kotlin_catch import kotlin_fall, kotlin_intersects, kotlin_is_out
+from shrink import shrink
 
 from thaw.envs.catch.knobs import VARIANTS
-from thaw.envs.catch.screen import shrink
 from thaw.envs.catch.vector_env import CatchVectorEnv
 
 # Where a touch on each of the six columns lands without noise: int((column + 0.5) / 6 x 320).

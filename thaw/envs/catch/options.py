@@ -71,7 +71,7 @@ class CatchOptions(Config, frozen=True, kw_only=True):
         """Return the app's options: the variant's settings, replaced by those that are given.
 
         Args:
-            variant: A name of `VARIANTS`.
+            variant: A name in `VARIANTS`.
 
         Raises:
             ValueError: No such variant, or a value of the wrong type or range.

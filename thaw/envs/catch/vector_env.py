@@ -46,7 +46,7 @@ class CatchVectorEnv(
 
     Args:
         num_envs: How many games.
-        variant: A name of `VARIANTS`.
+        variant: A name in `VARIANTS`.
         autoreset_mode: SAME_STEP starts the next throw in the step that ends one, as Gymnasium's
             vector environments do; DISABLED leaves it to `reset(options={"reset_mask": ...})`.
         render_mode: None or "rgb_array".
