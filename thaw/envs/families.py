@@ -15,7 +15,7 @@ from thaw.envs.spaces import Spaces, VectorEnv
 FAMILIES: Final = ("catch", "atari", "minigrid", "procgen", "gym", "envpool", "androidenv")
 
 ENGINE_FAMILIES: Final = ("atari", "minigrid", "procgen", "envpool")
-"""The families that EnvPool runs, on threads of its own."""
+"""The families whose engine, EnvPool, has threads."""
 
 
 def make_env(

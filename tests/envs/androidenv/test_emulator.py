@@ -1,7 +1,7 @@
 """AndroidEnv's EmulatorSimulator, its adb and its loader on a stand-in for Google's emulator.
 
-The stand-in is a simulated phone behind the emulator's two doors: the gRPC service that shows the
-screen and takes touches, and an adb binary. Google's emulator itself is not here.
+The stand-in is a simulated phone with the emulator's two interfaces: the gRPC service that shows
+the screen and takes touches, and an adb binary. Google's emulator itself is not part of the test.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def test_catch_on_an_emulator(stand_in: tuple[StandIn, dict[str, Any]]) -> None:
         assert rewards[0] == 0
     assert not truncated[0]
     assert rewards[0] == 1
-    assert emulator.phone.app is not app, "the reset started the app anew"
+    assert emulator.phone.app is not app, "the reset started the app again"
     assert env.render()[0].shape == (480, 320, 3)
 
     # A run scores its policy while the training's environment is still open.

@@ -47,7 +47,7 @@ def env() -> Iterator[AndroidVectorEnv]:
 
 
 def make_task(text: str, folder: Path, num_envs: int = 1, **options: Scalar) -> AndroidVectorEnv:
-    """Devices on a task of one's own."""
+    """Return devices that play the task of this text."""
     path = folder / "mine.textproto"
     path.write_text(text)
     env = make_androidenv(Flavor(f"androidenv/{path}"), num_envs, {**SIMULATED, **options})
@@ -148,7 +148,7 @@ def test_the_same_seed_is_the_same_game() -> None:
     first = play(1)
     assert first == play(1)
     assert first != play(2)
-    assert len(set(first[0][2])) == 3, "each device has noise of its own"
+    assert len(set(first[0][2])) == 3, "each device draws its own noise"
 
 
 # ------------------------------------------------------------------------------- lost devices
@@ -241,7 +241,7 @@ def test_on_a_real_clock_the_app_does_not_wait() -> None:
     env.reset(seed=3, options={"ball_x": np.array([27, 27])})
     app = env.simulated[0].phone.app
     assert app is not None
-    # AndroidEnv slept half a second behind the start of the app, and the ball fell meanwhile.
+    # AndroidEnv slept for half a second after the app's start, while the ball fell.
     assert app.ball_y > 10 + 3 * 25
     start = time.monotonic()
     number, outcome = until_an_end(env, 0)

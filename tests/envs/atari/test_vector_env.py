@@ -213,7 +213,7 @@ def test_the_row_of_a_reset_never_counts_in_an_unroll() -> None:
         assert it.first[0].equal(last_first)
         for t in range(20):
             done = (it.discounts[t] == 0) & it.valid[t]
-            assert it.valid[t].equal(~last_done)  # the step behind an end is the reset's
+            assert it.valid[t].equal(~last_done)  # the step after an end is the reset
             assert it.first[t + 1].equal(last_done)  # and what it shows starts an episode
             assert not it.rewards[t][last_done].any()
             assert not it.discounts[t][last_done].any()

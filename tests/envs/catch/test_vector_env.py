@@ -58,7 +58,7 @@ def play_one_throw(
         pytest.param({"variant": "small_paddle"}, 156, [3], (39, 472, 186, -1), id="narrow, 30 px"),
         pytest.param({"variant": "red_background"}, 191, [4], (39, 472, 240, 1), id="red, 49 px"),
         pytest.param({"paddle_width": 40, "variant": "red_background"}, 191, [4],
-                     (39, 472, 240, -1), id="a knob beside the variant"),
+                     (39, 472, 240, -1), id="a knob with a variant"),
         pytest.param({"action_latency_steps": 1}, 80, [1] * 38 + [5], (39, 472, 80, 1),
                      id="latency 1: the last touch comes too late"),
         pytest.param({"action_latency_steps": 1}, 80, [1] * 37 + [5], (39, 472, 293, -1),

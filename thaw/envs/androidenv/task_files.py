@@ -59,7 +59,7 @@ def read_task(path: Path) -> task_pb2.Task:
         path: A textproto of AndroidEnv's task.proto.
 
     Raises:
-        InputError: It does not parse, or a regular expression in it does not.
+        InputError: The file or a regular expression in it cannot be parsed.
     """
     from android_env.proto import task_pb2
     from google.protobuf import text_format
@@ -68,9 +68,10 @@ def read_task(path: Path) -> task_pb2.Task:
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), task)
     except (text_format.ParseError, UnicodeDecodeError, OSError) as error:
-        hint = "; tasks of 2021 say adb_call for adb_request" if "adb_call" in str(error) else ""
         problem = " ".join(str(error).split())
-        raise InputError(f"'{path}' is no task of AndroidEnv: {problem}{hint}") from None
+        is_old = "adb_call" in problem
+        hint = "; tasks from 2021 have adb_call in place of adb_request" if is_old else ""
+        raise InputError(f"'{path}' is not an AndroidEnv task: {problem}{hint}") from None
     regexps = task.log_parsing_config.log_regexps
     written = [regexps.score, *regexps.reward, *regexps.episode_end, *regexps.extra]
     written += [*regexps.json_extra, *(event.event for event in regexps.reward_event)]
@@ -79,19 +80,18 @@ def read_task(path: Path) -> task_pb2.Task:
             re.compile(text)
         except re.error as error:
             raise InputError(
-                f"'{path}' has the regular expression '{text}' in log_regexps, which does not "
-                f"parse: {error}"
+                f"'{path}' has a wrong regular expression '{text}' in log_regexps: {error}"
             ) from None
     return task
 
 
 def place_apk(task: task_pb2.Task, apk: str | None, where: str) -> None:
-    """Say in a task where its app is; AndroidEnv looks from the working folder.
+    """Set the path of a task's app; AndroidEnv reads it relative to the working folder.
 
     Args:
         task: Changed in place.
-        apk: A file, ``installed`` to drop the installation but keep the look whether the app is
-            there, or None for what the task says.
+        apk: A file; ``installed`` to skip the installation but keep the check that the app is
+            there; or None for the task's own path.
         where: Names the flavor in errors.
 
     Raises:
@@ -112,7 +112,7 @@ def place_apk(task: task_pb2.Task, apk: str | None, where: str) -> None:
         ):
             raise InputError(
                 f"{where}: there is no app '{install.filesystem.path}'; build it "
-                "(docs/androidenv.md) and say apk=PATH, or apk=installed if the device has it"
+                "(docs/androidenv.md) and set apk=PATH, or apk=installed if the device has it"
             )
     kept = [step for step in task.setup_steps if step.ListFields()]
     del task.setup_steps[:]
@@ -120,14 +120,14 @@ def place_apk(task: task_pb2.Task, apk: str | None, where: str) -> None:
 
 
 def count_time_in_steps(task: task_pb2.Task, step_ms: float) -> None:
-    """Turn a task's time limit into the step limit that is as long on a virtual clock.
+    """Replace a task's time limit by the step limit of the same length on a virtual clock.
 
-    AndroidEnv measures `max_episode_sec` by this machine's clock, in whole seconds; a virtual
-    second is shorter, and longer while the learner computes.
+    AndroidEnv measures `max_episode_sec` with this machine's clock, in whole seconds. A virtual
+    second takes less time on this machine, or more while the learner computes.
 
     Args:
         task: Changed in place.
-        step_ms: How long a step is.
+        step_ms: The length of a step.
     """
     if task.max_episode_sec > 0:
         limit_steps = max(math.floor(int(task.max_episode_sec) * 1000 / step_ms), 1)
@@ -138,13 +138,13 @@ def count_time_in_steps(task: task_pb2.Task, step_ms: float) -> None:
 
 
 def explain_silence(task: task_pb2.Task) -> str:
-    """Say what to look at when a task gives no reward."""
+    """Return advice for a task that gives no reward."""
     filters = list(task.log_parsing_config.filters)
     tag = filters[0].split(":")[0] if filters else "YOUR_TAG"
     regexps = task.log_parsing_config.log_regexps
     rules = [name for name in ("score", "reward", "reward_event") if getattr(regexps, name)]
     return (
-        f"the task listens to log lines of {filters or 'no tag at all'} (log_parsing_config."
-        f"filters) with {', '.join(rules) or 'no rule for rewards'} (log_regexps); see what the "
-        f"app writes with: adb logcat -s {tag}"
+        f"the task reads log lines of {filters or 'no tag at all'} (log_parsing_config.filters) "
+        f"with {', '.join(rules) or 'no rule for rewards'} (log_regexps); to see what the app "
+        f"writes: adb logcat -s {tag}"
     )
