@@ -51,7 +51,7 @@ if __name__ == "__main__":
     num_envs = int(sys.argv[2]) if len(sys.argv) > 2 else 32
     num_rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 300
     num_threads = min(num_envs, len(os.sched_getaffinity(0)))
-    ours = make_atari(flavor.name, flavor.variant, num_envs, {"num_threads": num_threads})
+    ours = make_atari(flavor, num_envs, {"num_threads": num_threads})
     bare = bare_envpool(ours, num_threads)
     ours.reset(seed=0)
     bare.reset()

@@ -316,7 +316,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("run tiny.yaml --out x --set seeds=[1,1]", ["seeds: '1' is there twice; name each once"]),
     (
         "run tiny.yaml --out x --set environment.downsampel=2",
-        ["unknown option 'downsampel' of 'catch'; did you mean 'downsample'? Allowed: backg"],
+        ["flavor 'catch': unknown key 'downsampel'; did you mean 'downsample'? Allowed: backg"],
     ),
     (
         "run tiny.yaml --out x --set conditions=[freeze_al]",

@@ -111,7 +111,7 @@ def test_the_last_observation_of_an_episode_is_shown_in_the_same_way() -> None:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("OddDict-v0", r"Dict.*observation_key=KEY; there are image, mission"),
+        ("OddDict-v0", r"Dict.*observation_key=KEY; keys: image, mission"),
         ("OddDict-v0?observation_key=imag", r"did you mean 'image'"),
         ("OddDict-v0?observation_key=mission", r"Text.*supported are Box"),
         ("OddVector-v0?observation_key=image", r"no Dict; leave out observation_key"),

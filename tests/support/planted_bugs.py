@@ -432,7 +432,7 @@ BUGS = (
         "config/run_spec.py",
         "for name, reason in NOT_OPTIONS.items():",
         "for name, reason in ():",
-        "config/test_suite.py",
+        "config/test_run_spec.py",
         "run_says_itself",
     ),
     Bug(

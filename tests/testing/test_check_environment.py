@@ -298,7 +298,7 @@ def test_same_step_declared_as_next_step_without_a_trace() -> None:
         returned[1][:] = 0.0
 
     (finding,) = findings(declare(broken_steps(spoil, SAME), NEXT))
-    assert "the action behind an episode's end changes what comes" in finding
+    assert "the action after an episode's end changes the trajectory" in finding
 
 
 def test_next_step_whose_reset_is_rewarded() -> None:
@@ -306,7 +306,7 @@ def test_next_step_whose_reset_is_rewarded() -> None:
         returned[1] += 1.0
 
     (finding,) = findings(broken_steps(spoil, NEXT))
-    assert "the step behind an episode's end has a reward" in finding
+    assert "the step after an episode's end has a reward" in finding
 
 
 def test_a_reset_mask_that_is_ignored() -> None:
@@ -376,7 +376,7 @@ class Clones(SoundEnv):
     [
         (OwnGenerator, "gave another trajectory the second time"),
         (OneSeed, "different seeds gave the same trajectory"),
-        (Clones, "all environments of the vector went the same way"),
+        (Clones, "all environments of the vector had the same trajectory"),
     ],
 )
 def test_seeds(broken: type[SoundEnv], said: str) -> None:

@@ -12,6 +12,7 @@ from thaw.acting.actor import Actor
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec
 from thaw.envs.families import make_env
+from thaw.envs.spaces import Spaces
 from thaw.policy.policy import Acting, Policy, UniformPolicy
 from thaw.trajectory import EpisodeStats
 
@@ -64,7 +65,7 @@ def playing(
     env = make_env(flavor, num_envs, drawn_on=device, **(options or {}))
     try:
         if policy is None:
-            policy = UniformPolicy(int(getattr(env.single_action_space, "n", 0)))
+            policy = UniformPolicy(Spaces.of(env, flavor).num_actions)
         elif isinstance(policy, Policy):
             policy.eval()
         stream = RunSpec(

@@ -16,13 +16,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from thaw.acting.actor import Actor
 from thaw.acting.evaluation import playing
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, install_hint
 from thaw.config.flavor import Flavor
 from thaw.envs.spaces import VectorEnv
 from thaw.policy.policy import Acting
 from thaw.trajectory import EpisodeStats
-
-INSTALL = "pip install 'thaw[video]'"
 
 SMALLEST_SIDE_PX = 320
 """Smaller pictures are enlarged by a whole number, up to at least this long a side."""
@@ -168,4 +166,6 @@ def _ffmpeg() -> Any:
     try:
         return importlib.import_module("imageio_ffmpeg")
     except ImportError:
-        raise InputError(f"films need imageio-ffmpeg, which is not installed: {INSTALL}") from None
+        raise InputError(
+            f"films need imageio-ffmpeg, which is not installed: {install_hint('video')}"
+        ) from None

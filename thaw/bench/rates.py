@@ -15,7 +15,8 @@ import torch
 
 from thaw.bench.processes import TrainingProcesses, training_processes
 from thaw.bench.subjects import TRAINED, Subject, subjects_here
-from thaw.bench.workload import WARM_UP_SECONDS, Workload, one_engine_thread, variant
+from thaw.bench.workload import WARM_UP_SECONDS, Workload, variant
+from thaw.envs.families import one_engine_thread
 
 GROUPED = ("update_all", "freeze_embedding")
 """Also measured with the environments in two groups, where their number is even."""

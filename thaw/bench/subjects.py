@@ -15,7 +15,7 @@ from thaw.acting.collector import Collector
 from thaw.bench.workload import Workload
 from thaw.config import Runtime, UpdateRule
 from thaw.envs.families import make_env, options_from
-from thaw.envs.spaces import VectorEnv
+from thaw.envs.spaces import Spaces, VectorEnv
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.policy.update_rules import apply_update_rule
@@ -45,9 +45,8 @@ def subjects_here(workload: Workload, stack: ExitStack) -> list[Subject]:
     env = make_env(workload.flavor, num_envs, drawn_on=workload.device, **options)
     stack.callback(env.close)
     actor = Actor(env, _policy(workload, env, "update_all").eval(), seed=0, device=workload.device)
-    actions = np.random.default_rng(0).integers(
-        0, int(getattr(env.single_action_space, "n", 0)), (64, num_envs)
-    )
+    num_actions = Spaces.of(env, workload.flavor).num_actions
+    actions = np.random.default_rng(0).integers(0, num_actions, (64, num_envs))
     turn = 0
 
     def step_environment() -> int:

@@ -88,9 +88,3 @@ def prepare(
 def variant(workload: Workload, **agent: object) -> Workload:
     """Return a workload with some of the agent's settings changed."""
     return msgspec.structs.replace(workload, agent=msgspec.structs.replace(workload.agent, **agent))
-
-
-def one_engine_thread(flavor: Flavor) -> dict[str, int]:
-    """Return the option that keeps an environment's engine to one thread, where it has one."""
-    has_engine = flavor.family in ("atari", "procgen", "minigrid", "envpool")
-    return {"num_threads": 1} if has_engine else {}

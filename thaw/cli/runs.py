@@ -14,7 +14,7 @@ from tyro.conf import Positional
 from thaw.cli.output import bar, check_at_least, print_json, say
 from thaw.cli.parsing import WITH_TRUST, Device, FlavorName, Folder, Json, Set, TrustCode
 from thaw.config.flavor import Flavor
-from thaw.config.run_spec import RunSpec, check_environment, num_envs_of
+from thaw.config.run_spec import RunSpec, split_environment
 from thaw.config.runtime import Runtime
 from thaw.config.strict import override, to_plain
 from thaw.config.trust import check_code, code_named_in
@@ -162,9 +162,7 @@ def evaluate(
     options: dict[str, Any] = dict(origin.environment) if origin else {}
     for item in overrides:
         override(options, item)
-    check_environment(options)
-    num_envs = num_envs_of(options)
-    options.pop("num_envs", None)
+    num_envs, options = split_environment(options)
     chosen_device = str(resolve_device(device))
     check_trained_actions(origin, place, options)
     env = make_env(place, 1, **options)

@@ -1,7 +1,7 @@
-"""What a user can say, as strict frozen data; nothing here imports torch or an environment.
+"""Everything that a user can set, as strict frozen data; no module here imports torch.
 
-What decides a result is a :class:`Suite` and its :class:`RunSpec`; what does not is
-:class:`Runtime`, which is never hashed.
+:class:`Suite` and :class:`RunSpec` hold everything that decides a result. :class:`Runtime` holds
+the rest; it is never hashed.
 """
 
 from thaw.config.agent import AgentConfig

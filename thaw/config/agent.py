@@ -14,13 +14,13 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     """The agent: network, loss and optimizer. Defaults: IMPALA, table G.1, unless noted."""
 
     embedding: str = "impala_deep"
-    """Built-in name (impala_deep, impala_shallow; mlp for vectors) or ``module:function``."""
+    """A built-in name (impala_deep, impala_shallow; mlp for vectors) or ``module:function``."""
     embedding_size: Positive = 256
     """Width of the embedding's output (Dean et al., section 3.2)."""
     lstm_size: Positive = 256
     """Reproduces the published 1.6 M parameters (docs/reproducing.md, point 7)."""
     fc_size: Positive = 256
-    """Width of the added fully connected layer behind the LSTM (point 6)."""
+    """Width of the added fully connected layer after the LSTM (point 6)."""
     last_action_input: bool = True
     """Feed the one-hot last action to the head (point 8)."""
     last_reward_input: bool = True
@@ -28,25 +28,25 @@ class AgentConfig(Config, frozen=True, kw_only=True):
 
     clock: Literal["lockstep", "overlapped", "asynchronous"] = "lockstep"
     """lockstep: collect, then learn (policy lag 0). overlapped: both at once (lag exactly 1).
-    asynchronous: actors in processes of their own, as IMPALA's; the lag is measured."""
+    asynchronous: actors in separate processes, as in IMPALA; the lag is measured."""
     actors: Positive = 5
     """Processes that share the run's environments under the asynchronous clock (Dean et al.)."""
     env_groups: Positive = 1
-    """Groups of environments that act on threads of their own, so that one group's emulators step
-    while the network looks at another's pictures; they share num_envs evenly."""
+    """Groups of environments, each with its own thread: one group's emulators step while the
+    network processes another group's observations. All groups have the same size."""
     unroll_length: Positive = 20
-    """Steps of one unroll; an update learns from ``num_envs`` unrolls."""
+    """Steps in one unroll; an update learns from ``num_envs`` unrolls."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the embedding; weights, head and losses stay float32. auto: bfloat16 where it
-    is measured to be clearly faster, else float32; what it was stands in run.json."""
+    """Arithmetic of the embedding; weights, head and losses stay float32. auto: bfloat16 if a
+    measurement shows that it is clearly faster, else float32; run.json records the choice."""
 
     discount: Fraction = 0.99
     baseline_cost: NonNegativeFloat = 0.5
     entropy_cost: NonNegativeFloat = 0.01
     reward_clip: PositiveFloat | None = 1.0
-    """Rewards are clipped to [-reward_clip, reward_clip] for the loss; reports stay raw."""
+    """Rewards are clipped to [-reward_clip, reward_clip] in the loss; reports show raw rewards."""
     truncation: Literal["terminate", "bootstrap"] = "terminate"
-    """Value behind a truncated step: 0 as in IMPALA's code (point 34), or the policy's own."""
+    """Value after a truncated step: 0 as in IMPALA's code (point 34), or the policy's estimate."""
     rho_bar: PositiveFloat | None = 1.0
     """Clip of the importance weights in the targets (IMPALA, eq. 1); null = no clip."""
     c_bar: PositiveFloat | None = 1.0
@@ -62,7 +62,7 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     rmsprop_decay: Fraction = 0.99
     """Not in table G.1; the IMPALA code's default (point 16)."""
     rmsprop_epsilon: PositiveFloat = 0.01
-    """PyTorch's form, outside the root (point 17)."""
+    """Added outside the square root, as in PyTorch (point 17)."""
     rmsprop_momentum: NonNegativeFloat = 0.0
     max_gradient_norm: PositiveFloat = 40.0
-    """Over what trains; frozen parts do not count (field lesson: they must not move the clip)."""
+    """The norm is over trained parameters only: frozen parts must not change the clipping."""

@@ -1,9 +1,13 @@
-"""What the user did wrong: the error for it, and hints at the nearest right word."""
+"""The error for wrong input, and the hints in its messages."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
+
+Extra = Literal["androidenv", "atari", "envpool", "procgen", "ray", "video"]
+"""The optional dependencies of pyproject.toml that an error can ask for."""
 
 
 class InputError(ValueError):
@@ -16,11 +20,20 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else "."
 
 
+def install_hint(extra: Extra) -> str:
+    """Return the command that installs one of thaw's extras."""
+    return f"pip install 'thaw[{extra}]'"
+
+
 def check_no_repeats(what: str, items: Iterable[object]) -> None:
     """Check that no item is there twice.
 
+    Args:
+        what: Names the items in the error.
+        items: Must be hashable.
+
     Raises:
-        InputError: One is; the message names it.
+        InputError: An item is there twice; the message names it.
     """
     seen: set[object] = set()
     for item in items:

@@ -12,9 +12,9 @@ from thaw.config.strict import Scalar, dump_scalar, parse_scalar
 class Flavor(str):
     """One variant of an environment, written ``family/name@variant?option=value&...``.
 
-    ``catch`` is family and name at once; no ``@`` means the family's default variant. Options
-    after ``?`` belong to this flavor alone and win over the suite's ``environment`` section.
-    The text is kept in canonical form, so equal flavors are equal words.
+    ``catch`` is both family and name; without ``@`` the variant is ``default``. Options after
+    ``?`` belong to this flavor only and win over the suite's ``environment`` section. The text is
+    kept in canonical form, so equal flavors are equal strings.
     """
 
     family: str

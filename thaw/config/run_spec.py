@@ -15,11 +15,11 @@ from thaw.config.strict import Config, Natural, Positive, Scalar, to_plain
 from thaw.config.update_rule import UpdateRule
 
 RESULTS_VERSION = 2
-"""Part of every run's hash; raised when a change of thaw's code moves results."""
+"""Part of every run's hash; increased when a change of thaw's code changes results."""
 
 
 class EvaluationConfig(Config, frozen=True, kw_only=True):
-    """How a finished policy is scored."""
+    """How a finished policy is evaluated, and which mean is its score."""
 
     episodes: Positive = 100
     """Episodes of every evaluation, and the window of the training score (Machado et al. 2018)."""
@@ -27,46 +27,50 @@ class EvaluationConfig(Config, frozen=True, kw_only=True):
     source: bool = True
     """Also score each transfer's final policy back on its source flavor (Dean et al., sec. 4)."""
     score: Literal["training", "evaluation"] = "training"
-    """What a trained run's mean_return is: its last training episodes, or a separate evaluation
-    of the final policy (docs/reproducing.md, point 21). Both are always stored."""
+    """The source of a trained run's mean_return: its last training episodes, or a separate
+    evaluation of the final policy (docs/reproducing.md, point 21). Both are always stored."""
 
 
 NOT_OPTIONS = {
     "seed": "a run's seed decides all of its random numbers",
-    "drawn_on": "observations are drawn where the run's device is",
+    "drawn_on": "observations are drawn on the run's device",
 }
-"""What callers of ``make_env`` say beside an environment's options."""
-
-
-def check_environment(environment: Mapping[str, object]) -> None:
-    """Check an ``environment`` section as far as that goes without the environment.
-
-    Raises:
-        InputError: It sets what is no option of an environment.
-    """
-    for name, reason in NOT_OPTIONS.items():
-        if name in environment:
-            raise InputError(f"environment.{name} cannot be set: {reason}; leave it out")
-
+"""Arguments of ``make_env`` that are not options of an environment, and why."""
 
 DEFAULT_NUM_ENVS = 32
 """Unrolls of one batch (IMPALA, table G.1)."""
 
 
-def num_envs_of(environment: Mapping[str, object]) -> int:
-    """Return how many environments an ``environment`` section steps together.
+def check_environment_section(environment: Mapping[str, object]) -> None:
+    """Check those keys of an ``environment`` section that have a meaning in every family.
 
     Raises:
-        InputError: Not a whole number of at least 1.
+        InputError: A reserved key is set, or ``num_envs`` is not a whole number of at least 1.
     """
+    for name, reason in NOT_OPTIONS.items():
+        if name in environment:
+            raise InputError(f"environment.{name} cannot be set: {reason}; leave it out")
     num_envs = environment.get("num_envs", DEFAULT_NUM_ENVS)
     if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
         raise InputError(f"num_envs is {num_envs!r}; it must be a whole number >= 1")
-    return num_envs
+
+
+def split_environment(environment: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Split an ``environment`` section.
+
+    Returns:
+        How many environments step together, and the options of their family.
+
+    Raises:
+        InputError: As from `check_environment_section`.
+    """
+    check_environment_section(environment)
+    options = dict(environment)
+    return options.pop("num_envs", DEFAULT_NUM_ENVS), options
 
 
 def check_shares(agent: AgentConfig, num_envs: int) -> None:
-    """Check that those who share the environments can.
+    """Check that ``env_groups`` and ``actors`` fit ``num_envs``.
 
     Raises:
         InputError: There are more asynchronous actors than environments, or groups of different
@@ -75,12 +79,12 @@ def check_shares(agent: AgentConfig, num_envs: int) -> None:
     if num_envs % agent.env_groups:
         raise InputError(
             f"agent.env_groups is {agent.env_groups} and environment.num_envs {num_envs}; all "
-            "groups have as many environments: choose a divisor of num_envs"
+            "groups must have the same size: choose a divisor of num_envs"
         )
     if agent.clock == "asynchronous" and agent.env_groups > 1:
         raise InputError(
             f"agent.env_groups is {agent.env_groups} with the asynchronous clock, whose actors are "
-            "groups already: set env_groups to 1, or use agent.actors"
+            "already groups: set env_groups to 1, or use agent.actors"
         )
     if agent.clock == "asynchronous" and num_envs < agent.actors:
         raise InputError(
@@ -96,34 +100,33 @@ class RunSpec(Config, frozen=True, kw_only=True):
     condition: str
     """``pretrain``, or one of the suite's conditions."""
     flavor: Flavor
-    """Where the run acts and learns."""
+    """The flavor in which the run acts and learns."""
     source: Flavor | None = None
-    """Where its weights were pretrained; None without pretraining."""
+    """The flavor in which its weights were pretrained; None without pretraining."""
     source_hash: str | None = None
-    """Hash of the pretraining's own spec, so that another pretraining is another run."""
+    """Hash of the pretraining (its spec or its policy file): another pretraining, another run."""
     update_rule: UpdateRule | None
     """None: the uniform random policy."""
     seed: Natural
     steps: Natural
-    """Agent decisions to learn from; 0 when nothing trains."""
+    """Agent decisions to learn from; 0 if nothing trains."""
     environment: dict[str, Scalar] = msgspec.field(default_factory=dict)
     agent: AgentConfig = AgentConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     results_version: int = RESULTS_VERSION
 
     def __post_init__(self) -> None:
-        check_environment(self.environment)
-        check_shares(self.agent, num_envs_of(self.environment))
+        check_shares(self.agent, self.num_envs)
 
     @property
     def num_envs(self) -> int:
         """Environments stepped together; also the unrolls of one batch."""
-        return num_envs_of(self.environment)
+        return split_environment(self.environment)[0]
 
     @property
     def environment_options(self) -> dict[str, Any]:
         """The environment section without ``num_envs``."""
-        return {key: value for key, value in self.environment.items() if key != "num_envs"}
+        return split_environment(self.environment)[1]
 
     @property
     def content_hash(self) -> str:

@@ -1,4 +1,4 @@
-"""What does not decide a result: device, threads, folders, how often to save."""
+"""Settings that do not decide a result: device, threads, timeouts, how often to save."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from thaw.config.strict import Config, NonNegativeFloat, Positive, PositiveFloat
 
 
 class Runtime(Config, frozen=True, kw_only=True):
-    """What does not decide a result and is not hashed."""
+    """Settings that do not decide a result; they are not hashed."""
 
     device: str = "cpu"
     num_threads: Positive = 1
     checkpoint_seconds: NonNegativeFloat = 60.0
-    """A kill costs at most this much work."""
+    """Seconds between checkpoints; a killed run loses at most this much work."""
     actor_timeout_seconds: PositiveFloat = 300.0
-    """An actor of the asynchronous clock that brings no unroll for so long, the time in which it
-    starts included, is replaced."""
+    """An actor of the asynchronous clock that delivers no unroll for this long is replaced; the
+    time in which it starts counts."""
     ray_address: str | None = None
-    """Ray cluster of those actors; None: the environment's RAY_ADDRESS, else this machine."""
+    """Ray cluster of these actors; None: the variable RAY_ADDRESS, else this machine."""
 
 
 def num_cores() -> int:

@@ -1,4 +1,4 @@
-"""YAML and plain data in and out of strict structs; errors take one line."""
+"""Strict structs from and to YAML and plain data, with errors of one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A strict node: unknown keys and wrong types are errors, never ignored."""
+    """A strict struct: unknown keys and wrong types are errors, never ignored."""
 
 
 Scalar = bool | int | float | str | None
@@ -34,7 +34,7 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1, but ``6e-4`` is a number (PyYAML alone reads it as a word) and keys are unique."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is there twice, of which PyYAML alone would keep the last."""
+        """Refuse a key that is there twice; PyYAML alone would keep the last value."""
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
@@ -53,7 +53,7 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse YAML; a duplicate-free, tag-free subset.
+    """Parse YAML without duplicate keys and without Python tags.
 
     Raises:
         InputError: Not YAML; the message names the line.
@@ -68,7 +68,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """Parse a command-line value as YAML, but ``#FF0000`` is a color and not a comment.
+    """Parse a command-line value as YAML, except that ``#FF0000`` is a color, not a comment.
 
     Raises:
         InputError: Not YAML.
@@ -96,7 +96,7 @@ def _encode(value: object) -> object:
 
 
 def _decode(kind: type, value: object) -> object:
-    """Make a word of a checked form (a flavor, an update rule): its class parses it."""
+    """Make a checked word (a flavor, an update rule); its class parses the text."""
     if issubclass(kind, str):
         if not isinstance(value, str):
             raise InputError(f"expected a word, got {value!r}")
@@ -110,15 +110,15 @@ def to_plain(config: object) -> Any:
 
 
 def from_plain(plain: object, kind: type[T], where: str) -> T:
-    """Structure dicts, lists and scalars strictly.
+    """Make a struct of dicts, lists and scalars.
 
     Args:
-        plain: What YAML or JSON gave.
-        kind: The config class.
+        plain: Parsed YAML or JSON.
+        kind: The class of the struct.
         where: Names the input in errors, as ``suite.yaml``.
 
     Raises:
-        InputError: Unknown key (with the nearest right one), wrong type or value.
+        InputError: Unknown key (the message names the nearest one), or wrong type or value.
     """
     try:
         return msgspec.convert(plain, kind, dec_hook=_decode)
@@ -135,7 +135,7 @@ def override(plain: dict[str, Any], item: str) -> None:
     """Set one ``dotted.key=value`` (a YAML value) in nested dicts.
 
     Raises:
-        InputError: Not of that form, or a parent that is no dict.
+        InputError: The item has another form, or a parent is not a dict.
     """
     path, equals, value = item.partition("=")
     if not equals or "" in path.split("."):
@@ -164,7 +164,7 @@ _PLAIN_WORDS = {
 
 
 def _explain(message: str, kind: object) -> str:
-    """Turn msgspec's message into ours: the dotted path first, the nearest word last."""
+    """Translate msgspec's message: first the dotted path, then the problem, then a hint."""
     message, _, path = message.partition(" - at `")
     path = path.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", "")
     node: object = kind

@@ -13,24 +13,24 @@ import msgspec
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError, check_no_repeats, nearest
 from thaw.config.flavor import Flavor
-from thaw.config.run_spec import EvaluationConfig, check_environment, check_shares, num_envs_of
+from thaw.config.run_spec import EvaluationConfig, check_shares, split_environment
 from thaw.config.strict import Config, Natural, Positive, Scalar
 from thaw.config.update_rule import CONDITIONS, UpdateRule
 
 
 class ReportConfig(Config, frozen=True, kw_only=True):
-    """What the report shows; changes no run."""
+    """What the report shows; it changes no run."""
 
     normalize: Literal["none", "scratch"] = "none"
     """scratch: divide by training from scratch, as the paper's table 1 does."""
     paper: Literal["table1", "table2"] | None = None
-    """Which table of the paper this suite repeats; its numbers then stand beside ours."""
+    """The table of the paper that this suite repeats; the report then shows its numbers too."""
     num_bins: Positive = 100
     """Points of a learning curve."""
 
 
 class Transfer(Config, frozen=True, kw_only=True):
-    """One move: a policy pretrained in ``source`` meets ``target``."""
+    """One transfer: a policy pretrained in ``source`` continues in ``target``."""
 
     source: Flavor
     target: Flavor
@@ -43,7 +43,7 @@ class Suite(Config, frozen=True, kw_only=True):
     transfers: Annotated[tuple[Transfer, ...], msgspec.Meta(min_length=1)]
     conditions: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = CONDITIONS
     update_rules: dict[str, UpdateRule] = msgspec.field(default_factory=dict)
-    """Conditions of your own, by name."""
+    """Additional conditions, by name."""
     seeds: Positive | Annotated[tuple[Natural, ...], msgspec.Meta(min_length=1)] = 5
     """A count or a list; transfer seed i starts from pretraining seed i (point 20)."""
     pretrain_steps: Positive
@@ -58,13 +58,17 @@ class Suite(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w.-]+", self.name):
-            raise InputError(f"name '{self.name}' may hold letters, digits and . _ - only")
+            raise InputError(
+                f"name '{self.name}' may contain only letters, digits and . _ -, as in 'my-suite'"
+            )
         taken = sorted(set(self.update_rules) & {*CONDITIONS, "pretrain"})
         if taken:
             raise InputError(f"update rule '{taken[0]}' is a built-in name; choose another")
         for rule_name in self.update_rules:
             if not re.fullmatch(r"\w[\w.-]*", rule_name):
-                raise InputError(f"update rule '{rule_name}' must be a plain word")
+                raise InputError(
+                    f"update rule '{rule_name}' may contain only letters, digits and . _ -"
+                )
         allowed = [*CONDITIONS, *self.update_rules]
         for condition in self.conditions:
             if condition not in allowed:
@@ -75,12 +79,12 @@ class Suite(Config, frozen=True, kw_only=True):
         check_no_repeats("conditions", self.conditions)
         check_no_repeats("seeds", self.seed_list)
         check_no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
-        check_environment(self.environment)
-        check_shares(self.agent, num_envs_of(self.environment))
+        num_envs, _ = split_environment(self.environment)
+        check_shares(self.agent, num_envs)
 
     @property
     def seed_list(self) -> tuple[int, ...]:
-        """The seeds, spelt out."""
+        """The seeds as a list."""
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
     def rule(self, condition: str) -> UpdateRule | None:

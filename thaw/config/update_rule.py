@@ -12,7 +12,7 @@ from thaw.config.errors import InputError, nearest
 
 @dataclass(frozen=True)
 class PartRule:
-    """What happens to one part of the policy: where its weights come from, whether it trains."""
+    """Where the weights of one part of the policy come from, and whether it trains."""
 
     weights: Literal["source", "random"]
     trains: bool
@@ -24,10 +24,10 @@ class PartRule:
 class UpdateRule(str):
     """A :class:`PartRule` for each part, keyed by dotted prefix; the longest match wins.
 
-    Written ``embedding=source:frozen,head=source:trained``; ``embedding`` and ``head`` must be
-    there, finer prefixes (``head.lstm=random:trained``) may be. A name of :data:`NAMED_RULES`
-    (the four formulations of Dean, Toyama, Precup 2022, section 3.3, and scratch) stands for its
-    rule.
+    Written ``embedding=source:frozen,head=source:trained``. The parts ``embedding`` and ``head``
+    are required, longer prefixes (``head.lstm=random:trained``) are optional. A name in
+    :data:`NAMED_RULES` (the four formulations of Dean, Toyama, Precup 2022, section 3.3, and
+    scratch) stands for its rule.
     """
 
     parts: dict[str, PartRule]
@@ -77,7 +77,7 @@ class UpdateRule(str):
 
     @property
     def trains(self) -> bool:
-        """Whether anything at all trains."""
+        """Whether any part trains."""
         return any(part.trains for part in self.parts.values())
 
     @property

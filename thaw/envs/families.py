@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from thaw.config.errors import InputError, nearest
 from thaw.config.flavor import Flavor
-from thaw.envs.catch.family import make_catch
-from thaw.envs.spaces import Spaces, VectorEnv, action_meanings, frames_per_step
+from thaw.envs.catch.family import list_catch, make_catch
+from thaw.envs.spaces import Spaces, VectorEnv
 
-FAMILIES = ("catch", "atari", "minigrid", "procgen", "gym", "envpool", "androidenv")
+FAMILIES: Final = ("catch", "atari", "minigrid", "procgen", "gym", "envpool", "androidenv")
+
+ENGINE_FAMILIES: Final = ("atari", "minigrid", "procgen", "envpool")
+"""The families whose engine, EnvPool, has threads."""
 
 
 def make_env(
@@ -31,7 +34,8 @@ def make_env(
         seed: If given, the environments are reset with it once.
         drawn_on: Torch device on which observations are wanted. Families that can draw there
             (Catch) return tensors; others, and all on the CPU, return NumPy arrays.
-        **options: The family's options; the variant's own settings and the address's win.
+        **options: The family's options. The settings of the variant and the options in the
+            address win over them.
 
     Raises:
         InputError: No such flavor, or an option that is unknown or out of range.
@@ -39,7 +43,6 @@ def make_env(
     flavor = Flavor(address)
     if num_envs < 1:
         raise InputError(f"num_envs is {num_envs}; it must be at least 1")
-    both = {**options, **dict(flavor.options)}
     env: VectorEnv
     match flavor.family:
         case "catch":
@@ -47,27 +50,27 @@ def make_env(
         case "atari":
             from thaw.envs.atari.vector_env import make_atari
 
-            env = make_atari(flavor.name, flavor.variant, num_envs, both)
+            env = make_atari(flavor, num_envs, options)
         case "minigrid":
             from thaw.envs.envpool.minigrid import make_minigrid
 
-            env = make_minigrid(flavor.name, flavor.variant, num_envs, both)
+            env = make_minigrid(flavor, num_envs, options)
         case "procgen":
             from thaw.envs.envpool.procgen import make_procgen
 
-            env = make_procgen(flavor.name, flavor.variant, num_envs, both)
+            env = make_procgen(flavor, num_envs, options)
         case "gym":
             from thaw.envs.gym import make_gym
 
-            env = make_gym(flavor.name, flavor.variant, num_envs, both)
+            env = make_gym(flavor, num_envs, options)
         case "envpool":
             from thaw.envs.envpool.any_task import make_envpool
 
-            env = make_envpool(flavor.name, flavor.variant, num_envs, both)
+            env = make_envpool(flavor, num_envs, options)
         case "androidenv":
             from thaw.envs.androidenv.family import make_androidenv
 
-            env = make_androidenv(flavor.name, flavor.variant, num_envs, both)
+            env = make_androidenv(flavor, num_envs, options)
         case _:
             raise InputError(
                 f"unknown family '{flavor.family}' in flavor '{flavor}'"
@@ -78,36 +81,51 @@ def make_env(
     return env
 
 
-def list_flavors(pattern: str = "*") -> list[str]:
-    """List flavors, those whose address matches a shell pattern or contains it.
+def flavor_spaces(flavor: Flavor, options: Mapping[str, Any]) -> Spaces:
+    """Make an environment of a flavor, return its spaces and close it.
 
-    Some families have no end: ``procgen/coinrun@levels<first>-<last>``, ``gym/<id>``,
-    ``envpool/<id>``, ``androidenv/<path>.textproto`` stand for all of theirs. Families whose
-    packages are not installed are listed as ``atari/<game>`` and the like.
+    Args:
+        flavor: Which one.
+        options: The family's options.
+
+    Raises:
+        InputError: An unknown flavor or option, or actions that are not discrete.
     """
-    from thaw.envs.androidenv.family import list_androidenv
-    from thaw.envs.catch.knobs import VARIANTS
+    env = make_env(flavor, 1, **options)
+    try:
+        return Spaces.of(env, flavor)
+    finally:
+        env.close()
 
-    addresses = [str(Flavor(f"catch@{variant}")) for variant in VARIANTS]
-    addresses += _list_atari(pattern) + _list_envpool() + ["gym/<id>", "envpool/<id>"]
-    addresses += list_androidenv()
-    return [a for a in addresses if fnmatch(a, pattern) or pattern in a]
+
+# ------------------------------------------------------- facts about families that others ask for
 
 
 def options_from(
     flavor: Flavor, options: Mapping[str, Any], first_environment: int
 ) -> dict[str, Any]:
-    """Return the options of those of a run's environments that begin with some number.
+    """Return the options for one share of a run's environments.
 
-    Whoever divides a run's environments gives each part devices of its own, where it has any.
+    Each environment of AndroidEnv has a device, so every share must count its devices from
+    another number.
+
+    Args:
+        flavor: Which flavor the run plays.
+        options: The options of the run.
+        first_environment: The index of the share's first environment within the run.
     """
     if flavor.family != "androidenv":
         return dict(options)
     return {**options, "first_device": options.get("first_device", 0) + first_environment}
 
 
+def one_engine_thread(flavor: Flavor) -> dict[str, int]:
+    """Return the option that limits a flavor's engine to one thread; empty without an engine."""
+    return {"num_threads": 1} if flavor.family in ENGINE_FAMILIES else {}
+
+
 def describe_flavor(flavor: Flavor) -> dict[str, str | None]:
-    """Describe what machine.json should remember of an environment: ROM checksum, versions."""
+    """Return what machine.json records about an environment: ROM checksum, package versions."""
     if flavor.family == "atari":
         from thaw.envs.atari.games import describe_atari
 
@@ -115,6 +133,24 @@ def describe_flavor(flavor: Flavor) -> dict[str, str | None]:
     if flavor.family == "androidenv":
         return {"android_env": version("android-env")}
     return {}
+
+
+# ------------------------------------------------------------------------------ list of flavors
+
+
+def list_flavors(pattern: str = "*") -> list[str]:
+    """List the flavors whose address matches a shell pattern or contains it.
+
+    Some families are open-ended, and one line stands for all of their flavors:
+    ``procgen/coinrun@levels<first>-<last>``, ``gym/<id>``, ``envpool/<id>``,
+    ``androidenv/<path>.textproto``. If a family's package is not installed, one line stands for
+    the whole family, as in ``atari/<game>@m<mode>d<difficulty>``.
+    """
+    from thaw.envs.androidenv.family import list_androidenv
+
+    addresses = list_catch() + _list_atari(pattern) + _list_envpool()
+    addresses += ["gym/<id>", "envpool/<id>", *list_androidenv()]
+    return [a for a in addresses if fnmatch(a, pattern) or pattern in a]
 
 
 def _list_atari(pattern: str) -> list[str]:
@@ -138,28 +174,3 @@ def _list_envpool() -> list[str]:
     return [f"minigrid/{id_}" for id_ in minigrid] + [
         f"procgen/{game}{level}" for game in procgen for level in levels
     ]
-
-
-def flavor_spaces(flavor: Flavor, options: dict[str, Any]) -> Spaces:
-    """Return what a policy meets in a flavor.
-
-    Raises:
-        InputError: An unknown flavor or option, or actions that are not discrete.
-    """
-    env = make_env(flavor, 1, **options)
-    try:
-        space, num_actions = env.single_observation_space, getattr(env.single_action_space, "n", 0)
-        if space.shape is None or num_actions < 1:
-            raise InputError(
-                f"'{flavor}' has observations {space} and actions {env.single_action_space}; thaw "
-                "needs arrays and discrete actions"
-            )
-        return Spaces(
-            observation_shape=tuple(space.shape),
-            observation_type=str(space.dtype),
-            num_actions=int(num_actions),
-            action_meanings=action_meanings(env),
-            frames_per_step=frames_per_step(env),
-        )
-    finally:
-        env.close()

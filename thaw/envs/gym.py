@@ -1,6 +1,6 @@
 """``gym/<id>``: any registered Gymnasium environment with discrete actions.
 
-The id may name the module that registers it, as ``gym/my_package:MyEnv-v0``.
+The id may name the module that registers it, as in ``gym/my_package:MyEnv-v0``.
 """
 
 from __future__ import annotations
@@ -20,39 +20,41 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TransformAction, TransformObservation
 
 from thaw.config.errors import InputError, nearest
-from thaw.config.strict import Config, Scalar, from_plain
-from thaw.envs.spaces import VectorEnv
-from thaw.envs.views import check_discrete, checked_option, view_of
+from thaw.config.flavor import Flavor
+from thaw.config.strict import Config, Scalar
+from thaw.envs.options import checked_option, merge_options, split_options
+from thaw.envs.spaces import VectorEnv, count_actions
+from thaw.envs.views import view_of
 
 
 class GymOptions(Config, frozen=True, kw_only=True):
-    """Thaw's own options; all others are the environment's."""
+    """Thaw's own options; all others belong to the environment."""
 
     observation_key: str | None = None
-    """Which entry of a Dict the policy sees."""
+    """The entry of a Dict that the policy sees."""
     channel_order: Literal["auto", "first", "last"] = "auto"
-    """Of images, see :func:`thaw.envs.views.view_of`."""
+    """Where images have their channels, see :func:`thaw.envs.views.view_of`."""
     vectorization: Literal["sync", "async"] = "sync"
-    """sync: all in this process. async: each in a process of its own, for slow environments."""
+    """sync: all in this process. async: each in a separate process, for slow environments."""
 
 
 OWN_OPTIONS: Final = GymOptions.__struct_fields__
 
 
-def make_gym(name: str, variant: str, num_envs: int, options: Mapping[str, Scalar]) -> VectorEnv:
+def make_gym(flavor: Flavor, num_envs: int, options: Mapping[str, Scalar]) -> VectorEnv:
     """Make a vector of a registered environment.
 
     An option is, in this order: one of thaw's own (``observation_key``, ``channel_order``,
     ``vectorization``), ``max_episode_steps``, a parameter of the environment's constructor, or a
-    constant that the environment keeps as an attribute (CartPole's ``gravity``). A constant takes
-    the place of the value that the constructor assigns, so that what the constructor derives from
-    it is derived from yours.
+    constant that the environment keeps as an attribute (CartPole's ``gravity``). A constant
+    replaces the value that the constructor assigns, also in what the constructor computes from
+    it.
 
     Args:
-        name: Gymnasium's id.
-        variant: Must be ``default``: what Gymnasium calls variants are options or other ids.
+        flavor: ``gym/<id>``, with Gymnasium's id. It must have no variant: what Gymnasium calls
+            variants are options or other ids.
         num_envs: How many.
-        options: See above.
+        options: See above; the flavor's own options win.
 
     Returns:
         Environments that reset in the step that ends an episode (SAME_STEP).
@@ -60,19 +62,18 @@ def make_gym(name: str, variant: str, num_envs: int, options: Mapping[str, Scala
     Raises:
         InputError: No such environment or option, or spaces that thaw cannot use.
     """
-    where = f"flavor 'gym/{name}'"
-    if variant != "default":
+    where = f"flavor '{flavor}'"
+    if flavor.variant != "default":
         raise InputError(
-            f"{where} has no variant '{variant}'; write options instead, as in "
-            f"'gym/{name}?option=value'"
+            f"{where} has no variant '{flavor.variant}'; write options instead, as in "
+            f"'gym/{flavor.name}?option=value'"
         )
-    own = from_plain({k: v for k, v in options.items() if k in OWN_OPTIONS}, GymOptions, where)
-    rest = {key: value for key, value in options.items() if key not in OWN_OPTIONS}
-    make_raw = _raw_maker(name, rest, where)
+    own, rest = split_options(merge_options(flavor, options), GymOptions, where)
+    make_raw = _raw_maker(flavor.name, rest, where)
 
     def make_one() -> gymnasium.Env[Any, Any]:
         env = make_raw()
-        num_actions = check_discrete(env.action_space, where)
+        num_actions = count_actions(env.action_space, where)
         start = int(getattr(env.action_space, "start", 0))
         if start != 0:
             actions = gymnasium.spaces.Discrete(num_actions)
@@ -88,7 +89,7 @@ def make_gym(name: str, variant: str, num_envs: int, options: Mapping[str, Scala
     process = os.getpid()
 
     def make_in_worker() -> gymnasium.Env[Any, Any]:
-        if os.getpid() != process:  # Ctrl-C is for the run, which saves and then ends its workers
+        if os.getpid() != process:  # on Ctrl-C the run saves and then ends its workers
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         return make_one()
 
@@ -108,7 +109,7 @@ def make_gym(name: str, variant: str, num_envs: int, options: Mapping[str, Scala
 def _raw_maker(
     name: str, options: Mapping[str, Scalar], where: str
 ) -> Callable[[], gymnasium.Env[Any, Any]]:
-    """Return what makes one environment, having made one to look at it.
+    """Return a function that makes one environment; make one to check the options.
 
     Raises:
         InputError: No such environment or option.
@@ -121,7 +122,8 @@ def _raw_maker(
         creator = _creator(spec)
     except (gymnasium.error.Error, ImportError, AttributeError, ValueError) as error:
         raise InputError(
-            f"{where}: {error} (an environment of your own package is 'gym/my_package:MyEnv-v0')"
+            f"{where}: {error} (for an environment of your own package write "
+            "'gym/my_package:MyEnv-v0')"
         ) from None
     parameters = inspect.signature(creator).parameters.values()
     is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -171,12 +173,12 @@ def _creator(spec: EnvSpec) -> Callable[..., Any]:
         creator: Callable[..., Any] = load_env_creator(spec.entry_point)
         return creator
     if spec.entry_point is None:
-        raise gymnasium.error.Error(f"{spec.id} is registered for vectors only")
+        raise gymnasium.error.Error(f"{spec.id} is registered only as a vector environment")
     return spec.entry_point
 
 
 def _constants(env: gymnasium.Env[Any, Any]) -> dict[str, Scalar]:
-    """Return the plain public attributes of an environment, its class's among them."""
+    """Return the public attributes of an environment and its class that are plain values."""
     found: dict[str, Scalar] = {}
     for name in dir(type(env)) + list(vars(env)):
         value = vars(env)[name] if name in vars(env) else inspect.getattr_static(env, name)
@@ -189,13 +191,13 @@ def _constants(env: gymnasium.Env[Any, Any]) -> dict[str, Scalar]:
 
 
 def with_constants(kind: type, constants: Mapping[str, Scalar]) -> type:
-    """Return a class of environments in which some attributes cannot be anything else."""
+    """Return a subclass whose given attributes always keep the given values."""
 
-    class Changed(kind):  # type: ignore[misc]  # a base that is only known at run time
+    class Changed(kind):  # type: ignore[misc]  # a base that is known only at run time
         def __setattr__(self, name: str, value: object) -> None:
             super().__setattr__(name, constants.get(name, value))
 
-    for name, value in constants.items():  # for those that the class declares
+    for name, value in constants.items():  # for attributes that the class declares
         setattr(Changed, name, value)
     Changed.__name__ = Changed.__qualname__ = kind.__name__
     Changed.__module__ = kind.__module__
@@ -203,7 +205,7 @@ def with_constants(kind: type, constants: Mapping[str, Scalar]) -> type:
 
 
 def _facts(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
-    """Return what thaw reads in the metadata: the actions' names, in ALE's convention."""
+    """Return the names of the actions for the metadata, if the environment has them as ALE does."""
     if env.has_wrapper_attr("get_action_meanings"):
         return {"action_meanings": tuple(env.get_wrapper_attr("get_action_meanings")())}
     return {}

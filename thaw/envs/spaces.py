@@ -1,4 +1,4 @@
-"""What a policy meets in an environment, and whether two environments ask the same of it."""
+"""What a policy sees and can do in an environment, and whether two environments agree on it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
+
+VectorEnv = gymnasium.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
 @runtime_checkable
@@ -22,29 +24,69 @@ class Restorable(Protocol):
         """Continue from such a state."""
 
 
-VectorEnv = gymnasium.vector.VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]]
-
-
 def frames_per_step(env: VectorEnv) -> int:
-    """Return how many frames of the underlying machine one decision lasts."""
+    """Return how many frames of the game or app pass in one step."""
     return int(env.metadata.get("frames_per_step", 1))
 
 
 def action_meanings(env: VectorEnv) -> tuple[str, ...] | None:
-    """Return the names of the actions, where the environment declares them in its metadata."""
+    """Return the names of the actions, if the environment's metadata has them."""
     meanings = env.metadata.get("action_meanings")
     return None if meanings is None else tuple(meanings)
 
 
+def count_actions(space: gymnasium.Space[Any], where: str) -> int:
+    """Return the number of actions in an action space.
+
+    Args:
+        space: The actions of one environment.
+        where: Names the environment in errors.
+
+    Raises:
+        InputError: The actions are not discrete.
+    """
+    if not isinstance(space, gymnasium.spaces.Discrete):
+        raise InputError(
+            f"{where}: actions are {space}; thaw needs discrete actions, so wrap the environment "
+            "in one that offers a list of them"
+        )
+    return int(space.n)
+
+
 class Spaces(NamedTuple):
-    """What a policy meets in a flavor."""
+    """The observations and actions of a flavor."""
 
     observation_shape: tuple[int, ...]
     observation_type: str
     num_actions: int
     action_meanings: tuple[str, ...] | None
-    """None where the environment does not name its actions."""
+    """None if the environment does not name its actions."""
     frames_per_step: int
+
+    @classmethod
+    def of(cls, env: VectorEnv, flavor: Flavor) -> Spaces:
+        """Return the spaces of an environment.
+
+        Args:
+            env: The environment.
+            flavor: Names it in errors.
+
+        Raises:
+            InputError: Observations are not arrays, or actions are not discrete.
+        """
+        space = env.single_observation_space
+        if space.shape is None:
+            raise InputError(
+                f"flavor '{flavor}': observations are {space}; thaw needs arrays, so wrap the "
+                "environment in one that returns one array"
+            )
+        return cls(
+            observation_shape=tuple(space.shape),
+            observation_type=str(space.dtype),
+            num_actions=count_actions(env.single_action_space, f"flavor '{flavor}'"),
+            action_meanings=action_meanings(env),
+            frames_per_step=frames_per_step(env),
+        )
 
     @property
     def observations(self) -> str:
@@ -55,8 +97,14 @@ class Spaces(NamedTuple):
 def check_same_actions(source: Flavor, there: Spaces, target: Flavor, here: Spaces) -> None:
     """Check that every action means the same in two flavors; thaw remaps nothing.
 
+    Args:
+        source: The flavor of the pretraining.
+        there: Its spaces.
+        target: The flavor of the transfer.
+        here: Its spaces.
+
     Raises:
-        InputError: The actions differ in number, names or order; it says in which.
+        InputError: The actions differ in number, names or order; the message lists how.
     """
     old, new = there.action_meanings, here.action_meanings
     if old is None or new is None:

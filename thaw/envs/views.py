@@ -1,4 +1,4 @@
-"""What thaw sees of other people's environments: one array, images with their channels last."""
+"""Views on foreign environments: observations as one array, images with their channels last."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from gymnasium import spaces
 from numpy.typing import DTypeLike, NDArray
 
 from thaw.config.errors import InputError, nearest
-from thaw.config.strict import Scalar
 
 CHANNEL_COUNTS = (1, 3, 4)
-"""Gray, RGB, and RGBA or four stacked grays: by these ``auto`` tells channels from pixels."""
+"""Gray, RGB, and RGBA or four stacked grays; ``auto`` recognizes channels by these sizes."""
 
 SUPPORTED = (
     "supported are Box spaces of one to three dimensions (vectors, images), Discrete, and Dict "
@@ -23,10 +22,10 @@ SUPPORTED = (
 
 
 class View(NamedTuple):
-    """How observations of some space are shown to a policy."""
+    """How the observations of a space are shown to a policy."""
 
     space: spaces.Box
-    """uint8 where it was, else float32."""
+    """uint8 if the original space is, else float32."""
     show: Callable[[Any], NDArray[Any]]
     """Takes one observation or a batch of them."""
 
@@ -38,32 +37,32 @@ def view_of(
     observation_key: str | None = None,
     channel_order: Literal["auto", "first", "last"] = "auto",
 ) -> View:
-    """Return how observations are shown.
+    """Return how observations are shown to a policy.
 
-    Vectors stay vectors, in float32 unless uint8; images become [height, width, channels], those
-    without channels get one; a Discrete number becomes its one-hot vector.
+    Vectors stay vectors. Images become [height, width, channels]; an image without channels gets
+    one. A Discrete number becomes a one-hot vector. uint8 stays, all else becomes float32.
 
     Args:
-        space: Of one observation.
+        space: The space of one observation.
         where: Names the environment in errors.
-        observation_key: The entry of a Dict to show; the rest is not seen.
-        channel_order: ``first`` or ``last``; ``auto`` takes it from the sizes: 1, 3 or 4 numbers
-            in the first dimension and not in the last are channels.
+        observation_key: The entry of a Dict that is shown; the others are left out.
+        channel_order: ``first`` or ``last``. ``auto`` decides by the sizes: channels come first
+            if the first dimension is 1, 3 or 4 and the last is not.
 
     Raises:
-        InputError: A space that cannot be shown, or a key that is missing or superfluous.
+        InputError: The space cannot be shown, or the key is missing or not needed.
     """
     if isinstance(space, spaces.Dict):
         keys = list(space.spaces)
         if observation_key not in keys:
             problem = (
-                "observations are a Dict"
+                "observations are a Dict."
                 if observation_key is None
                 else f"no observation '{observation_key}'{nearest(observation_key, keys)}"
             )
             raise InputError(
-                f"{where}: {problem} Choose what the policy sees by observation_key=KEY; there "
-                f"are {', '.join(keys)}"
+                f"{where}: {problem} Choose what the policy sees with observation_key=KEY; keys: "
+                f"{', '.join(keys)}"
             )
         inner = view_of(space[observation_key], where, channel_order=channel_order)
         return View(inner.space, lambda observation: inner.show(observation[observation_key]))
@@ -94,39 +93,3 @@ def _show_box(
     if len(shape) == 3 and (channel_order == "first" or (channel_order == "auto" and looks_first)):
         return lambda observation: np.moveaxis(np.asarray(observation, dtype), -3, -1)
     return lambda observation: np.asarray(observation, dtype)
-
-
-def check_discrete(space: gymnasium.Space[Any], where: str) -> int:
-    """Return the number of actions.
-
-    Raises:
-        InputError: Actions are not discrete.
-    """
-    if not isinstance(space, spaces.Discrete):
-        raise InputError(
-            f"{where}: actions are {space}; thaw needs discrete actions, so wrap the environment "
-            "in one that offers a list of them"
-        )
-    return int(space.n)
-
-
-def checked_option(name: str, value: Scalar, like: object, where: str) -> Scalar:
-    """Return an option's value in the type of its default.
-
-    Args:
-        name: Of the option.
-        value: As given.
-        like: The default; a whole number does for a float.
-        where: Names the environment in errors.
-
-    Raises:
-        InputError: Another type.
-    """
-    if isinstance(like, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not type(like):
-        raise InputError(
-            f"{where}: {name} is {value!r}; it must be {type(like).__name__}, as its default "
-            f"{like!r} is"
-        )
-    return value

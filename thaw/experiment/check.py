@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
+from thaw.config.run_spec import split_environment
 from thaw.config.suite import Suite
 from thaw.envs.families import flavor_spaces
 from thaw.envs.spaces import Spaces, check_same_actions
@@ -20,7 +21,7 @@ def check_suite(suite: Suite) -> dict[Flavor, Spaces]:
             target with different observations or actions.
     """
     spaces: dict[Flavor, Spaces] = {}
-    options = {key: value for key, value in suite.environment.items() if key != "num_envs"}
+    _, options = split_environment(suite.environment)
     for transfer in suite.transfers:
         for flavor in (transfer.source, transfer.target):
             if flavor not in spaces:

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from thaw.config.flavor import Flavor
+from thaw.config.run_spec import split_environment
 from thaw.config.suite import Suite
 from thaw.envs.families import make_env
+from thaw.envs.spaces import Spaces
 
 
 def draw_gallery(suite: Suite, out: Path, *, num_steps: int, seed: int = 0) -> None:
@@ -28,7 +30,7 @@ def draw_gallery(suite: Suite, out: Path, *, num_steps: int, seed: int = 0) -> N
         InputError: An unknown flavor or option.
         OSError: The file cannot be written.
     """
-    options = {key: value for key, value in suite.environment.items() if key != "num_envs"}
+    _, options = split_environment(suite.environment)
     rows: dict[Flavor, list[Flavor]] = {}
     for transfer in suite.transfers:
         rows.setdefault(transfer.source, [transfer.source]).append(transfer.target)
@@ -54,8 +56,9 @@ def screen_after(
     try:
         env.reset(seed=seed)
         random = np.random.default_rng(seed)
+        num_actions = Spaces.of(env, flavor).num_actions
         for _ in range(num_steps):
-            env.step(random.integers(getattr(env.single_action_space, "n", 1), size=1))
+            env.step(random.integers(num_actions, size=1))
         screens = env.render()
         assert screens is not None
         return np.asarray(screens[0], np.uint8)

@@ -1,7 +1,7 @@
-"""Tell the author of an environment what is wrong with it.
+"""Checks of an environment for its author.
 
 ``check_environment("gym/my_package:MyEnv-v0")`` or ``check_environment(my_vector_env)`` plays the
-environment as thaw would and raises :class:`BrokenEnvironment` with everything that it found.
+environment as thaw does and raises :class:`BrokenEnvironment` with all problems that it finds.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from thaw.testing.play import SEED, Play, Unplayable
 
 
 class BrokenEnvironment(ValueError):
-    """What is wrong with an environment.
+    """An environment has problems.
 
     Attributes:
-        findings: One line each: what is wrong, what is expected, how to fix it.
+        findings: One line for each problem: what is wrong, what is expected, how to fix it.
     """
 
     def __init__(self, name: str, findings: list[str]) -> None:
@@ -40,14 +40,14 @@ def check_environment(
     deterministic: bool = False,
     **options: Any,
 ) -> None:
-    """Play an environment with random actions and raise what is wrong with it.
+    """Play an environment with random actions and raise an error with all its problems.
 
     Args:
         environment: A flavor's address, or a vector environment (it stays open).
-        num_envs: With an address, how many to make.
-        max_episode_steps: By then at least one episode must have ended.
-        deterministic: There is no chance in it, so that episodes may be alike under different
-            seeds.
+        num_envs: With an address, how many environments to make.
+        max_episode_steps: At least one episode must end within this many steps.
+        deterministic: The environment draws no random numbers, so that episodes may be the same
+            under different seeds.
         **options: With an address, the family's options.
 
     Raises:
@@ -66,7 +66,7 @@ def check_environment(
 
 def _check(env: VectorEnv, name: str, max_episode_steps: int, deterministic: bool) -> None:
     findings = _space_findings(env)
-    if not findings:  # the other checks need spaces to go by
+    if not findings:  # the other checks need correct spaces
         play = Play(env, max_episode_steps)
         try:
             play.until_an_end()
@@ -96,7 +96,7 @@ def _space_findings(env: VectorEnv) -> list[str]:
         )
     if not isinstance(actions, spaces.Discrete) or actions.start != 0:
         findings.append(
-            f"single_action_space is {actions}; expected Discrete(n), its actions counted from 0"
+            f"single_action_space is {actions}; expected Discrete(n) with actions counted from 0"
         )
     for what, single, batched in (
         ("observation_space", space, env.observation_space),
@@ -122,9 +122,9 @@ def _replay(play: Play, seed: int, other: tuple[int, int, int] | None = None) ->
     """Play the same actions again and return the digests.
 
     Args:
-        play: What was played.
-        seed: Of the reset.
-        other: Step, environment and action of one action that differs.
+        play: The environment and its first trajectory.
+        seed: The seed of the reset.
+        other: Step, environment and action of one action that is different.
     """
     history = [play.reset(seed)]
     for number in range(len(play.history) - 1):
@@ -140,12 +140,12 @@ def _seed_findings(play: Play, deterministic: bool) -> list[str]:
     if _replay(play, SEED) != play.history:
         findings.append(
             "reset(seed) and the same actions gave another trajectory the second time; expected "
-            "the same: draw all chance from a generator that reset(seed=...) seeds "
+            "the same: draw all random numbers from a generator that reset(seed=...) seeds "
             "(self.np_random)"
         )
     if deterministic:
         return findings
-    advice = "pass deterministic=True if there is no chance in this environment"
+    advice = "pass deterministic=True if this environment draws no random numbers"
     if _replay(play, SEED + 1) == play.history:
         findings.append(
             "different seeds gave the same trajectory; expected different ones: use the seed in "
@@ -153,31 +153,31 @@ def _seed_findings(play: Play, deterministic: bool) -> list[str]:
         )
     if play.env.num_envs > 1 and all(len(set(digests)) == 1 for digests in play.history):
         findings.append(
-            "all environments of the vector went the same way under the same actions; expected "
-            f"different ones: seed each of them differently, or {advice}"
+            "all environments of the vector had the same trajectory under the same actions; "
+            f"expected different ones: seed each of them differently, or {advice}"
         )
     return findings
 
 
 def _reset_findings(play: Play) -> list[str]:
-    """Look whether the step behind an episode's end is a reset, where NEXT_STEP promises it."""
+    """With NEXT_STEP, check that the step after an episode's end is a reset."""
     if play.mode != AutoresetMode.NEXT_STEP:
         return []
     end, after, _ = play.last_steps
     ended = np.flatnonzero(end.done)
     if after.rewards[ended].any() or after.done[ended].any():
         return [
-            "autoreset_mode is NEXT_STEP, but the step behind an episode's end has a reward or "
+            "autoreset_mode is NEXT_STEP, but the step after an episode's end has a reward or "
             "ends an episode; expected a reset only, with reward 0: declare SAME_STEP if the "
-            "environment has reset already"
+            "environment has already reset"
         ]
     number, index = len(play.history) - 3, int(ended[0])
     for action in range(min(play.num_actions, 3)):
         replayed = _replay(play, SEED, (number, index, action))
         if [row[index] for row in replayed] != [row[index] for row in play.history]:
             return [
-                "autoreset_mode is NEXT_STEP, but the action behind an episode's end changes what "
-                "comes; expected that it is not played, as that step is a reset: declare "
-                "SAME_STEP (with infos['final_obs']) if the environment has reset already"
+                "autoreset_mode is NEXT_STEP, but the action after an episode's end changes the "
+                "trajectory; expected that it is ignored, as that step is a reset: declare "
+                "SAME_STEP (with infos['final_obs']) if the environment has already reset"
             ]
     return []

@@ -1,4 +1,4 @@
-"""Play an environment step by step and look at every array that it returns."""
+"""Play an environment step by step and check every array that it returns."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from thaw.envs.spaces import VectorEnv
+from thaw.envs.spaces import VectorEnv, count_actions
 
 SEED = 7
 
 
 class Step(NamedTuple):
-    """What one step returned, copied; each [N, ...]."""
+    """A copy of the arrays that one step returned, each [N, ...]."""
 
     observations: NDArray[Any]
     rewards: NDArray[Any]
@@ -24,11 +24,11 @@ class Step(NamedTuple):
 
     @property
     def done(self) -> NDArray[np.bool_]:
-        """Where an episode ended, [N]."""
+        """Which environments ended an episode, [N]."""
         return self.terminated | self.truncated
 
     def digests(self) -> tuple[bytes, ...]:
-        """All that each environment returned, in few bytes."""
+        """Return a hash of all arrays for each environment."""
         return tuple(
             hashlib.blake2b(b"".join(array[index].tobytes() for array in self)).digest()
             for index in range(len(self.rewards))
@@ -36,11 +36,16 @@ class Step(NamedTuple):
 
 
 class Unplayable(Exception):
-    """What came cannot be worked with; the finding says why."""
+    """The environment cannot be played further; the last finding says why."""
 
 
 class Play:
-    """An environment under seeded random actions, and what is wrong with its arrays."""
+    """An environment under seeded random actions, and the findings about its arrays.
+
+    Args:
+        env: The environment.
+        max_episode_steps: At least one episode must end within this many steps.
+    """
 
     def __init__(self, env: VectorEnv, max_episode_steps: int) -> None:
         self.env = env
@@ -48,17 +53,17 @@ class Play:
         self.mode: AutoresetMode = env.metadata["autoreset_mode"]
         self.findings: list[str] = []
         self.history: list[tuple[bytes, ...]] = []
-        """Digests of the first observations and of every step, two behind the first end."""
+        """Digests of the first observations and of every step, up to two after the first end."""
         self.last_steps: list[Step] = []
-        """The step that ended an episode and the two behind it."""
-        self.num_actions = int(getattr(env.single_action_space, "n", 1))
+        """The step that ended an episode and the two after it."""
+        self.num_actions = count_actions(env.single_action_space, type(env).__name__)
         random = np.random.default_rng(SEED)
         self.actions = random.integers(self.num_actions, size=max_episode_steps + 2)
-        """The same in every environment."""
+        """One action for each step, the same in every environment."""
         self._returned: tuple[NDArray[Any], ...] = ()
 
     def find(self, finding: str) -> None:
-        """Remember a finding, once."""
+        """Add a finding, if it is new."""
         if finding not in self.findings:
             self.findings.append(finding)
 
@@ -72,7 +77,7 @@ class Play:
         return tuple(row.tobytes() for row in returned[0])
 
     def step(self, actions: NDArray[Any]) -> Step:
-        """Step all environments, check and copy what comes."""
+        """Step all environments; check the results and return a copy."""
         returned: Any = self.env.step(actions)
         if not (isinstance(returned, tuple) and len(returned) == 5):
             self.find(
@@ -93,10 +98,10 @@ class Play:
         return step
 
     def until_an_end(self) -> None:
-        """Play until the first episode ends and two steps more.
+        """Play until the first episode ends, and two steps more.
 
         Raises:
-            Unplayable: What came cannot be worked with.
+            Unplayable: The environment cannot be played further.
         """
         self.history.append(self.reset(SEED))
         step = self._step_and_look_back(None)
@@ -114,7 +119,7 @@ class Play:
             self.last_steps.append(self._step_and_look_back(self.last_steps[-1]))
 
     def _step_and_look_back(self, before: Step | None) -> Step:
-        """Step, and see whether that changed what the step before returned."""
+        """Step, and check that this does not change the arrays of the step before."""
         returned = self._returned
         action = self.actions[len(self.history) - 1]
         step = self.step(np.full(self.env.num_envs, action))
@@ -124,7 +129,7 @@ class Play:
                 if not np.array_equal(array, copy):
                     self.find(
                         f"the {what} that a step returned were overwritten by the next step; "
-                        f"expected arrays of their own: return {what}.copy()"
+                        f"expected a new array: return {what}.copy()"
                     )
         return step
 
@@ -149,8 +154,8 @@ class Play:
             problem = "NaN" if np.isnan(observations).any() else "values"
             self.find(
                 f"{where} returns observations with {problem} outside the space's bounds, from "
-                f"{observations.min()} to {observations.max()}; expected what "
-                "single_observation_space says: widen its bounds or clip"
+                f"{observations.min()} to {observations.max()}; expected values within "
+                "single_observation_space: widen its bounds or clip"
             )
 
     def _check_rewards(self, rewards: object) -> None:
@@ -176,7 +181,7 @@ class Play:
             raise Unplayable
 
     def _check_end(self, step: Step, infos: dict[str, Any]) -> None:
-        """Check what an environment does where an episode ends."""
+        """Check the arrays and infos of a step that ends an episode."""
         ended = np.flatnonzero(step.done)
         finals = infos.get("final_obs")
         if self.mode == AutoresetMode.DISABLED:
@@ -185,36 +190,36 @@ class Play:
         if self.mode == AutoresetMode.NEXT_STEP:
             if finals is not None:
                 self.find(
-                    "autoreset_mode is NEXT_STEP, but infos['final_obs'] is there where an "
-                    "episode ended, as in SAME_STEP; expected the last observation among the "
+                    "autoreset_mode is NEXT_STEP, but infos['final_obs'] is set when an episode "
+                    "ends, as in SAME_STEP; expected the last observation among the "
                     "observations: declare SAME_STEP if they are the next episode's first"
                 )
             return
         if finals is None or any(finals[index] is None for index in ended):
             self.find(
-                "autoreset_mode is SAME_STEP, but infos['final_obs'] is missing where an episode "
-                "ended; expected its last observation there: add it, or declare NEXT_STEP if the "
-                "environment resets in the step after"
+                "autoreset_mode is SAME_STEP, but infos['final_obs'] is missing when an episode "
+                "ends; expected its last observation there: add it, or declare NEXT_STEP if the "
+                "environment resets in the next step"
             )
             return
         if not all(self.env.single_observation_space.contains(finals[i]) for i in ended):
             self.find(
                 "infos['final_obs'] is not in single_observation_space; expected the last "
-                "observation of the episode that ended, shaped and typed as all others"
+                "observation of the episode, with the shape and dtype of all others"
             )
         elif all(np.array_equal(finals[i], step.observations[i]) for i in ended):
             self.find(
-                "autoreset_mode is SAME_STEP, but the observation where an episode ended is "
+                "autoreset_mode is SAME_STEP, but the observation when an episode ends is "
                 "infos['final_obs'] again; expected the next episode's first: reset in that step, "
-                "or declare NEXT_STEP if the environment resets in the step after"
+                "or declare NEXT_STEP if the environment resets in the next step"
             )
 
     def _reset_some(self, step: Step) -> None:
-        """Restart what ended, as thaw does for environments that do not."""
+        """Reset the environments whose episode ended, as thaw does with autoreset DISABLED."""
         observations, _ = self.env.reset(options={"reset_mask": step.done})
         self._check_observations("reset with reset_mask", observations)
         if not np.array_equal(observations[~step.done], step.observations[~step.done]):
             self.find(
                 "reset with options={'reset_mask': mask} changed environments outside the mask; "
-                "expected that only those in the mask start anew"
+                "expected that only those in the mask restart"
             )

@@ -10,7 +10,7 @@ from thaw.acting.remote.ray_actors import RemoteActors
 from thaw.config import AgentConfig, Flavor, RunSpec, Runtime, UpdateRule
 from thaw.config.errors import InputError
 from thaw.envs.families import make_env, options_from
-from thaw.envs.spaces import VectorEnv
+from thaw.envs.spaces import Spaces, VectorEnv
 from thaw.files.checkpoint import PolicyDescription
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
@@ -125,14 +125,8 @@ def policy_for(env: VectorEnv, agent: AgentConfig, flavor: Flavor) -> Policy:
     Raises:
         InputError: The network does not fit the observations, or actions are not discrete.
     """
-    space, actions = env.single_observation_space, env.single_action_space
-    num_actions = getattr(actions, "n", None)
-    if space.shape is None or num_actions is None:
-        raise InputError(
-            f"'{flavor}' has observations {space} and actions {actions}; thaw needs arrays and "
-            "discrete actions"
-        )
-    return Policy(space.shape, int(num_actions), agent)
+    spaces = Spaces.of(env, flavor)
+    return Policy(spaces.observation_shape, spaces.num_actions, agent)
 
 
 def check_same_spaces(

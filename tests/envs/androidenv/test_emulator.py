@@ -1,7 +1,7 @@
 """AndroidEnv's EmulatorSimulator, its adb and its loader on a stand-in for Google's emulator.
 
-The stand-in is a simulated phone behind the emulator's two doors: the gRPC service that shows the
-screen and takes touches, and an adb binary. Google's emulator itself is not here.
+The stand-in is a simulated phone with the emulator's two interfaces: the gRPC service that shows
+the screen and takes touches, and an adb binary. Google's emulator itself is not part of the test.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from android_env.proto import emulator_controller_pb2 as pb2
 from android_env.proto import emulator_controller_pb2_grpc as pb2_grpc
 from google.protobuf import empty_pb2
 
+from thaw.config.flavor import Flavor
 from thaw.envs.androidenv.emulator import emulator_config
 from thaw.envs.androidenv.family import make_androidenv
 from thaw.envs.androidenv.options import read_options
@@ -130,7 +131,7 @@ def stand_in(tmp_path: Path) -> Iterator[tuple[StandIn, dict[str, Any]]]:
 
 def test_catch_on_an_emulator(stand_in: tuple[StandIn, dict[str, Any]]) -> None:
     emulator, options = stand_in
-    env = make_androidenv("catch", "large_ball", 1, options)
+    env = make_androidenv(Flavor("androidenv/catch@large_ball"), 1, options)
     install = ["install", "-r", "-t", "-g", options["apk"]]
     assert install in emulator.commands
     assert ["shell", "settings", "put", "system", "show_touches", "0"] in emulator.commands
@@ -148,11 +149,11 @@ def test_catch_on_an_emulator(stand_in: tuple[StandIn, dict[str, Any]]) -> None:
         assert rewards[0] == 0
     assert not truncated[0]
     assert rewards[0] == 1
-    assert emulator.phone.app is not app, "the reset started the app anew"
+    assert emulator.phone.app is not app, "the reset started the app again"
     assert env.render()[0].shape == (480, 320, 3)
 
     # A run scores its policy while the training's environment is still open.
-    other = make_androidenv("catch", "default", 1, options)
+    other = make_androidenv(Flavor("androidenv/catch"), 1, options)
     other.reset(seed=0)
     lengths = [other.step(np.array([column]))[2].tolist() for _ in range(60)]
     assert [True] in lengths

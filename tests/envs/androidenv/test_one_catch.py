@@ -1,4 +1,4 @@
-"""The phone behind AndroidEnv's stack and the batched family `catch` are the same game."""
+"""The phone under AndroidEnv's stack and the batched family `catch` are the same game."""
 
 from __future__ import annotations
 

@@ -40,17 +40,17 @@ RESET_STEPS = CATCH[CATCH.index("reset_steps: {") : CATCH.index("# Every so many
 
 @pytest.fixture
 def env() -> Iterator[AndroidVectorEnv]:
-    env = make_androidenv("catch", "default", 1, SIMULATED)
+    env = make_androidenv(Flavor("androidenv/catch"), 1, SIMULATED)
     env.reset(seed=1)
     yield env
     env.close()
 
 
 def make_task(text: str, folder: Path, num_envs: int = 1, **options: Scalar) -> AndroidVectorEnv:
-    """Devices on a task of one's own."""
+    """Return devices that play the task of this text."""
     path = folder / "mine.textproto"
     path.write_text(text)
-    env = make_androidenv(str(path), "default", num_envs, {**SIMULATED, **options})
+    env = make_androidenv(Flavor(f"androidenv/{path}"), num_envs, {**SIMULATED, **options})
     env.reset(seed=1)
     return env
 
@@ -97,7 +97,9 @@ def test_a_time_limit_is_counted_in_virtual_time(tmp_path: Path) -> None:
 
 
 def test_leaving_the_app_is_a_truncation_and_the_reset_opens_it_again() -> None:
-    env = make_androidenv("catch", "default", 1, {**SIMULATED, "dumpsys_check_frequency": 1})
+    env = make_androidenv(
+        Flavor("androidenv/catch"), 1, {**SIMULATED, "dumpsys_check_frequency": 1}
+    )
     env.reset(seed=1)
     home = adb_pb2.AdbRequest.PressButton(button=adb_pb2.AdbRequest.PressButton.Button.HOME)
     device = env.devices[0].env
@@ -146,7 +148,7 @@ def test_the_same_seed_is_the_same_game() -> None:
     first = play(1)
     assert first == play(1)
     assert first != play(2)
-    assert len(set(first[0][2])) == 3, "each device has noise of its own"
+    assert len(set(first[0][2])) == 3, "each device draws its own noise"
 
 
 # ------------------------------------------------------------------------------- lost devices
@@ -209,7 +211,7 @@ def test_a_device_that_does_not_come_back(env: AndroidVectorEnv) -> None:
 
 
 def test_one_lost_device_leaves_the_others_alone() -> None:
-    env = make_androidenv("catch", "default", 3, SIMULATED)
+    env = make_androidenv(Flavor("androidenv/catch"), 3, SIMULATED)
     env.reset(seed=0)
     env.simulated[1].faults["screenshot"] = errors.ReadObservationError()
     *_, truncated, info = env.step(np.array([1, 2, 3]))
@@ -235,11 +237,11 @@ def test_a_silent_task_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 def test_on_a_real_clock_the_app_does_not_wait() -> None:
     options: dict[str, Scalar] = {**SIMULATED, "clock": "real", "steps_per_second": 30.0}
-    env = make_androidenv("catch", "default", 2, options)
+    env = make_androidenv(Flavor("androidenv/catch"), 2, options)
     env.reset(seed=3, options={"ball_x": np.array([27, 27])})
     app = env.simulated[0].phone.app
     assert app is not None
-    # AndroidEnv slept half a second behind the start of the app, and the ball fell meanwhile.
+    # AndroidEnv slept for half a second after the app's start, while the ball fell.
     assert app.ball_y > 10 + 3 * 25
     start = time.monotonic()
     number, outcome = until_an_end(env, 0)
@@ -255,7 +257,7 @@ def test_on_a_real_clock_the_app_does_not_wait() -> None:
 
 def test_decisions_that_come_too_late_are_counted() -> None:
     options: dict[str, Scalar] = {**SIMULATED, "clock": "real", "steps_per_second": 10.0}
-    env = make_androidenv("catch", "default", 1, options)
+    env = make_androidenv(Flavor("androidenv/catch"), 1, options)
     for pause_seconds, at_least, at_most in ((0.0, 0, 5), (0.55, 8, 99)):
         env.reset(seed=3)
         before = env.dropped_steps
@@ -279,7 +281,7 @@ def test_actors_have_devices_of_their_own(monkeypatch: pytest.MonkeyPatch) -> No
 
     def note(flavor: Flavor, num_envs: int, **options: Any) -> AndroidVectorEnv:
         made.append({"num_envs": num_envs} | options)
-        return make_androidenv("catch", "default", num_envs, options)
+        return make_androidenv(Flavor("androidenv/catch"), num_envs, options)
 
     monkeypatch.setattr("thaw.envs.families.make_env", note)
     agent = AgentConfig(

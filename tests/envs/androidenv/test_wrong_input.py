@@ -113,7 +113,7 @@ def test_an_adb_that_fails(tmp_path: Path, sdk: dict[str, Any]) -> None:
 
 def test_no_emulator_on_the_port(sdk: dict[str, Any]) -> None:
     with socket.socket() as unused:
-        unused.bind(("localhost", 0))  # taken, but nobody listens
+        unused.bind(("localhost", 0))  # taken, but no process listens
         port = unused.getsockname()[1]
         ports = {"adb_port": 5555, "emulator_console_port": 5554, "grpc_port": port}
         assert f"no emulator answers on grpc_port {port}" in refused(
@@ -125,8 +125,12 @@ def test_no_emulator_on_the_port(sdk: dict[str, Any]) -> None:
     ("old", "new", "message"),
     [
         ("setup_steps", "set_up_steps", 'no field named "set_up_steps"'),
-        ("adb_request", "adb_call", "tasks of 2021 say adb_call for adb_request"),
-        ("true$", "true)$", "'^[0-9]+ - true)$' in log_regexps, which does not parse: unbalanced"),
+        ("adb_request", "adb_call", "tasks from 2021 have adb_call in place of adb_request"),
+        (
+            "true$",
+            "true)$",
+            "expression '^[0-9]+ - true)$' in log_regexps: unbalanced",
+        ),
     ],
 )
 def test_a_task_that_does_not_parse(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -138,8 +142,8 @@ def test_a_task_that_does_not_parse(tmp_path: Path, old: str, new: str, message:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"BLACK"', '"BLUISH"', "background_color='BLUISH' is no color of Android"),
-        ('"10.0"', '"ten"', "--ef ballRadius 'ten' is no number"),
+        ('"BLACK"', '"BLUISH"', "background_color='BLUISH' is not an Android color"),
+        ('"10.0"', '"ten"', "--ef ballRadius 'ten' is not a number"),
         (".catch.MainActivity", ".catch.OtherActivity", "does not exist"),
         ("check_install: { package_name: \"com.google.androidenv.catch\"",
          "check_install: { package_name: \"com.other\"", "'com.other' is not installed"),

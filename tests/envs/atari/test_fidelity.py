@@ -16,6 +16,7 @@ from scipy.stats import chisquare, sem
 
 from thaw.acting.actor import Actor
 from thaw.acting.evaluation import evaluate
+from thaw.config.flavor import Flavor
 from thaw.envs.atari.vector_env import AtariVectorEnv, make_atari
 from thaw.policy.policy import UniformPolicy
 from thaw.trajectory import EpisodeStats
@@ -27,7 +28,7 @@ ROUNDING = 0.5 + 1e-6
 
 @contextmanager
 def atari(game: str, variant: str, num_envs: int = 1, **options: Any) -> Iterator[AtariVectorEnv]:
-    env = make_atari(game, variant, num_envs, {"num_threads": 1, **options})
+    env = make_atari(Flavor(f"atari/{game}@{variant}"), num_envs, {"num_threads": 1, **options})
     try:
         yield env
     finally:

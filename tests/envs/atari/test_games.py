@@ -50,7 +50,7 @@ def test_games_for_two_are_not_listed() -> None:
 @pytest.mark.slow
 def test_every_game_makes_one_step() -> None:
     for game in list_games():
-        env = make_atari(game, "default", 1, {})
+        env = make_atari(Flavor(f"atari/{game}"), 1, {})
         observations, _ = env.reset(seed=0)
         assert env.observation_space.contains(env.step(env.action_space.sample())[0])
         assert observations.shape == (1, 84, 84, 4)
@@ -70,7 +70,7 @@ def test_every_game_makes_one_step() -> None:
     ],
 )
 def test_variants(game: str, variant: str, expected: tuple[int, int]) -> None:
-    assert parse_variant(game, variant) == expected
+    assert parse_variant(Flavor(f"atari/{game}@{variant}")) == expected
     assert str(Variant(*expected)) in map(str, ask_ale(game).variants)
 
 
@@ -88,7 +88,7 @@ def test_variants(game: str, variant: str, expected: tuple[int, int]) -> None:
 )
 def test_wrong_flavors_are_told_the_right_ones(game: str, variant: str, words: list[str]) -> None:
     with pytest.raises(InputError, match=r"^(?!.*\n)") as error:
-        parse_variant(game, variant)
+        parse_variant(Flavor(f"atari/{game}@{variant}"))
     for word in words:
         assert word in str(error.value)
 
@@ -128,7 +128,7 @@ def test_without_the_packages_the_error_says_what_to_install(
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "envpool", None)
         with pytest.raises(InputError, match=r"EnvPool.*pip install 'thaw\[atari\]'"):
-            make_atari("breakout", "default", 1, {})
+            make_atari(Flavor("atari/breakout"), 1, {})
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "ale_py", None)
         atari_games._roms.cache_clear()
@@ -140,7 +140,8 @@ def test_without_the_packages_the_error_says_what_to_install(
 def test_nothing_is_printed() -> None:
     program = (
         "from thaw.envs.atari.vector_env import make_atari;"
-        "env = make_atari('breakout', 'm12d0', 1, {});"
+        "from thaw.config.flavor import Flavor;"
+        "env = make_atari(Flavor('atari/breakout@m12d0'), 1, {});"
         "env.reset(seed=0); env.step(env.action_space.sample())"
     )
     # With this variable ale-py tells where it looks.

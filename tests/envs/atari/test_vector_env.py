@@ -17,6 +17,7 @@ from thaw.acting.actor import Actor
 from thaw.acting.unroll import collect, empty_trajectory
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
+from thaw.config.flavor import Flavor
 from thaw.envs.atari.vector_env import AtariVectorEnv, make_atari
 from thaw.policy.policy import UniformPolicy
 
@@ -24,7 +25,7 @@ FIRE, RIGHT = 1, 3
 
 
 def make(game: str = "breakout", num_envs: int = 1, **options: Any) -> AtariVectorEnv:
-    return make_atari(game, "default", num_envs, options)
+    return make_atari(Flavor(f"atari/{game}"), num_envs, options)
 
 
 def rams(env: AtariVectorEnv, num_steps: int = 60) -> npt.NDArray[np.uint8]:
@@ -193,7 +194,7 @@ def test_wrong_actions_are_refused(actions: Any) -> None:
 )
 def test_wrong_options_are_refused_in_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=r"^flavor 'atari/breakout@m4d0': (?!.*\n)") as error:
-        make_atari("breakout", "m4d0", 1, options)
+        make_atari(Flavor("atari/breakout@m4d0"), 1, options)
     assert message in str(error.value)
 
 
@@ -212,7 +213,7 @@ def test_the_row_of_a_reset_never_counts_in_an_unroll() -> None:
         assert it.first[0].equal(last_first)
         for t in range(20):
             done = (it.discounts[t] == 0) & it.valid[t]
-            assert it.valid[t].equal(~last_done)  # the step behind an end is the reset's
+            assert it.valid[t].equal(~last_done)  # the step after an end is the reset
             assert it.first[t + 1].equal(last_done)  # and what it shows starts an episode
             assert not it.rewards[t][last_done].any()
             assert not it.discounts[t][last_done].any()

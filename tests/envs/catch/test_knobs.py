@@ -23,14 +23,14 @@ def test_colors_parse_as_android_does(text: str, color: Color) -> None:
 
 @pytest.mark.parametrize("text", ["", "pink", "#12345", "#1234567", "123456", "#GGGGGG", 255, None])
 def test_other_colors_are_refused(text: object) -> None:
-    with pytest.raises(ValueError, match=r"^ball_color=.* is no color of Android; use #RRGGBB"):
+    with pytest.raises(ValueError, match=r"^ball_color=.* is not an Android color; use #RRGGBB"):
         parse_color("ball_color", text)
 
 
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"background_color": "#80000000"}, "background_color='#80000000' is see-through"),
+        ({"background_color": "#80000000"}, "background_color='#80000000' is transparent"),
         ({"ball_color": "reed"}, "ball_color='reed' is no color"),
         ({"ball_radius": 0.5}, "ball_radius=0.5 must be a number from 1 to 240"),
         ({"ball_radius": float("nan")}, "ball_radius=nan must be a number"),

@@ -121,7 +121,7 @@ def test_an_unknown_device_is_refused_in_one_line(device: Any) -> None:
 
 
 def test_where_it_is_drawn_is_no_option_of_a_flavor() -> None:
-    with pytest.raises(InputError, match="unknown option 'drawn_on'") as error:
+    with pytest.raises(InputError, match="unknown key 'drawn_on'") as error:
         make_env("catch?drawn_on=cpu")
     assert "drawn_on" not in str(error.value).partition("Allowed:")[2]
 

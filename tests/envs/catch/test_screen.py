@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from shrink import shrink
 
 from thaw.envs.catch import pictures as catch_pictures
 from thaw.envs.catch.knobs import VARIANTS, CatchKnobs
 from thaw.envs.catch.pictures import CatchPictures
-from thaw.envs.catch.screen import Pixels, Window, draw_screen, shrink
+from thaw.envs.catch.screen import Pixels, Window, draw_screen
 
-# Paddles and balls that the variants do not have: odd, fractional, see-through, larger than a
+# Paddles and balls that the variants do not have: odd, fractional, transparent, larger than a
 # picture of few pixels.
 ODD_KNOBS: list[dict[str, Any]] = [
     {"ball_radius": 9.3, "paddle_width": 33, "paddle_height": 7},

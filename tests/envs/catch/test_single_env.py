@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from shrink import shrink
 
 from thaw.envs.catch.knobs import VARIANTS
-from thaw.envs.catch.screen import shrink
 from thaw.envs.catch.single_env import CatchEnv, register
 from thaw.envs.catch.vector_env import CatchVectorEnv
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from kotlin_catch import kotlin_fall, kotlin_intersects, kotlin_is_out
+from shrink import shrink
 
 from thaw.envs.catch.knobs import VARIANTS
-from thaw.envs.catch.screen import shrink
 from thaw.envs.catch.vector_env import CatchVectorEnv
 
 # Where a touch on each of the six columns lands without noise: int((column + 0.5) / 6 x 320).
@@ -58,7 +58,7 @@ def play_one_throw(
         pytest.param({"variant": "small_paddle"}, 156, [3], (39, 472, 186, -1), id="narrow, 30 px"),
         pytest.param({"variant": "red_background"}, 191, [4], (39, 472, 240, 1), id="red, 49 px"),
         pytest.param({"paddle_width": 40, "variant": "red_background"}, 191, [4],
-                     (39, 472, 240, -1), id="a knob beside the variant"),
+                     (39, 472, 240, -1), id="a knob with a variant"),
         pytest.param({"action_latency_steps": 1}, 80, [1] * 38 + [5], (39, 472, 80, 1),
                      id="latency 1: the last touch comes too late"),
         pytest.param({"action_latency_steps": 1}, 80, [1] * 37 + [5], (39, 472, 293, -1),
@@ -389,7 +389,7 @@ def test_bad_options_are_refused_in_one_line(options: dict[str, Any], message: s
         ({"ball_x": [5, 320]}, "ball_x is int64[2] from 5 to 320; it must be"),
         ({"ball_x": [-1, 5]}, "ball_x is int64[2] from -1 to 5;"),
         ({"ball_x": [1.0, 5.0]}, "ball_x is float64[2] from 1.0 to 5.0;"),
-        ({"ballx": [1, 5]}, "ballx is no option of reset; use ball_x or reset_mask"),
+        ({"ballx": [1, 5]}, "ballx is not an option of reset; use ball_x or reset_mask"),
         (
             {"reset_mask": np.array([1, 0])},
             "reset_mask is int64[2] with 1 True; it must be bool[2]",

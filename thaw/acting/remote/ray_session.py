@@ -15,9 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from thaw.acting.remote import reaper
-from thaw.config.errors import InputError
-
-INSTALL = "pip install 'thaw[ray]'"
+from thaw.config.errors import InputError, install_hint
 
 MIB = 2**20
 
@@ -153,8 +151,8 @@ def import_ray() -> Any:
             import ray
     except ImportError:
         raise InputError(
-            f"agent.clock asynchronous needs Ray: {INSTALL}, or choose the clock lockstep or "
-            "overlapped"
+            f"agent.clock asynchronous needs Ray: {install_hint('ray')}, or choose the clock "
+            "lockstep or overlapped"
         ) from None
     return ray
 

@@ -1,4 +1,4 @@
-"""One device: AndroidEnv in its wrappers, made anew when it is lost."""
+"""One device: AndroidEnv in its wrappers, made again when it is lost."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from thaw.envs.catch.screen import Pixels
 from thaw.envs.catch.touches import GRID_COLUMNS, GRID_ROWS, NUM_TOUCHES
 
 NUM_TRIES: Final = 3
-"""How often a lost device is made anew before giving up."""
+"""How often thaw tries to start a lost device again."""
 LOST: Final = (errors.AndroidEnvError, grpc.RpcError, subprocess.SubprocessError, OSError)
-"""What AndroidEnv raises, or lets through, when a device or adb does not answer."""
+"""What AndroidEnv raises or passes on if a device or adb does not answer."""
 RELAUNCHES: Final = ("relaunch_count_execute_action", "relaunch_count_fetch_observation")
-"""AndroidEnv's counts of devices that it found lost."""
+"""AndroidEnv's counters of lost devices that it has restarted itself."""
 
 logger = logging.getLogger(__name__)
 _global_generator = threading.Lock()
 
 
 class Outcome(NamedTuple):
-    """What a step brought."""
+    """The outcome of a step."""
 
     observation: Pixels
     reward: float
@@ -47,10 +47,10 @@ class Outcome(NamedTuple):
 
 
 class TouchNoise:
-    """A generator of its own for DiscreteActionWrapper, which draws from NumPy's global one.
+    """A separate generator for DiscreteActionWrapper, which draws from NumPy's global one.
 
-    `lend` puts it in the place of the global generator, `take_back` puts that one back; between
-    the two no other device draws.
+    `lend` replaces the global generator by this one, `take_back` restores it; a lock keeps other
+    devices from drawing in between.
     """
 
     def __init__(self) -> None:
@@ -58,17 +58,17 @@ class TouchNoise:
         self._found: Any = None
 
     def seed(self, seed: int) -> None:
-        """Start anew."""
+        """Seed the generator."""
         self._own = np.random.MT19937(seed)
 
     def lend(self) -> None:
-        """Make the wrapper's next numbers ours."""
+        """Replace NumPy's global generator by this one."""
         _global_generator.acquire()
         self._found = np.random.get_bit_generator()  # type: ignore[attr-defined]  # not in __all__
         np.random.set_bit_generator(self._own)  # type: ignore[attr-defined]
 
     def take_back(self) -> None:
-        """Put the global generator back, if it is lent."""
+        """Restore the global generator, if it has been replaced."""
         if self._found is not None:
             np.random.set_bit_generator(self._found)  # type: ignore[attr-defined]
             self._found = None
@@ -76,7 +76,7 @@ class TouchNoise:
 
 
 class _BelowTheNoise(base_wrapper.BaseWrapper):
-    """Stands directly below DiscreteActionWrapper, where the noise has been drawn."""
+    """Restores the global generator; directly below DiscreteActionWrapper, which has drawn."""
 
     def __init__(self, env: env_interface.AndroidEnvInterface, noise: TouchNoise) -> None:
         super().__init__(env)
@@ -88,21 +88,21 @@ class _BelowTheNoise(base_wrapper.BaseWrapper):
 
 
 class Device:
-    """A device under one environment's actions.
+    """One device.
 
-    A device that is lost in the middle of an episode ends it as a truncation; the next reset
-    starts it again. Where AndroidEnv finds the loss (a touch or a screenshot that fails), it does
-    both by itself; where it raises instead, the whole of it is made anew.
+    If the device is lost during an episode, the episode is truncated and the next reset starts
+    the device again. If AndroidEnv notices the loss (a touch or a screenshot fails), it does both
+    itself; if it raises instead, AndroidEnv is made again.
 
     Args:
-        make: Makes AndroidEnv, launched.
-        options: Of the family.
+        make: Makes AndroidEnv and launches it.
+        options: The family's options.
         name: For the log and errors.
-        steps_per_second: Pace; None for none.
+        steps_per_second: Pace of decisions; None: no limit.
 
     Attributes:
-        env: AndroidEnv without wrappers.
-        dropped_steps: Decisions that the device's pace left room for and the agent did not make.
+        env: AndroidEnv without wrappers; None while the device is lost.
+        dropped_steps: Decisions that the agent was too slow to make at this pace.
 
     Raises:
         InputError: The device cannot be started.
@@ -151,7 +151,7 @@ class Device:
             except LOST as error:
                 problem = _explain(error)
                 logger.warning(
-                    "%s is lost at a reset (%s): started again, try %d of %d",
+                    "%s is lost at a reset (%s): starting it again, try %d of %d",
                     self.name, problem, number, NUM_TRIES,
                 )  # fmt: skip
                 self.close()
@@ -174,7 +174,7 @@ class Device:
             timestep = self._stack.step({"action_id": action})
         except LOST as error:
             logger.warning(
-                "%s is lost (%s): the episode is truncated, the device is made anew",
+                "%s is lost (%s): the episode is truncated, the device will be started again",
                 self.name, _explain(error),
             )  # fmt: skip
             self.close()
@@ -191,7 +191,7 @@ class Device:
         )
 
     def _count_dropped_steps(self) -> None:
-        """Count the whole periods in which no decision came, within an episode."""
+        """Count the whole periods without a decision within an episode."""
         now, before = time.monotonic(), self._stepped_seconds
         self._stepped_seconds = now
         if before is not None and self._steps_per_second is not None:
@@ -199,14 +199,14 @@ class Device:
             self.dropped_steps += max(0, periods - 1)
 
     def render(self) -> Pixels:
-        """The latest screen in full size, [height, width, 3] uint8."""
+        """Return the latest screen in full size, [height, width, 3] uint8."""
         if self.env is None:
             return self._last
         screen: Pixels = np.array(self.env.raw_observation.get("pixels", self._last))
         return screen
 
     def close(self) -> None:
-        """Let the device go; a reset makes it anew."""
+        """Close the device; a reset starts it again."""
         env, self.env = self.env, None
         if env is not None:
             env.close()
@@ -216,29 +216,29 @@ class Device:
     ) -> tuple[
         env_interface.AndroidEnvInterface | None, discrete_action_wrapper.DiscreteActionWrapper
     ]:
-        """Make AndroidEnv; return it bare and in its wrappers.
+        """Make AndroidEnv; return it without and with its wrappers.
 
-        The pace is innermost, as RateLimitWrapper needs AndroidEnv's own actions.
+        RateLimitWrapper is innermost, because it needs AndroidEnv's own actions.
         """
         self._num_losses = 0
         bare = env = self._make()
         if self._steps_per_second is not None:
-            # AFTER_WITH_REPEAT, the wrapper's default: act, wait, then look, as AndroidEnv did
-            # when it kept the pace itself.
+            # AFTER_WITH_REPEAT, the wrapper's default: act, wait, then observe, as AndroidEnv did
+            # when it had a fixed pace.
             env = rate_limit_wrapper.RateLimitWrapper(env, rate=self._steps_per_second)
         zoom = 1 / self._options.downsample
         env = image_rescale_wrapper.ImageRescaleWrapper(env, zoom_factors=(zoom, zoom))
         return bare, discrete_action_wrapper.DiscreteActionWrapper(
             _BelowTheNoise(env, self._noise),
             action_grid=(GRID_ROWS, GRID_COLUMNS),
-            # Its actions are {TOUCH, LIFT, REPEAT} x grid, or touches and one LIFT, one REPEAT;
-            # 54 and 108 are the first ones of the former.
+            # True: {TOUCH, LIFT, REPEAT} x grid, of which 54 and 108 are the first actions.
+            # False: touches, one LIFT and one REPEAT.
             redundant_actions=self._options.num_actions != NUM_TOUCHES + 2,
             noise=self._options.touch_noise,
         )
 
     def _tell_if_lost(self) -> None:
-        """Log a truncation that AndroidEnv made because the device was lost."""
+        """Log it if AndroidEnv has truncated the episode because the device was lost."""
         assert self.env is not None
         stats = self.env.stats()
         num_losses = sum(int(stats[name]) for name in RELAUNCHES)
@@ -251,7 +251,7 @@ class Device:
 
 
 def _explain(error: BaseException) -> str:
-    """Say in one line what happened, in the words of the first cause."""
+    """Return the first cause of an error in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(str(error).split())

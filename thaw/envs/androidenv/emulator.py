@@ -1,4 +1,4 @@
-"""Google's Android Emulator: what has to be there, and AndroidEnv's loader on it."""
+"""Google's Android Emulator: what must be installed, and how AndroidEnv loads it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from android_env.proto import task_pb2
 
 PORT_STRIDE: Final = 2
-"""Between two emulators, as the emulator itself counts its console and adb ports."""
+"""Distance between the ports of two emulators, as in the emulator's own numbering."""
 CONNECT_SECONDS: Final = 2.0
 
 
 def check_emulator(options: AndroidEnvOptions, indices: Iterable[int], where: str) -> None:
-    """Check that the tools, the AVDs or the running emulators are there.
+    """Check that the tools and the AVDs or running emulators are there.
 
     Args:
-        options: Checked by themselves.
-        indices: Of the devices that are wanted.
+        options: From `read_options`.
+        indices: The indices of the devices.
         where: Names the flavor in errors.
 
     Raises:
-        InputError: Something is not there.
+        InputError: One of them is missing.
     """
     _check_tool("adb", _adb_path(options), "adb_path", "platform-tools", where)
     if options.grpc_port:
@@ -51,19 +51,19 @@ def check_emulator(options: AndroidEnvOptions, indices: Iterable[int], where: st
         if name not in known:
             raise InputError(
                 f"{where}: no AVD '{name}' in '{home}'{nearest(name, known)} There are "
-                f"{', '.join(known) or 'none'}; docs/androidenv.md says how to make one"
+                f"{', '.join(known) or 'none'}; docs/androidenv.md shows how to make one"
             )
 
 
 def make_emulator(
     task: task_pb2.Task, options: AndroidEnvOptions, index: int
 ) -> env_interface.AndroidEnvInterface:
-    """Let AndroidEnv's loader start an emulator, or connect to one that is running.
+    """Let AndroidEnv's loader start an emulator, or connect to a running one.
 
     Args:
-        task: What to play.
-        options: Of the family.
-        index: Of the device.
+        task: The task.
+        options: The family's options.
+        index: The index of the device.
     """
     from android_env import loader
     from android_env.components import config_classes
@@ -85,7 +85,7 @@ def make_emulator(
 
 
 def coordinator_config(options: AndroidEnvOptions) -> config_classes.CoordinatorConfig:
-    """Nothing on the screen but the app: no marks of touches, no bars."""
+    """Return a config that shows only the app on the screen: no touch marks, no bars."""
     from android_env.components import config_classes
 
     return config_classes.CoordinatorConfig(
@@ -100,11 +100,11 @@ def coordinator_config(options: AndroidEnvOptions) -> config_classes.Coordinator
 
 
 def emulator_config(options: AndroidEnvOptions, index: int) -> config_classes.EmulatorConfig:
-    """The options of one device in AndroidEnv's form.
+    """Return AndroidEnv's config of one device.
 
     Args:
-        options: Of the family.
-        index: Of the device: it takes its place in the AVD's name and moves the ports.
+        options: The family's options.
+        index: The index of the device; it decides the AVD's name and the ports.
     """
     from android_env.components import config_classes
 
@@ -148,7 +148,7 @@ def _check_tool(tool: str, path: str, option: str, package: str, where: str) -> 
     if not (os.path.isfile(path) and os.access(path, os.X_OK)):
         raise InputError(
             f"{where}: no {tool} at '{path}'; install it with 'sdkmanager {package}' "
-            f"(docs/androidenv.md), or say where it is by {option}=PATH or android_sdk_root=FOLDER"
+            f"(docs/androidenv.md), or set {option}=PATH or android_sdk_root=FOLDER"
         )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, install_hint
+from thaw.config.flavor import Flavor
 from thaw.config.strict import Scalar
 from thaw.envs.androidenv.emulator import check_emulator, coordinator_config, make_emulator
 from thaw.envs.androidenv.options import (
@@ -24,6 +25,7 @@ from thaw.envs.androidenv.task_files import (
     read_task,
 )
 from thaw.envs.catch.knobs import VARIANTS
+from thaw.envs.options import merge_options
 
 if TYPE_CHECKING:
     from android_env import env_interface
@@ -34,30 +36,30 @@ if TYPE_CHECKING:
     from thaw.envs.androidenv.vector import AndroidVectorEnv
 
 APP_FRAMES_PER_SECOND = 60
-"""Of Catch, in MainActivity.kt."""
+"""Catch's frame rate, from MainActivity.kt."""
 
 
 def make_androidenv(
-    name: str, variant: str, num_envs: int, options: Mapping[str, Scalar]
+    flavor: Flavor, num_envs: int, options: Mapping[str, Scalar]
 ) -> AndroidVectorEnv:
     """Make a vector of Android devices that play a task.
 
     Args:
-        name: ``catch``, or the path of a task's textproto.
-        variant: Of Catch.
+        flavor: ``androidenv/catch@<variant>``, or ``androidenv/<path>`` with the path of a task's
+            textproto.
         num_envs: How many devices.
-        options: Those of :class:`AndroidEnvOptions`.
+        options: Those of :class:`AndroidEnvOptions`; the flavor's own options win.
 
     Returns:
         Environments that reset in the step that ends an episode (SAME_STEP).
 
     Raises:
-        InputError: No such task, an option that is wrong, a package, tool or AVD that is not
-            there, or a device that does not start.
+        InputError: No such task, a wrong option, a missing package, tool or AVD, or a device that
+            does not start.
     """
-    where = f"flavor 'androidenv/{name}" + ("'" if variant == "default" else f"@{variant}'")
-    path = find_task(name, variant)
-    own = read_options(options, num_envs, where)
+    where = f"flavor '{flavor}'"
+    path = find_task(flavor)
+    own = read_options(merge_options(flavor, options), num_envs, where)
     try:
         from thaw.envs.androidenv.vector import AndroidVectorEnv
     except ImportError as error:
@@ -98,7 +100,7 @@ def make_androidenv(
 
 
 def list_androidenv() -> list[str]:
-    """List the tasks that come with thaw, and the form of all others."""
+    """List the tasks that come with thaw, and the form of all other addresses."""
     catch = ["androidenv/catch" + ("" if v == "default" else f"@{v}") for v in VARIANTS]
     return [*catch, "androidenv/<path>.textproto"]
 
@@ -106,7 +108,7 @@ def list_androidenv() -> list[str]:
 def assemble(
     task: task_pb2.Task, simulator: SimulatedDevice, options: AndroidEnvOptions
 ) -> env_interface.AndroidEnvInterface:
-    """Do for a simulated phone what AndroidEnv's loader does for its own simulators."""
+    """Make AndroidEnv with a simulated phone, as its loader does with its own simulators."""
     from android_env import environment
     from android_env.components import config_classes, coordinator, device_settings, task_manager
 
@@ -145,8 +147,9 @@ def _start(
 ) -> list[Device]:
     """Start all devices.
 
-    Emulators start one by one: AndroidEnv picks free ports, and two that look at the same time
-    would pick the same. Simulated phones start at once, as AndroidEnv sleeps meanwhile.
+    Emulators start one after another: AndroidEnv looks for free ports, and two that start at the
+    same time would find the same ones. Simulated phones start in parallel, because AndroidEnv
+    sleeps during a start.
     """
     from thaw.envs.androidenv.device import Device
 
@@ -163,6 +166,5 @@ def _start(
 def _missing(where: str, error: ImportError) -> InputError:
     package = (error.name or str(error)).partition(".")[0]
     return InputError(
-        f"{where} needs the package {package}, which is not installed: "
-        "pip install 'thaw[androidenv]'"
+        f"{where} needs the package {package}, which is not installed: {install_hint('androidenv')}"
     )

@@ -1,4 +1,4 @@
-"""The options of the family; the emulator's carry the names that android_env gives them."""
+"""The options of the family; those of the emulator have their names from android_env."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=1000)]
 
 DEFAULT_STEPS_PER_SECOND: Final = 15.0
-"""What AndroidEnv's Coordinator held until 2022, without a way to change it."""
+"""The fixed pace of AndroidEnv's Coordinator until 2022."""
 INSTALLED: Final = "installed"
 
 
 class AndroidEnvOptions(Config, frozen=True, kw_only=True):
-    """Of every task."""
+    """Options of every task."""
 
     device: Literal["emulator", "simulated"] = "emulator"
-    """emulator: Google's, with the task's app. simulated: a phone in this process that has nothing
-    but Catch on it."""
+    """emulator: Google's, with the task's app. simulated: a phone in this process that runs only
+    Catch."""
     apk: str | None = None
-    """The app's file, in place of the one that the task names; ``installed`` if the device has
-    the app already. The simulated phone has Catch installed."""
+    """The app's file, in place of the task's own; ``installed`` if the device already has the
+    app. The simulated phone has Catch installed."""
     num_actions: Literal[54, 56, 108, 162] = 54
-    """54: touches on a grid of 9 rows and 6 columns. 56: and one LIFT, one REPEAT. 108: {TOUCH,
+    """54: touches on a grid of 9 rows and 6 columns. 56: also one LIFT, one REPEAT. 108: {TOUCH,
     LIFT} x grid. 162: {TOUCH, LIFT, REPEAT} x grid, DiscreteActionWrapper's default."""
     touch_noise: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.1
     """Standard deviation of a touch's place in its cell, in cells (DiscreteActionWrapper)."""
     downsample: Positive = 4
     """How many screen pixels become one in each direction (ImageRescaleWrapper)."""
     steps_per_second: PositiveFloat | None = None
-    """Pace of decisions in real time (RateLimitWrapper); None for 15."""
+    """Pace of decisions in real time (RateLimitWrapper); None: 15."""
 
-    # The simulated phone's; the names and defaults are those of the family `catch`.
+    # Of the simulated phone; names and defaults as in the family `catch`.
     clock: Literal["virtual", "real"] = "virtual"
-    """virtual: the phone's time goes on by one step with each decision, as fast as this machine
-    can. real: it goes on by itself, as on a real phone."""
+    """virtual: each decision advances the phone's time by one step, as fast as this machine can.
+    real: time passes by itself, as on a real phone."""
     frame_ms: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
-    """The app's shortest frame (it sleeps 16)."""
+    """The app's shortest frame (it sleeps for 16)."""
     frame_jitter_ms: Milliseconds = 0
     """Each frame is 0 to this many milliseconds longer, uniformly."""
     frames_per_step: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
     """Frames between two decisions of the virtual clock; 4 make 15.6 decisions a second."""
 
-    # The emulator's: android_env's EmulatorLauncherConfig, defaults included.
+    # Of the emulator: android_env's EmulatorLauncherConfig, with its defaults.
     avd_name: str = ""
-    """The virtual device. With several environments, ``{index}`` in it stands for 0, 1, ...: an
-    AVD runs only once."""
+    """The virtual device. With several environments, ``{index}`` in it stands for 0, 1, ...,
+    because an AVD runs only once."""
     android_avd_home: str = "~/.android/avd"
-    """Where the AVDs are."""
+    """The folder of the AVDs."""
     android_sdk_root: str = "~/Android/Sdk"
-    """Where the SDK is."""
+    """The folder of the SDK."""
     emulator_path: str | None = None
-    """The emulator's binary; None for ``<android_sdk_root>/emulator/emulator``."""
+    """The emulator's binary; None: ``<android_sdk_root>/emulator/emulator``."""
     first_device: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
-    """The index of environment 0: what {index} and the ports count from, so that actors in
-    processes of their own have devices of their own."""
+    """The index of environment 0, from which {index} and the ports count, so that actors in
+    separate processes have separate devices."""
     adb_port: Port = 0
-    """adb, console and gRPC port of an emulator that is running already; all three or none.
-    They are those of index 0; the ports of index 1 are 2 higher, and so on."""
+    """adb, console and gRPC port of a running emulator; all three or none. They belong to index 0;
+    the ports of index 1 are 2 higher, and so on."""
     emulator_console_port: Port = 0
     """See ``adb_port``."""
     grpc_port: Port = 0
@@ -71,13 +71,13 @@ class AndroidEnvOptions(Config, frozen=True, kw_only=True):
     run_headless: bool = True
     """Without a window."""
     gpu_mode: str = "swangle_indirect"
-    """swangle_indirect, swiftshader_indirect, host, or what else ``emulator -gpu`` takes."""
+    """swangle_indirect, swiftshader_indirect, host, or any other value of ``emulator -gpu``."""
     snapshot_name: str = ""
-    """A snapshot to start from."""
+    """The snapshot from which the emulator starts."""
     kvm_device: str = "/dev/kvm"
-    """The device of the hardware's virtualization."""
+    """The device file of hardware virtualization."""
     tmp_dir: str = "/tmp/android_env/simulator/"  # noqa: S108 - android_env's own default
-    """Where the launcher keeps its logs while it runs."""
+    """The launcher's folder for its logs."""
     restrict_network: bool = False
     """No network on the device."""
     show_perf_stats: bool = False
@@ -85,21 +85,21 @@ class AndroidEnvOptions(Config, frozen=True, kw_only=True):
 
     # The rest of android_env's configs.
     adb_path: str | None = None
-    """The adb binary; None for ``<android_sdk_root>/platform-tools/adb``."""
+    """The adb binary; None: ``<android_sdk_root>/platform-tools/adb``."""
     adb_server_port: Port = 5037
-    """Of the adb server."""
+    """The port of the adb server."""
     adb_timeout_seconds: PositiveFloat = 120.0
-    """Of one adb command (``default_timeout``)."""
+    """The limit for one adb command (``default_timeout``)."""
     interaction_rate_sec: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """Above 0, screenshots are taken by a thread at this period, and a step takes the latest."""
+    """Above 0, a thread takes screenshots with this period, and a step returns the latest."""
     launch_n_times_without_reboot: Positive = 1
     """See android_env's EmulatorConfig."""
     launch_n_times_without_reinstall: Positive = 2
     """See android_env's EmulatorConfig."""
     periodic_restart_time_min: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    """Above 0, the emulator is restarted after this many minutes, between two episodes."""
+    """Above 0, the emulator restarts after this many minutes, between two episodes."""
     dumpsys_check_frequency: int = 150
-    """Every so many steps AndroidEnv looks whether the agent has left the app; 0 for never."""
+    """AndroidEnv checks every this many steps whether the agent has left the app; 0: never."""
 
 
 SIMULATED_ONLY: Final = ("clock", "frame_ms", "frame_jitter_ms", "frames_per_step")
@@ -107,7 +107,7 @@ LAUNCHER_FIELDS: Final = (
     "android_avd_home", "android_sdk_root", "snapshot_name", "kvm_device", "tmp_dir", "gpu_mode",
     "run_headless", "restrict_network", "show_perf_stats",
 )  # fmt: skip
-"""What goes to EmulatorLauncherConfig as it is."""
+"""Passed to EmulatorLauncherConfig unchanged."""
 EMULATOR_ONLY: Final = (
     *LAUNCHER_FIELDS, "avd_name", "emulator_path", "adb_port", "emulator_console_port",
     "grpc_port", "adb_path", "adb_server_port", "adb_timeout_seconds", "interaction_rate_sec",
@@ -118,15 +118,16 @@ PORTS: Final = ("adb_port", "emulator_console_port", "grpc_port")
 
 
 def read_options(options: Mapping[str, Scalar], num_envs: int, where: str) -> AndroidEnvOptions:
-    """Structure the options and check what concerns more than one of them.
+    """Make a struct of the options and check those that depend on each other.
 
     Args:
-        options: As given.
+        options: The options that the user gave.
         num_envs: How many devices there will be.
         where: Names the flavor in errors.
 
     Raises:
-        InputError: Unknown, of the wrong type, out of range, or at odds with another.
+        InputError: An option is unknown, has the wrong type, is out of range, or contradicts
+            another.
     """
     own = from_plain(dict(options), AndroidEnvOptions, where)
     other, device = (
@@ -142,7 +143,7 @@ def read_options(options: Mapping[str, Scalar], num_envs: int, where: str) -> An
         if own.clock == "virtual" and own.steps_per_second is not None:
             raise InputError(
                 f"{where}: steps_per_second is {own.steps_per_second}, but with the virtual clock "
-                f"a step is frames_per_step={own.frames_per_step} frames long; leave it out, or "
+                f"a step has frames_per_step={own.frames_per_step} frames; leave it out, or "
                 "choose clock=real"
             )
         return own
@@ -151,13 +152,13 @@ def read_options(options: Mapping[str, Scalar], num_envs: int, where: str) -> An
         missing = ", ".join(name for name, port in zip(PORTS, ports, strict=True) if not port)
         raise InputError(
             f"{where}: {missing} is missing; give adb_port, emulator_console_port and grpc_port of "
-            "the emulator that is running, or none of them and an avd_name to start one"
+            "a running emulator, or none of them and an avd_name to start one"
         )
     if not any(ports):
         if not own.avd_name:
             raise InputError(
-                f"{where} needs a device: avd_name=NAME, the three ports of an emulator that is "
-                "running, or device=simulated (docs/androidenv.md)"
+                f"{where} needs a device: avd_name=NAME, the three ports of a running emulator, or "
+                "device=simulated (docs/androidenv.md)"
             )
         if num_envs > 1 and "{index}" not in own.avd_name:
             raise InputError(

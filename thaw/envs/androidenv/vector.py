@@ -1,4 +1,4 @@
-"""Several devices behind Gymnasium's vector interface."""
+"""Several devices as one Gymnasium vector environment."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ logger = logging.getLogger(__name__)
 class AndroidVectorEnv(gymnasium.vector.VectorEnv[Pixels, NDArray[np.integer[Any]], NDArray[Any]]):
     """Devices that are stepped together.
 
-    Observations are the devices' screens made smaller, [N, H, W, 3] uint8. Where an episode ends,
-    that device is reset in the same step (SAME_STEP). On simulated phones `info` has `ball_x`,
-    `ball_y` and `paddle_x`, [N] int, in screen pixels, and `reset` seeds all chance; a real phone's
-    chance cannot be seeded, only the touches'.
+    Observations are the devices' screens made smaller, [N, H, W, 3] uint8. A device resets in the
+    step that ends its episode (SAME_STEP). On simulated phones `info` has `ball_x`, `ball_y` and
+    `paddle_x`, [N] int, in screen pixels, and `reset` seeds all random numbers. On a real phone it
+    seeds only the noise of the touches.
 
     Args:
         devices: The N devices.
-        simulated: The phones behind them, or none.
+        simulated: The simulated phones of these devices, or none.
         num_actions: See `AndroidEnvOptions`.
         metadata: `render_fps` and `frames_per_step`.
-        silence: What to look at if no reward comes.
-        at_once: Step every device in a thread of its own, for devices whose time goes on by
-            itself. On a virtual clock, where a step is this process's own computing, threads only
-            get in each other's way (measured: 0.8 to 0.95 of the speed with 5 phones).
+        silence: Advice that is logged if no reward comes.
+        at_once: Step every device in its own thread, for devices whose time passes by itself. On
+            a virtual clock this process computes the steps itself, and threads slow it down
+            (measured: 0.8 to 0.95 of the speed with 5 phones).
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
@@ -79,16 +79,17 @@ class AndroidVectorEnv(gymnasium.vector.VectorEnv[Pixels, NDArray[np.integer[Any
         """Start an episode on all devices, or on some.
 
         Args:
-            seed: Seeds the touches' noise and, on simulated phones, balls and frames; None goes on.
-            options: `reset_mask`, [N] bool, names the devices to restart; on simulated phones
-                `ball_x`, [N] int from 0 to 319, places the next balls instead of chance.
+            seed: Seeds the touches' noise and, on simulated phones, balls and frames; None keeps
+                the generators as they are.
+            options: `reset_mask`, [N] bool, restarts only these devices; on simulated phones
+                `ball_x`, [N] int from 0 to 319, sets where the next balls start.
 
         Returns:
             The observations, [N, H, W, 3] uint8, and the info.
 
         Raises:
             ValueError: An option is unknown or has the wrong form.
-            InputError: A device is lost and does not start again.
+            InputError: A device is lost and does not restart.
         """
         super().reset(seed=seed)
         if seed is not None:
@@ -124,12 +125,12 @@ class AndroidVectorEnv(gymnasium.vector.VectorEnv[Pixels, NDArray[np.integer[Any
 
         Returns:
             Observations [N, H, W, 3] uint8, rewards [N] float64, terminated [N] bool, truncated
-            [N] bool, and the info, in which `final_obs` and `_final_obs` tell how episodes ended.
+            [N] bool, and the info, with `final_obs` and `_final_obs` for episodes that have ended.
 
         Raises:
             ValueError: An action is out of range.
             ResetNeeded: A device has not been reset since it was made.
-            InputError: A device is lost and does not start again.
+            InputError: A device is lost and does not restart.
         """
         if self._needs_reset.any():
             raise gymnasium.error.ResetNeeded("call reset before step")
@@ -165,21 +166,21 @@ class AndroidVectorEnv(gymnasium.vector.VectorEnv[Pixels, NDArray[np.integer[Any
 
     @property
     def dropped_steps(self) -> int:
-        """Decisions that the devices' pace left room for and the agent was too slow to make."""
+        """Decisions that the agent was too slow to make at the devices' pace."""
         return sum(device.dropped_steps for device in self.devices)
 
     def render(self) -> tuple[Pixels, ...]:
-        """The latest screens in full size, one [height, width, 3] uint8 for each device."""
+        """Return the latest screens in full size, one [height, width, 3] uint8 per device."""
         return tuple(device.render() for device in self.devices)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Let the devices go."""
+        """Close the devices."""
         self._all(lambda index: self.devices[index].close(), range(self.num_envs))
         if self._threads is not None:
             self._threads.shutdown()
 
     def _all(self, do: Callable[[int], T], which: Iterable[int]) -> list[T]:
-        """Do something on some devices, at once or one after another."""
+        """Call a function for some devices, in parallel or one after another."""
         if self._threads is None:
             return [do(index) for index in which]
         return list(self._threads.map(do, which))
@@ -199,7 +200,7 @@ class AndroidVectorEnv(gymnasium.vector.VectorEnv[Pixels, NDArray[np.integer[Any
                 self.simulated[index].phone.seed(seeds[2 * index + 1])
 
     def _listen(self, rewards: NDArray[np.float64]) -> None:
-        """Warn once if a task gives no reward for long."""
+        """Warn once if a task gives no reward for many steps."""
         if self._silent_steps is None:
             return
         self._silent_steps = 0 if rewards.any() else self._silent_steps + 1

@@ -1,1 +1,1 @@
-"""Atari games, every mode and difficulty that ALE has, on EnvPool."""
+"""Atari games on EnvPool, in every mode and difficulty that ALE has."""

@@ -1,7 +1,7 @@
-"""Which Atari flavors there are: the games, modes, difficulties and actions, all asked of ALE.
+"""The Atari flavors: games, modes, difficulties and actions, as ALE reports them.
 
-ALE loads a game in about 0.1 seconds (it plays 60 frames), so a game is asked only when it is
-named, and once a process.
+ALE needs about 0.1 seconds to load a game (it plays 60 frames), so thaw loads only games that are
+named, and each only once in a process.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from thaw.config.errors import InputError, nearest
-
-INSTALL = "pip install 'thaw[atari]'"
+from thaw.config.errors import InputError, install_hint, nearest
+from thaw.config.flavor import Flavor
 
 
 class Variant(NamedTuple):
-    """The positions of the console's game select and of its difficulty switches."""
+    """The settings of the console's game select and difficulty switches."""
 
     mode: int
     difficulty: int
@@ -32,30 +31,30 @@ class Variant(NamedTuple):
 
 
 class Game(NamedTuple):
-    """What ALE says about one game."""
+    """What ALE reports about one game."""
 
     name: str
     modes: tuple[int, ...]
-    """In ALE's order; they may have holes and need not begin at 0."""
+    """In ALE's order; they may have gaps and need not start at 0."""
     difficulties: tuple[int, ...]
     default: Variant
-    """What ALE plays unasked."""
+    """The mode and difficulty that ALE plays by default."""
     all_actions: tuple[str, ...]
     """The joystick's actions, at most 18."""
     minimal_actions: tuple[str, ...]
-    """Those that do something in this game."""
+    """The actions that have an effect in this game."""
     rom_md5: str
 
     @property
     def variants(self) -> list[Variant]:
-        """Every mode with every difficulty."""
+        """All pairs of a mode and a difficulty."""
         return [Variant(m, d) for m in self.modes for d in self.difficulties]
 
 
 def list_games() -> list[str]:
-    """List the games that ALE ships, by ROM id (``space_invaders``), in order of the alphabet.
+    """List the games that ALE ships, by ROM id (``space_invaders``), in alphabetical order.
 
-    Without those that only two can play, which ALE's interface for one player refuses.
+    Games for two players only are left out: ALE's interface for one player refuses them.
 
     Raises:
         InputError: ale-py is not installed.
@@ -65,7 +64,7 @@ def list_games() -> list[str]:
 
 @functools.cache
 def ask_ale(name: str) -> Game:
-    """Return what ALE says about a game.
+    """Return what ALE reports about a game.
 
     Raises:
         InputError: No such game, or ale-py is not installed.
@@ -82,7 +81,7 @@ def ask_ale(name: str) -> Game:
     ale.loadROM(roms[name])
     modes, difficulties = ale.getAvailableModes(), ale.getAvailableDifficulties()
     state = ale.cloneState()
-    # Backgammon stands at difficulty 0 in ALE, which ALE then does not list: take one it lists.
+    # ALE starts Backgammon at difficulty 0 but does not list it: take the first that it lists.
     difficulty = state.getDifficulty()
     difficulty = difficulty if difficulty in difficulties else difficulties[0]
     return Game(
@@ -96,16 +95,17 @@ def ask_ale(name: str) -> Game:
     )
 
 
-def parse_variant(name: str, variant: str) -> Variant:
-    """Read ``m<mode>d<difficulty>``, or ``default`` for what ALE plays unasked.
+def parse_variant(flavor: Flavor) -> Variant:
+    """Return the mode and difficulty of a flavor; ALE's default if it has no variant.
 
     Args:
-        name: The game's ROM id.
-        variant: As in ``atari/breakout@m12d0``.
+        flavor: ``atari/<game>@m<mode>d<difficulty>``, as ``atari/breakout@m12d0``.
 
     Raises:
-        InputError: No such game, not of that form, or a mode or difficulty that it has not.
+        InputError: No such game, a variant of another form, or a mode or difficulty that the game
+            does not have.
     """
+    name, variant = flavor.name, flavor.variant
     game = ask_ale(name)
     if variant == "default":
         return game.default
@@ -118,18 +118,18 @@ def parse_variant(name: str, variant: str) -> Variant:
         wrong = wanted.mode not in game.modes
         problem = f"no mode {wanted.mode}" if wrong else f"no difficulty {wanted.difficulty}"
     raise InputError(
-        f"unknown flavor 'atari/{name}@{variant}': {problem}; {name} has the modes "
+        f"unknown flavor '{flavor}': {problem}; {name} has the modes "
         f"{', '.join(map(str, game.modes))} and the difficulties "
         f"{', '.join(map(str, game.difficulties))}, as in 'atari/{name}@{game.default}'"
     )
 
 
 def list_atari_flavors(pattern: str = "*") -> list[str]:
-    """List Atari addresses, among them all that match a shell pattern or contain it.
+    """List Atari addresses, at least all that match a shell pattern or contain it.
 
     Every game is listed as ``atari/<game>``, its default flavor. Its modes and difficulties
-    follow where the pattern picks out some games (``atari/breakout*``, ``hero``) or asks for
-    variants (``*@m1d1``: all games must then be loaded, which takes about ten seconds).
+    follow if the pattern selects some games (``atari/breakout*``, ``hero``) or variants
+    (``*@m1d1``: ALE must then load all games, which takes about ten seconds).
 
     Raises:
         InputError: ale-py is not installed.
@@ -147,10 +147,10 @@ def list_atari_flavors(pattern: str = "*") -> list[str]:
 
 
 def describe_atari(name: str) -> dict[str, str | None]:
-    """Describe what plays a game, for machine.json: the ROM's checksum and the versions.
+    """Return what machine.json records about a game: the ROM's checksum and the versions.
 
     Raises:
-        InputError: No such game, EnvPool or ale-py are not installed, or their ROMs differ.
+        InputError: No such game, EnvPool or ale-py is not installed, or their ROMs differ.
     """
     return {
         "rom": name,
@@ -161,12 +161,12 @@ def describe_atari(name: str) -> dict[str, str | None]:
 
 
 def check_rom(name: str) -> str:
-    """Return the MD5 of EnvPool's ROM of a game, having compared it with ale-py's.
+    """Return the MD5 of EnvPool's ROM of a game, after checking that ale-py's is the same.
 
-    EnvPool plays a copy of its own; modes asked of one ROM say nothing about another.
+    EnvPool has its own copy of each ROM, and thaw reads the modes from ale-py's copy.
 
     Raises:
-        InputError: No such game, EnvPool or ale-py are not installed, or the ROMs differ.
+        InputError: No such game, EnvPool or ale-py is not installed, or the ROMs differ.
     """
     game = ask_ale(name)
     try:
@@ -178,14 +178,14 @@ def check_rom(name: str) -> str:
     if md5 != game.rom_md5:
         raise InputError(
             f"EnvPool's ROM of {name} (MD5 {md5}) is not ale-py's (MD5 {game.rom_md5}); "
-            f"take the newest of both: {INSTALL.replace('install', 'install -U')}"
+            f"update both: {install_hint('atari').replace('install', 'install -U')}"
         )
     return md5
 
 
 def missing(package: str) -> InputError:
-    """Return the error for an extra that is not installed."""
-    return InputError(f"Atari needs {package}, which is not installed: {INSTALL}")
+    """Return the error for a package that is not installed."""
+    return InputError(f"Atari needs {package}, which is not installed: {install_hint('atari')}")
 
 
 @functools.cache
@@ -195,13 +195,13 @@ def _roms() -> dict[str, Path]:
         from ale_py import roms
     except ImportError:
         raise missing("ale-py") from None
-    # ALE introduces itself and every game on the console, and `--json` must print nothing else.
+    # ALE prints a banner and a line for every game, and `--json` must print nothing else.
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     paths: dict[str, Path] = {}
     with contextlib.redirect_stdout(io.StringIO()):  # get_rom_path prints where it looks
         for name in sorted(roms.get_all_rom_ids()):
             path = roms.get_rom_path(name)
-            # Loading an unsupported ROM would end the process, so ask first.
+            # Loading an unsupported ROM would end the process, so check first.
             if path is not None and ale_py.ALEInterface.isSupportedROM(path) == name:
                 paths[name] = path
     return paths

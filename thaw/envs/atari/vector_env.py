@@ -1,8 +1,8 @@
-"""Atari 2600 games in EnvPool's C++ engine, behind Gymnasium's vector interface.
+"""Atari 2600 games in EnvPool's C++ engine, as one Gymnasium vector environment.
 
 The defaults are the protocol of Machado et al. 2018 (arXiv 1709.06009): sticky actions, all 18
 actions, an episode is a game. Frame skip, stack and picture are IMPALA's (Espeholt et al. 2018,
-table G.1). Rewards are the game's own points; who learns clips them.
+table G.1). Rewards are the game's own points; the learner clips them.
 
 Legend: N environments, K stacked pictures, C colors (1 or 3), S the pictures' size.
 """
@@ -19,60 +19,62 @@ import numpy as np
 import numpy.typing as npt
 
 from thaw.config.errors import InputError
+from thaw.config.flavor import Flavor
 from thaw.config.strict import Config, Fraction, from_plain
 from thaw.envs.atari.games import Variant, ask_ale, check_rom, missing, parse_variant
 from thaw.envs.envpool.vector_env import Array, BoolArray, EnvPoolVectorEnv, Task
+from thaw.envs.options import merge_options
 from thaw.envs.views import View
 
 FRAMES_PER_SECOND: Final = 60
 
-# What fits a C int, which EnvPool counts with.
+# EnvPool stores these numbers in a C int.
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
 class AtariOptions(Config, frozen=True, kw_only=True):
-    """How a game is played; all but ``num_threads`` decide the result.
+    """How a game is played; all but ``num_threads`` change the result.
 
     EnvPool always shows the maximum of a step's last two frames (one frame if ``frame_skip`` is
-    1), as in Mnih et al. 2015; that is no option.
+    1), as in Mnih et al. 2015; this cannot be changed.
     """
 
     sticky: Fraction = 0.25
-    """Chance, drawn anew in each frame, that the action of the frame before is repeated."""
+    """Probability, in each frame, that the previous frame's action is repeated."""
     full_action_space: bool = True
-    """All actions of the joystick, so that a policy fits every flavor; else those that do
-    something in the game."""
+    """All actions of the joystick, so that a policy fits every flavor; else only those that have
+    an effect in the game."""
     life_loss_ends: bool = False
-    """Whether a lost life ends the episode (IMPALA: yes). The game then goes on in the next."""
+    """Whether a lost life ends the episode (IMPALA: yes). The next episode continues the game."""
     frame_skip: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
     """Frames of one step (Machado et al.: 5)."""
     image_size: Annotated[int, msgspec.Meta(ge=16, le=160)] = 84
-    """Height and width of a picture in pixels, by area averages of the 210 x 160 screen. Where a
+    """Height and width of a picture in pixels, by area averages of the 210 x 160 screen. If a
     screen is taller, as in 13 games, EnvPool shows its upper 210 rows."""
     grayscale: bool = True
-    """Else red, green and blue of each stacked picture, one behind the other."""
+    """Else red, green and blue of each stacked picture, one after the other."""
     stack: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
-    """Pictures in one observation, the newest last. Of a game's first they are all the same."""
+    """Pictures in one observation, the newest last; a game's first observation repeats one."""
     max_episode_frames: Count = 108_000
-    """A game is cut behind the last whole step within this many frames (30 minutes)."""
+    """A game is truncated after the last whole step within this many frames (30 minutes)."""
     noop_max: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
-    """Random no-op frames at a game's start are 1 to this many (IMPALA: 30). EnvPool lets one
-    pass in any case, so that 0 and 1 are the same."""
+    """A game starts with 1 to this many no-op frames, at random (IMPALA: 30). EnvPool always plays
+    at least one, so 0 and 1 are the same."""
     fire_reset: bool = False
-    """Whether FIRE is pressed for the last of those frames, where the game has it."""
+    """Whether FIRE is pressed in the last of those frames, if the game has it."""
     num_threads: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
-    """Of the engine; None for as many as cores that this process may use. Changes no result."""
+    """Threads of the engine; None: one for each core of this process. Changes no result."""
 
 
 class AtariVectorEnv(EnvPoolVectorEnv):
     """Many games of one flavor at once.
 
     Observations are [N, S, S, K x C] uint8: a view of EnvPool's [N, K x C, S, S], without a
-    copy; `render` gives the console's screens, [210, 160, 3]. An episode is truncated only by
-    `max_episode_frames`, and then it has `stalled`.
+    copy; `render` returns the console's screens, [210, 160, 3]. Only `max_episode_frames` truncates
+    an episode; `stalled` is then True.
 
     The infos have `lives` [N] int32, `ram` [N, 128] uint8, and `stalled` [N] bool. The metadata
-    have `action_meanings`, ALE's names of the actions, and `frames_per_step`.
+    has `action_meanings`, ALE's names of the actions, and `frames_per_step`.
 
     Args:
         game: ALE's ROM id.
@@ -128,7 +130,7 @@ class AtariVectorEnv(EnvPoolVectorEnv):
     ) -> tuple[Array, npt.NDArray[np.float32], BoolArray, BoolArray, dict[str, Any]]:
         """Play one step in every environment, as in EnvPoolVectorEnv; rewards are points."""
         pictures, rewards, terminated, truncated, infos = super().step(actions)
-        # A game that is over in the very step of the cap EnvPool calls truncated.
+        # If a game is over in the same step as the limit, EnvPool calls it truncated.
         is_over = infos["terminated"] != 0
         terminated, truncated = terminated | is_over, truncated & ~is_over
         return pictures, rewards, terminated, truncated, _infos(infos, truncated)
@@ -140,32 +142,30 @@ class AtariVectorEnv(EnvPoolVectorEnv):
         return pool
 
 
-def make_atari(
-    game: str, variant: str, num_envs: int, options: Mapping[str, Any]
-) -> AtariVectorEnv:
+def make_atari(flavor: Flavor, num_envs: int, options: Mapping[str, Any]) -> AtariVectorEnv:
     """Make a vector of games.
 
     Args:
-        game: ALE's ROM id, as ``space_invaders``.
-        variant: ``m<mode>d<difficulty>``, or ``default``.
+        flavor: ``atari/<game>@m<mode>d<difficulty>``, with ALE's ROM id, as ``space_invaders``;
+            without a variant it has the game's default mode and difficulty.
         num_envs: How many.
-        options: Those of :class:`AtariOptions`.
+        options: Those of :class:`AtariOptions`; the flavor's own options win.
 
     Raises:
         InputError: No such game or variant, an option that is unknown or out of range, or a
             package that is not installed.
     """
-    parsed = parse_variant(game, variant)
-    if importlib.util.find_spec("envpool") is None:  # to import it takes a second
+    variant = parse_variant(flavor)
+    if importlib.util.find_spec("envpool") is None:  # importing it takes a second
         raise missing("EnvPool")
-    address = f"atari/{game}" + ("" if variant == "default" else f"@{variant}")
-    checked = from_plain(dict(options), AtariOptions, f"flavor '{address}'")
+    where = f"flavor '{flavor}'"
+    checked = from_plain(merge_options(flavor, options), AtariOptions, where)
     if checked.max_episode_frames < checked.frame_skip:
         raise InputError(
-            f"flavor '{address}': max_episode_frames is {checked.max_episode_frames}; it must be "
+            f"{where}: max_episode_frames is {checked.max_episode_frames}; it must be "
             f"at least frame_skip, {checked.frame_skip}"
         )
-    return AtariVectorEnv(game, parsed, num_envs, checked)
+    return AtariVectorEnv(flavor.name, variant, num_envs, checked)
 
 
 def envpool_task(game: str) -> str:

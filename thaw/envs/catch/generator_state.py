@@ -1,4 +1,4 @@
-"""A NumPy generator's state as an array of numbers, so that a checkpoint needs no pickle."""
+"""A NumPy generator's state as an array, so that checkpoints need no pickle."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ _LOW_64_BITS = 2**64 - 1
 
 
 def encode_generator(generator: np.random.Generator) -> npt.NDArray[np.uint64]:
-    """The state of a PCG64 generator, NumPy's default and Gymnasium's.
+    """Return the state of a PCG64 generator, which is NumPy's and Gymnasium's default.
 
     Args:
-        generator: Is left as it is.
+        generator: It is not changed.
 
     Returns:
-        [6] uint64: its two 128-bit numbers in halves, whether it has 32 bits to spare, and those.
+        [6] uint64: each of its two 128-bit numbers in two halves, whether it holds 32 unused bits,
+        and these bits.
 
     Raises:
-        ValueError: If it is another kind of generator.
+        ValueError: It is another kind of generator.
     """
     state = generator.bit_generator.state
     if state["bit_generator"] != "PCG64":
         raise ValueError(
-            f"the generator is a {state['bit_generator']}, of which the state cannot be saved; "
+            f"the generator is a {state['bit_generator']}, whose state cannot be saved; "
             "use numpy.random.default_rng"
         )
     numbers: list[int] = []
@@ -33,10 +34,10 @@ def encode_generator(generator: np.random.Generator) -> npt.NDArray[np.uint64]:
 
 
 def restore_generator(generator: np.random.Generator, code: npt.NDArray[np.uint64]) -> None:
-    """Give a generator the state that `encode_generator` wrote down.
+    """Set a generator to a state from `encode_generator`.
 
     Args:
-        generator: A PCG64; is changed in place.
+        generator: A PCG64; changed in place.
         code: [6] uint64.
     """
     number = [int(part) for part in code]

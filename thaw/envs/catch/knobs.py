@@ -1,4 +1,4 @@
-"""What the Catch app can be told, and the five variants.
+"""The Catch app's own options, and the five variants.
 
 Source: AndroidEnv's Catch app (MainActivity.kt reads the extras, sprite/Ball.kt and
 sprite/Paddle.kt derive the rest). Positions are whole screen pixels, x to the right, y downward.
@@ -18,8 +18,8 @@ SCREEN_WIDTH_PX: Final = 320
 
 SCREEN_HEIGHT_PX: Final = 480
 
-# What each variant sets; the rest stays at the app's default. The paper names the variants but
-# gives no values: these are ours. A ball of radius 6 or less can never be caught.
+# What each variant changes. The paper names the variants but gives no values: these are ours. A
+# ball of radius 6 or less can never be caught.
 VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "default": {},
     "large_ball": {"ball_radius": 30.0},
@@ -70,31 +70,31 @@ class CatchKnobs:
     """The seven intent extras of the app, with its defaults (MainActivity.kt).
 
     Raises:
-        ValueError: If a value has the wrong type or lies outside its range.
+        ValueError: A value has the wrong type or is out of range.
     """
 
     background_color: str = "BLACK"
-    """A name of `COLOR_NAMES` in any case, #RRGGBB, or #AARRGGBB with alpha FF."""
+    """A name in `COLOR_NAMES` in any case, #RRGGBB, or #AARRGGBB with alpha FF."""
     ball_color: str = "WHITE"
-    """A name, #RRGGBB or #AARRGGBB; a lower alpha lets the background through."""
+    """A name, #RRGGBB or #AARRGGBB; with an alpha below FF the background shows through."""
     ball_radius: float = 10.0
-    """Pixels, 1 to 240 (the ball then fills the screen's height)."""
+    """Pixels, 1 to 240 (a ball of 240 is as high as the screen)."""
     ball_speed: float = 0.2
-    """Pixels per millisecond, 0.001 to 480; a frame's fall is cut down to whole pixels."""
+    """Pixels per millisecond, 0.001 to 480; the fall in a frame is rounded down to pixels."""
     paddle_color: str = "WHITE"
-    """A name, #RRGGBB or #AARRGGBB; a lower alpha lets ball and background through."""
+    """Likewise; with an alpha below FF ball and background show through."""
     paddle_width: int = 80
-    """Pixels, 2 (the app halves it to whole pixels) to 640 (twice the screen)."""
+    """Pixels, 2 (the app uses half of it, in whole pixels) to 640 (twice the screen)."""
     paddle_height: int = 10
-    """Pixels, 2 to 480. The paddle stands on the screen's lower edge."""
+    """Pixels, 2 to 480. The paddle touches the screen's lower edge."""
 
     def __post_init__(self) -> None:
         for name in ("background_color", "ball_color", "paddle_color"):
             parse_color(name, getattr(self, name))
         if parse_color("background_color", self.background_color).alpha != 255:
             raise ValueError(
-                f"background_color={self.background_color!r} is see-through, but nothing lies "
-                "behind the background; use alpha FF or leave the alpha out"
+                f"background_color={self.background_color!r} is transparent, but the background "
+                "must be opaque; use alpha FF or leave the alpha out"
             )
         check_number("ball_radius", self.ball_radius, 1, 240)
         check_number("ball_speed", self.ball_speed, 0.001, 480)
@@ -103,7 +103,7 @@ class CatchKnobs:
 
     @property
     def ball_start_y_px(self) -> int:
-        """Where the ball's center starts."""
+        """The y at which the ball's center starts."""
         return math.ceil(np.float32(self.ball_radius))
 
     @property
@@ -113,27 +113,24 @@ class CatchKnobs:
 
     @property
     def paddle_top_px(self) -> int:
-        """The y of the paddle's top edge, which has to meet the ball."""
+        """The y of the paddle's top edge, which must touch the ball."""
         return SCREEN_HEIGHT_PX - 2 * (self.paddle_height // 2)
 
 
 def parse_color(name: str, value: object) -> Color:
-    """A color as android.graphics.Color.parseColor reads it.
+    """Return a color as android.graphics.Color.parseColor reads it.
 
     Args:
-        name: The option that holds it, for the error.
-        value: A name of `COLOR_NAMES` in any case, #RRGGBB or #AARRGGBB.
-
-    Returns:
-        The color.
+        name: The option's name, for the error.
+        value: A name in `COLOR_NAMES` in any case, #RRGGBB or #AARRGGBB.
 
     Raises:
-        ValueError: If `value` is none of these.
+        ValueError: `value` is none of these.
     """
     digits = COLOR_NAMES.get(value.lower(), value) if isinstance(value, str) else ""
     if not re.fullmatch(r"#([0-9a-fA-F]{2})?[0-9a-fA-F]{6}", digits):
         raise ValueError(
-            f"{name}={value!r} is no color of Android; use #RRGGBB, #AARRGGBB or one of "
+            f"{name}={value!r} is not an Android color; use #RRGGBB, #AARRGGBB or one of "
             + ", ".join(COLOR_NAMES)
         )
     number = int(digits[1:], 16)
@@ -142,16 +139,16 @@ def parse_color(name: str, value: object) -> Color:
 
 
 def check_whole_number(name: str, value: object, low: int, high: int) -> None:
-    """Refuse what is no whole number from `low` to `high`.
+    """Check that a value is a whole number from `low` to `high`.
 
     Args:
-        name: The option that holds the value, for the error.
-        value: What the user gave.
+        name: The option's name, for the error.
+        value: The value that the user gave.
         low: The smallest value allowed.
         high: The largest value allowed.
 
     Raises:
-        ValueError: If `value` is no integer (a bool is none) or out of range.
+        ValueError: `value` is not an integer (a bool is not one) or is out of range.
     """
     is_bool, numbers = isinstance(value, bool), int | np.integer
     if is_bool or not isinstance(value, numbers) or not low <= value <= high:
@@ -159,16 +156,16 @@ def check_whole_number(name: str, value: object, low: int, high: int) -> None:
 
 
 def check_number(name: str, value: object, low: float, high: float) -> None:
-    """Refuse what is no number from `low` to `high`.
+    """Check that a value is a number from `low` to `high`.
 
     Args:
-        name: The option that holds the value, for the error.
-        value: What the user gave.
+        name: The option's name, for the error.
+        value: The value that the user gave.
         low: The smallest value allowed.
         high: The largest value allowed.
 
     Raises:
-        ValueError: If `value` is no number (a bool is none) or out of range.
+        ValueError: `value` is not a number (a bool is not one) or is out of range.
     """
     is_bool, numbers = isinstance(value, bool), int | float | np.integer | np.floating
     if is_bool or not isinstance(value, numbers) or not low <= value <= high:
@@ -176,15 +173,15 @@ def check_number(name: str, value: object, low: float, high: float) -> None:
 
 
 def check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    """Refuse what is not one of `choices`.
+    """Check that a value is one of `choices`.
 
     Args:
-        name: The option that holds the value, for the error.
-        value: What the user gave.
-        choices: What is allowed.
+        name: The option's name, for the error.
+        value: The value that the user gave.
+        choices: The allowed values.
 
     Raises:
-        ValueError: If no choice equals `value` in value and in type.
+        ValueError: No choice equals `value` in value and type.
     """
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise ValueError(f"{name}={value!r} must be one of {', '.join(map(str, choices))}")

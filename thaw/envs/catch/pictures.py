@@ -1,7 +1,9 @@
-"""The small pictures of Catch's screen that an agent sees, put together from ready parts.
+"""The small pictures of Catch's screen that an agent sees, assembled from cached parts.
 
-Byte for byte what `catch_screen` draws and shrinks. `CatchPictures` keeps them in NumPy arrays,
-`catch_pictures_torch` on a torch device.
+They are equal, byte for byte, to the whole screen from `screen`, shrunk by Pillow as AndroidEnv's
+ImageRescaleWrapper does it. `CatchPictures` keeps them in NumPy arrays, `pictures_torch` on a
+torch device.
+
 Legend: N pictures of H x W pixels; H = 480 / downsample, W = 320 / downsample.
 """
 
@@ -16,28 +18,28 @@ from thaw.envs.catch.knobs import SCREEN_HEIGHT_PX, SCREEN_WIDTH_PX, CatchKnobs,
 from thaw.envs.catch.rules import IntArray
 from thaw.envs.catch.screen import Pixels, Window, draw_screen
 
-# Pillow's bicubic filter reads 2 x downsample screen pixels to each side of the middle of a
-# picture's pixel: nothing acts further than 2 picture pixels from where it is.
+# Pillow's bicubic filter reads 2 x downsample screen pixels to each side of the center of a
+# picture's pixel: nothing changes picture pixels that are more than 2 away from it.
 _REACH = 2
 
 _CACHE_BYTES = 64 * 2**20
 
 
 class PictureParts:
-    """What pictures are put together from: a patch with the ball, a strip with the paddle.
+    """The parts of a picture: a patch with the ball, a strip with the paddle.
 
-    For a whole `downsample` the filter's weights are the same for every pixel away from the
-    border, so the picture of a ball depends on its position modulo `downsample` alone; near the
-    border each position has a picture of its own. Each that differs has a number, its key; the
-    key of a strip is the paddle's position. A ball close to the paddle is drawn afresh.
+    For an integer `downsample` the filter's weights are the same for every pixel away from the
+    border. There the patch of a ball depends only on its position modulo `downsample`; near the
+    border each position has a different patch. Each different patch has a number, its key; the
+    key of a strip is the paddle's position. A ball close to the paddle is not cached.
 
     Attributes:
-        shape: (H, W, 3), that of a picture.
+        shape: (H, W, 3), the shape of a picture.
         background: [3] uint8.
-        patch_shape: (h, w, 3), that of the ball's patch: it holds every picture pixel that a ball
-            can act on, wherever it is between two of them, and is always of the same size.
-        strip_shape: (H - strip_row, W, 3), that of the paddle's strip.
-        strip_row: The strip is this row of the picture and all below.
+        patch_shape: (h, w, 3), the shape of the ball's patch: it contains every picture pixel
+            that a ball can change, for all positions between two pixels.
+        strip_shape: (H - strip_row, W, 3), the shape of the paddle's strip.
+        strip_row: The strip is this row of the picture and all rows below.
         num_ball_keys: How many patches there are.
         num_strip_keys: How many strips.
     """
@@ -53,7 +55,7 @@ class PictureParts:
         radius_px = knobs.ball_start_y_px
         patch = -(-2 * radius_px // downsample) + 1 + 2 * _REACH
         self.patch_shape = min(patch, height), min(patch, width), 3
-        # A ball with its center here or lower is below the screen, and looks like any other.
+        # A ball with its center here or lower is below the screen, where all look the same.
         self._lowest_y = SCREEN_HEIGHT_PX + radius_px
         self._rows, self._ys, self._same_y = self._patch_starts(self._lowest_y, axis=0)
         self._columns, self._xs, self._same_x = self._patch_starts(SCREEN_WIDTH_PX, axis=1)
@@ -63,13 +65,13 @@ class PictureParts:
         self.num_strip_keys = SCREEN_WIDTH_PX + 1
 
     def find_ball(self, ball_x: IntArray, ball_y: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-        """The rows and columns where the patches of [n] balls start, and their keys, all [n]."""
+        """Return the first rows and columns of [n] balls' patches, and their keys, all [n]."""
         ball_y = np.minimum(ball_y, self._lowest_y)
         keys = self._same_y[ball_y] * len(self._xs) + self._same_x[ball_x]
         return self._rows[ball_y], self._columns[ball_x], keys
 
     def draw_ball(self, key: int) -> Pixels:
-        """The ball's patch without the paddle, [h, w, 3] uint8."""
+        """Draw the ball's patch without the paddle, [h, w, 3] uint8."""
         number_y, number_x = divmod(key, len(self._xs))
         y, x = int(self._ys[number_y]), int(self._xs[number_x])
         row, column = int(self._rows[y]), int(self._columns[x])
@@ -78,7 +80,7 @@ class PictureParts:
         return self._draw_patch(patch, x, y, None)
 
     def draw_paddle(self, paddle_x: int) -> Pixels:
-        """The paddle's strip without the ball, [H - strip_row, W, 3] uint8."""
+        """Draw the paddle's strip without the ball, [H - strip_row, W, 3] uint8."""
         height, width, _ = self.shape
         strip = Window(self.strip_row, height, 0, width)
         return self._draw_patch(strip, 0, self._lowest_y, paddle_x)
@@ -92,20 +94,20 @@ class PictureParts:
         ball_y: IntArray,
         paddle_x: IntArray,
     ) -> IntArray:
-        """Draw afresh those pixels of the ball's patches on which the paddle acts as well.
+        """Draw those pixels of the ball's patches again that the paddle changes, too.
 
-        Their number is small: a ball is near the paddle's height in a few steps of a throw.
+        They are few: a ball is near the paddle's height only in a few steps of a throw.
 
         Args:
             patches: [n, h, w, 3] uint8, overwritten in place.
-            rows: [n] int, where they start in their pictures.
-            columns: [n] int, likewise.
+            rows: [n] int, their first rows in the pictures.
+            columns: [n] int, their first columns.
             ball_x: [n] int, in screen pixels.
             ball_y: [n] int, likewise.
             paddle_x: [n] int, likewise.
 
         Returns:
-            [m] int, which patches have changed.
+            [m] int, the indices of the patches that have changed.
         """
         patch_height, patch_width, _ = self.patch_shape
         half_width = self._knobs.paddle_half_width_px
@@ -124,16 +126,16 @@ class PictureParts:
         return changed
 
     def _patch_starts(self, last_px: int, axis: int) -> tuple[IntArray, IntArray, IntArray]:
-        """For each ball position along one axis: where its patch starts, and how it looks.
+        """Return, for each ball position along one axis, where its patch starts and how it looks.
 
         Returns:
-            [last_px + 1] int: the first row (or column) of the patch in the picture; [k] int: a
-            position for each of the k looks; [last_px + 1] int: which of them it is.
+            [last_px + 1] int: the first row (or column) of the patch in the picture; [k] int: one
+            position for each of the k different looks; [last_px + 1] int: which look it has.
         """
         patch_length, picture_length = self.patch_shape[axis], self.shape[axis]
         position = np.arange(last_px + 1)
         start = (position - self._knobs.ball_start_y_px) // self._downsample - _REACH
-        # Here the filter sees nothing of the border, so that only the remainder counts.
+        # Here the filter does not reach the border, so only the remainder matters.
         is_inside = (start >= _REACH) & (start + patch_length + _REACH <= picture_length)
         same = position.copy()
         for remainder in range(self._downsample):
@@ -143,7 +145,7 @@ class PictureParts:
         return np.clip(start, 0, picture_length - patch_length), looks, look
 
     def _draw_patch(self, patch: Window, ball_x: int, ball_y: int, paddle_x: int | None) -> Pixels:
-        """A window of the picture, by shrinking just as much of the screen as it depends on."""
+        """Draw a window of the picture: shrink only that part of the screen on which it depends."""
         downsample = self._downsample
         top, left = max(patch.top - _REACH, 0), max(patch.left - _REACH, 0)
         window = Window(
@@ -153,9 +155,9 @@ class PictureParts:
             min((patch.right + _REACH) * downsample, SCREEN_WIDTH_PX),
         )
         image = Image.fromarray(draw_screen(self._knobs, ball_x, ball_y, paddle_x, window))
-        # Pillow rounds to bytes between its two passes, so their order shows. It takes the
-        # screen's columns first, but Pillow 13 the rows first of images more than twice as high
-        # as wide, as a window can be: hence one pass at a time, in the screen's order.
+        # Pillow rounds to bytes between its two passes, so their order changes the result. For a
+        # screen it resizes the width first. Pillow 13 resizes the height first if an image is more
+        # than twice as high as wide, as a window can be: hence one pass at a time.
         image = image.resize((image.width // downsample, image.height))
         image = image.resize((image.width, image.height // downsample))
         small = np.asarray(image)
@@ -163,16 +165,16 @@ class PictureParts:
 
 
 class DrawnOnce:
-    """Patches that are drawn when first asked for, then kept while there is room.
+    """A cache of patches: each is drawn at its first use; all are dropped if it is full.
 
     Args:
-        draw: Makes the patch of a key.
+        draw: Draws the patch of a key.
         num_keys: Keys are 0 to num_keys - 1.
-        shape: That of a patch.
-        most_at_once: How many keys are asked for at once, at most.
+        shape: The shape of a patch.
+        most_at_once: The largest number of keys in one call.
 
     Attributes:
-        patches: [room, *shape] uint8, those that are kept.
+        patches: [room, *shape] uint8, the cached patches.
     """
 
     def __init__(
@@ -189,7 +191,7 @@ class DrawnOnce:
         self._num_kept = 0
 
     def places(self, keys: IntArray) -> IntArray:
-        """Where in `patches` those of [n] keys are until the next call, [n] int, as a copy."""
+        """Return the indices in `patches` of [n] keys, [n] int; valid until the next call."""
         places = self._place[keys]
         if (places < 0).any():
             self._draw_missing(keys)
@@ -197,7 +199,7 @@ class DrawnOnce:
         return places
 
     def _draw_missing(self, keys: IntArray) -> slice:
-        """Draw what is not kept, and return where in `patches` it is now."""
+        """Draw the patches that are not cached, and return where in `patches` they are."""
         missing = np.unique(keys[self._place[keys] < 0])
         if self._num_kept + len(missing) > len(self.patches):
             self._place[:] = -1
@@ -212,7 +214,7 @@ class DrawnOnce:
 
 
 class CatchPictures:
-    """The pictures of N screens, kept up to date by repainting only what changes.
+    """The pictures of N screens; an update repaints only what has changed.
 
     Attributes:
         pictures: [N, H, W, 3] uint8; `draw` overwrites it in place.
@@ -236,10 +238,10 @@ class CatchPictures:
         )
 
     def draw(self, which: IntArray, ball_x: IntArray, ball_y: IntArray, paddle_x: IntArray) -> None:
-        """Bring some pictures up to date.
+        """Update some pictures.
 
         Args:
-            which: [n] int, the numbers of the pictures, each at most once.
+            which: [n] int, the indices of the pictures, each at most once.
             ball_x: [n] int, the ball's center in screen pixels, 0 to 320.
             ball_y: [n] int, likewise, 0 or more.
             paddle_x: [n] int, the paddle's center in screen pixels, 0 to 320.
@@ -256,5 +258,5 @@ class CatchPictures:
         self._ball_row[which], self._ball_column[which] = rows, columns
 
     def copy(self, which: IntArray | None = None) -> Pixels:
-        """The pictures, or those of some [n] numbers, as an array of their own."""
+        """Return a copy of all pictures, or of those with [n] indices."""
         return self.pictures.copy() if which is None else self.pictures[which]

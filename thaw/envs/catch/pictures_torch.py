@@ -1,4 +1,4 @@
-"""The pictures of `catch_pictures`, kept on a torch device: what changes travels as a few numbers.
+"""The pictures of `pictures` on a torch device: an update sends only a few numbers there.
 
 Legend: N pictures of H x W pixels, a ball's patch of h x w.
 """
@@ -19,10 +19,10 @@ from thaw.envs.catch.screen import Pixels
 
 
 class CatchPicturesOnDevice:
-    """As `CatchPictures`, byte for byte, but on a torch device.
+    """The same as `CatchPictures`, byte for byte, but on a torch device.
 
-    What is to be done is decided on the CPU; nothing ever waits for the device. All calls must
-    be made on one CUDA stream, or on streams that wait for each other.
+    The CPU decides what to draw and never waits for the device. All calls must be made on one
+    CUDA stream, or on streams that wait for each other.
 
     Args:
         knobs: Colors and sizes.
@@ -49,14 +49,14 @@ class CatchPicturesOnDevice:
         self._background = torch.from_numpy(parts.background).to(self._device)
         self.pictures = self._background.expand(num_pictures, *parts.shape).contiguous()
         self._below = self.pictures[:, parts.strip_row :]
-        # All pixels in a row, and how far those of a patch are from its first.
+        # All pixels in one line, and the distances of a patch's pixels from its first one.
         self._pixels = self.pictures.view(-1, 3)
         patch_height, patch_width, _ = parts.patch_shape
         rows, columns = np.arange(patch_height), np.arange(patch_width)
         in_patch = rows[:, None] * width + columns
         self._in_patch = torch.from_numpy(in_patch).to(self._device)
         self._first_pixel = np.arange(num_pictures) * height * width
-        self._ball_pixel = self._first_pixel.copy()  # where each picture's patch starts
+        self._ball_pixel = self._first_pixel.copy()  # the first pixel of each picture's patch
         self._balls = _DrawnOnceAndSent(
             parts.draw_ball, parts.num_ball_keys, parts.patch_shape, num_pictures, self._device
         )
@@ -65,7 +65,7 @@ class CatchPicturesOnDevice:
         )
 
     def draw(self, which: IntArray, ball_x: IntArray, ball_y: IntArray, paddle_x: IntArray) -> None:
-        """Bring some pictures up to date; see `CatchPictures.draw`."""
+        """Update some pictures; see `CatchPictures.draw`."""
         rows, columns, keys = self._parts.find_ball(ball_x, ball_y)
         places = self._balls.places(keys)
         patches = self._balls.patches[places]
@@ -76,7 +76,7 @@ class CatchPicturesOnDevice:
         new_pixel = self._first_pixel[which] + rows * self._parts.shape[1] + columns
         self._ball_pixel[which] = new_pixel
 
-        # One journey for all numbers, and one addition for both patches.
+        # One transfer for all numbers, and one addition for both patches.
         numbers = _staged(
             np.stack([which, self._strips.places(paddle_x), places, old_pixel, new_pixel]),
             self._device,
@@ -88,7 +88,7 @@ class CatchPicturesOnDevice:
         self._pixels[new] = self._balls.sent.index_select(0, ball)
 
     def copy(self, which: IntArray | None = None) -> torch.Tensor:
-        """The pictures, or those of some [n] numbers, as a tensor of their own."""
+        """Return a copy of all pictures, or of those with [n] indices."""
         if which is None:
             return self.pictures.clone()
         there = _staged(which, self._device).to(self._device, non_blocking=True)
@@ -96,11 +96,11 @@ class CatchPicturesOnDevice:
 
 
 class _DrawnOnceAndSent(DrawnOnce):
-    """Patches that are drawn once, and kept on the device as well.
+    """A cache of patches with a copy on the device.
 
     Attributes:
-        sent: [room + most_at_once, *shape] uint8 on the device: `patches`, at the same places,
-            and behind them spare places for what is used once.
+        sent: [room + most_at_once, *shape] uint8 on the device: `patches` at the same indices,
+            and after them spare places for patches that are used only once.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class _DrawnOnceAndSent(DrawnOnce):
         self.sent = torch.empty(size, dtype=torch.uint8, device=device)
 
     def send_spare(self, patches: Pixels) -> IntArray:
-        """Where in `sent` these [n] patches are until the next call, [n] int."""
+        """Send [n] patches; return their indices in `sent`, [n] int; valid until the next call."""
         spare = slice(self._first_spare, self._first_spare + len(patches))
         self._send(patches, spare)
         return np.arange(spare.start, spare.stop)
@@ -132,9 +132,9 @@ class _DrawnOnceAndSent(DrawnOnce):
 
 
 def _staged(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
-    """An array as a CPU tensor from where it can go to a device without anyone's waiting.
+    """Return an array as a CPU tensor from which a copy to the device is asynchronous.
 
-    The pinned memory is new each time: PyTorch does not use it again before it has been read.
+    The pinned memory is new each time: PyTorch does not reuse it before it has been read.
     """
     tensor = torch.from_numpy(array)
     return tensor.pin_memory() if device.type == "cuda" else tensor

@@ -1,7 +1,7 @@
-"""The rules of AndroidEnv's Catch app: how its ball falls, and what it calls a catch.
+"""The rules of AndroidEnv's Catch app: how the ball falls, and what counts as a catch.
 
-The app's own arithmetic is kept: 32-bit integers that wrap around, single-precision floats,
-truncation toward zero. It decides throws at the edge of the paddle.
+The arithmetic is the app's: 32-bit integers that wrap around, single-precision floats, truncation
+toward zero. It decides throws at the edge of the paddle.
 
 Source: AndroidEnv's Catch app (GameLogic.kt, sprite/Ball.kt, sprite/Paddle.kt).
 Legend: N throws, F frames. Positions are whole screen pixels, x to the right, y downward.
@@ -20,10 +20,10 @@ IntArray = npt.NDArray[np.int64]
 
 
 def is_out_of_bounds(knobs: CatchKnobs, ball_y: IntArray) -> BoolArray:
-    """Whether the ball has left the screen at the bottom or the top (Ball.isOutOfBounds).
+    """Return whether the ball has left the screen at the bottom or top (Ball.isOutOfBounds).
 
     Args:
-        knobs: What the app was told.
+        knobs: The app's options.
         ball_y: [...] int, the ball's center in pixels.
 
     Returns:
@@ -36,10 +36,10 @@ def is_out_of_bounds(knobs: CatchKnobs, ball_y: IntArray) -> BoolArray:
 
 
 def pixels_fallen(knobs: CatchKnobs, frame_ms: IntArray) -> IntArray:
-    """How far the ball moves in a frame: speed times time, cut to whole pixels (Ball.update).
+    """Return how far the ball falls in a frame: speed x time, in whole pixels (Ball.update).
 
     Args:
-        knobs: What the app was told.
+        knobs: The app's options.
         frame_ms: [...] int, the frame's length in milliseconds.
 
     Returns:
@@ -50,10 +50,10 @@ def pixels_fallen(knobs: CatchKnobs, frame_ms: IntArray) -> IntArray:
 
 
 def fall(knobs: CatchKnobs, ball_y: IntArray, frames_ms: IntArray) -> tuple[IntArray, BoolArray]:
-    """Let every ball fall for some frames, or until it goes out of bounds (GameLogic.run).
+    """Let every ball fall for some frames, or until it is out of bounds (GameLogic.run).
 
     Args:
-        knobs: What the app was told.
+        knobs: The app's options.
         ball_y: [N] int, the balls' centers in pixels.
         frames_ms: [N, F] int, the length of each frame in milliseconds.
 
@@ -70,14 +70,14 @@ def fall(knobs: CatchKnobs, ball_y: IntArray, frames_ms: IntArray) -> tuple[IntA
 def is_caught(
     knobs: CatchKnobs, ball_x: IntArray, ball_y: IntArray, paddle_x: IntArray
 ) -> BoolArray:
-    """Whether the ball meets the paddle's top edge (Ball.intersects).
+    """Return whether the ball touches the paddle's top edge (Ball.intersects).
 
-    The app asks where the edge's line, p0 + m (p1 - p0), crosses the circle, a quadratic
-    equation in m. Its integers have 32 bits and its floats single precision, so with paddles
-    wider than about 147 px some squares wrap around and a fair catch counts as a miss.
+    The app solves a quadratic equation in m: where does the edge's line, p0 + m (p1 - p0), cross
+    the circle? Its integers have 32 bits and its floats single precision. With paddles wider than
+    about 147 px some squares therefore wrap around, and a catch counts as a miss.
 
     Args:
-        knobs: What the app was told.
+        knobs: The app's options.
         ball_x: [...] int, the ball's center in pixels.
         ball_y: [...] int, likewise.
         paddle_x: [...] int, the paddle's center in pixels.
@@ -90,7 +90,7 @@ def is_caught(
     # From the ball's center to the left end of the edge.
     to_edge_x = (paddle_x - knobs.paddle_half_width_px - ball_x).astype(np.int32)
     to_edge_y = (knobs.paddle_top_px - ball_y).astype(np.int32)
-    with np.errstate(over="ignore", invalid="ignore"):  # int32 wraps, and so it shall
+    with np.errstate(over="ignore", invalid="ignore"):  # int32 wraps, as in the app
         a = edge * edge
         b = 2 * (to_edge_x * edge)
         c = (to_edge_x * to_edge_x + to_edge_y * to_edge_y).astype(np.float32) - radius * radius
@@ -105,24 +105,24 @@ def is_caught(
 
 
 def check_catch_is_possible(knobs: CatchKnobs, frame_ms: int, frame_jitter_ms: int) -> None:
-    """Refuse rules under which no ball can be caught, wherever the paddle stands.
+    """Check that there is a throw that can be caught.
 
-    Every y at which a throw can end is tried with every offset of the paddle from the ball.
+    It tries every y at which a throw can end with every offset of the paddle from the ball.
 
     Args:
-        knobs: What the app was told.
+        knobs: The app's options.
         frame_ms: The shortest frame in milliseconds.
         frame_jitter_ms: How much longer a frame can be.
 
     Raises:
-        ValueError: If the ball never moves or no throw can be caught.
+        ValueError: The ball never moves, or no throw can be caught.
     """
     frames_ms = np.arange(frame_ms, frame_ms + frame_jitter_ms + 1)
     moves = np.unique(pixels_fallen(knobs, frames_ms))
     if moves[-1] == 0:
         raise ValueError(
             f"ball_speed={knobs.ball_speed} never moves the ball: a frame of {frames_ms[-1]} ms "
-            f"is worth less than one whole pixel; use at least {1 / frames_ms[-1]:.4g}"
+            f"moves it by less than one pixel; use at least {1 / frames_ms[-1]:.4g}"
         )
     todo = [knobs.ball_start_y_px]
     seen = set(todo)

@@ -1,9 +1,9 @@
-"""What Catch shows: the app's screen, and how it is made smaller for an agent.
+"""The screen of the Catch app.
 
-`catch_pictures` makes the same small pictures, byte for byte, without drawing whole screens.
+`pictures` makes the small pictures that an agent sees, without drawing whole screens.
 
 Source of the drawing order and the shapes: AndroidEnv's Catch app (GameLogic.render, Ball.draw,
-Paddle.draw). Source of the shrinking: AndroidEnv's ImageRescaleWrapper, which calls Pillow.
+Paddle.draw).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from thaw.envs.catch.knobs import SCREEN_HEIGHT_PX, SCREEN_WIDTH_PX, CatchKnobs, parse_color
 from thaw.envs.catch.rules import IntArray
@@ -22,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Window(NamedTuple):
-    """A part of the screen in pixels: from (top, left) up to but without (bottom, right)."""
+    """A part of the screen in pixels: from (top, left) to (bottom, right), which is excluded."""
 
     top: int
     bottom: int
@@ -40,13 +39,13 @@ def draw_screen(
     paddle_x: int | None,
     window: Window = WHOLE_SCREEN,
 ) -> Pixels:
-    """The app's screen: background, then the ball, then the paddle on top of it.
+    """Draw the app's screen: the background, the ball on it, the paddle on top.
 
     Args:
         knobs: Colors and sizes.
-        ball_x: The ball's center in pixels, on the edge between pixels ball_x - 1 and ball_x.
+        ball_x: The ball's center in pixels, on the border of the pixels ball_x - 1 and ball_x.
         ball_y: Likewise.
-        paddle_x: The paddle's center in pixels; None leaves the paddle out.
+        paddle_x: The paddle's center in pixels; None draws no paddle.
         window: The part of the screen to draw.
 
     Returns:
@@ -55,7 +54,7 @@ def draw_screen(
     height, width = window.bottom - window.top, window.right - window.left
     screen = np.empty((height, width, 3), np.uint8)
     screen[0] = parse_color("background_color", knobs.background_color)[:3]
-    screen[1:] = screen[0]  # by whole rows, which is several times faster than by pixels
+    screen[1:] = screen[0]  # whole rows are several times faster than pixels
 
     ball = _ball_on_background(knobs)
     top = ball_y - len(ball) // 2 - window.top
@@ -76,25 +75,10 @@ def draw_screen(
     return screen
 
 
-def shrink(screen: Pixels, downsample: int) -> Pixels:
-    """A screen made smaller, as AndroidEnv's ImageRescaleWrapper does it.
-
-    Args:
-        screen: [height, width, 3] uint8, both sides divisible by `downsample`.
-        downsample: How many screen pixels become one, in each direction.
-
-    Returns:
-        [height / downsample, width / downsample, 3] uint8.
-    """
-    height, width = screen.shape[0] // downsample, screen.shape[1] // downsample
-    # No filter is named, for the wrapper names none; Pillow's default is bicubic.
-    return np.asarray(Image.fromarray(screen).resize((width, height)))
-
-
 @functools.lru_cache(maxsize=32)
 def _ball_on_background(knobs: CatchKnobs) -> Pixels:
-    """The ball over the background in the smallest even square, [2 R, 2 R, 3] uint8."""
-    samples = 16  # per pixel and direction: 256 samples make as many shades as a byte holds
+    """Draw the ball on the background, in the smallest even square: [2 R, 2 R, 3] uint8."""
+    samples = 16  # per pixel and direction: 256 samples for the 256 shades of a byte
     radius = np.float32(knobs.ball_radius)
     half = knobs.ball_start_y_px
     distance = (np.arange(half * samples) + 0.5) / samples

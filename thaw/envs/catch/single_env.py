@@ -16,12 +16,12 @@ class CatchEnv(gymnasium.Env[Pixels, np.int64]):
     """One game of Catch, without auto-reset: the last step shows how the throw ended.
 
     Args:
-        variant: A name of `VARIANTS`.
+        variant: A name in `VARIANTS`.
         render_mode: None or "rgb_array".
         **options: Those of `CatchVectorEnv`.
 
     Raises:
-        ValueError: As `CatchVectorEnv`.
+        ValueError: As from `CatchVectorEnv`.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
@@ -54,8 +54,8 @@ class CatchEnv(gymnasium.Env[Pixels, np.int64]):
         """Start a new throw.
 
         Args:
-            seed: Seeds the generator; None goes on with the one there is.
-            options: `ball_x`, an int from 0 to 319, places the ball instead of chance.
+            seed: Seeds the generator; None keeps the generator as it is.
+            options: `ball_x`, an int from 0 to 319, sets where the ball starts.
 
         Returns:
             The observation, [H, W, 3] uint8, and the info: `ball_x`, `ball_y`, `paddle_x`.
@@ -81,12 +81,12 @@ class CatchEnv(gymnasium.Env[Pixels, np.int64]):
         return observations[0], float(rewards[0]), bool(ended[0]), False, _info_of_one(info)
 
     def render(self) -> Pixels:
-        """The screen in full size, [480, 320, 3] uint8."""
+        """Return the screen in full size, [480, 320, 3] uint8."""
         return self._games.render()[0]
 
 
 def register() -> None:
-    """Make `thaw/Catch-v0` known to Gymnasium; importing this module does it."""
+    """Register `thaw/Catch-v0` with Gymnasium; importing this module calls it."""
     if "thaw/Catch-v0" not in gymnasium.registry:
         gymnasium.register(
             id="thaw/Catch-v0",

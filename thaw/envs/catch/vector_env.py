@@ -1,6 +1,6 @@
-"""Many games of Catch behind Gymnasium's vector interface.
+"""Many games of Catch as one Gymnasium vector environment.
 
-The actions are AndroidEnv's: DiscreteActionWrapper on a grid of 9 rows and 6 columns.
+The actions are those of AndroidEnv's DiscreteActionWrapper, on a grid of 9 rows and 6 columns.
 
 Legend: N environments, F frames of one step, L steps of latency, H x W the observation's size.
 """
@@ -8,7 +8,7 @@ Legend: N environments, F frames of one step, L steps of latency, H x W the obse
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -17,35 +17,17 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from thaw.envs.catch.generator_state import encode_generator, restore_generator
-from thaw.envs.catch.knobs import (
-    SCREEN_HEIGHT_PX,
-    SCREEN_WIDTH_PX,
-    VARIANTS,
-    CatchKnobs,
-    check_choice,
-    check_number,
-    check_whole_number,
-)
+from thaw.envs.catch.knobs import SCREEN_WIDTH_PX, check_choice, check_whole_number
+from thaw.envs.catch.options import CatchOptions
 from thaw.envs.catch.pictures import CatchPictures
 from thaw.envs.catch.rules import BoolArray, IntArray, check_catch_is_possible, fall, is_caught
 from thaw.envs.catch.screen import Pixels, draw_screen
-from thaw.envs.catch.touches import (
-    ACTION_COUNTS,
-    GRID_COLUMNS,
-    NO_TOUCH,
-    NOISE_LIMIT,
-    NUM_TOUCHES,
-)
+from thaw.envs.catch.touches import NO_TOUCH, Touches
 
 if TYPE_CHECKING:
     from thaw.envs.catch.pictures_torch import CatchPicturesOnDevice
 
-
-_DOWNSAMPLES: Final = tuple(
-    d for d in range(1, 161) if SCREEN_HEIGHT_PX % d == 0 and SCREEN_WIDTH_PX % d == 0
-)
-
-Observations = Any  # Pixels, or a torch tensor where `drawn_on` asks for one
+Observations = Any  # Pixels, or a torch tensor if `drawn_on` asks for one
 
 
 class CatchVectorEnv(
@@ -58,25 +40,13 @@ class CatchVectorEnv(
     the screen. Nothing is ever truncated. Each throw starts a new app, with the paddle in the
     middle. `info` has `ball_x`, `ball_y` and `paddle_x`, [N] int, in screen pixels.
 
-    One generator, seeded by `reset(seed=...)`, drives the throws, the touches and the frames.
+    One generator, seeded by `reset(seed=...)`, draws the throws, the touches and the frames.
+
+    All keyword arguments that are not listed here are explained in `CatchOptions`.
 
     Args:
         num_envs: How many games.
-        variant: A name of `VARIANTS`.
-        background_color: The app's own knobs, see `CatchKnobs`; None stands for the variant's.
-        ball_color: Likewise.
-        ball_radius: Likewise, in pixels.
-        ball_speed: Likewise, in pixels per millisecond.
-        paddle_color: Likewise.
-        paddle_width: Likewise, in pixels.
-        paddle_height: Likewise, in pixels.
-        touch_noise: Standard deviation of a touch's place in its cell, in cells; 0 turns it off.
-        num_actions: 54, 56, 108 or 162, see `ACTION_COUNTS`. LIFT and REPEAT leave the paddle.
-        frame_ms: The shortest frame in milliseconds (the app sleeps 16).
-        frame_jitter_ms: Each frame is 0 to this many milliseconds longer, uniformly.
-        frames_per_step: Frames between two actions; 4 make AndroidEnv's 15 steps a second.
-        action_latency_steps: A touch reaches the app this many steps late.
-        downsample: How many screen pixels become one, in each direction.
+        variant: A name in `VARIANTS`.
         autoreset_mode: SAME_STEP starts the next throw in the step that ends one, as Gymnasium's
             vector environments do; DISABLED leaves it to `reset(options={"reset_mask": ...})`.
         render_mode: None or "rgb_array".
@@ -84,7 +54,7 @@ class CatchVectorEnv(
             `final_obs`, are tensors there, with the same bytes. None makes NumPy arrays.
 
     Raises:
-        ValueError: If a value has the wrong type or range, or if no ball could ever be caught.
+        ValueError: A value has the wrong type or range, or no ball could ever be caught.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium declares it so
@@ -116,30 +86,19 @@ class CatchVectorEnv(
         render_mode: str | None = None,
         drawn_on: str | None = None,
     ) -> None:
+        self.options = CatchOptions(
+            background_color=background_color, ball_color=ball_color, ball_radius=ball_radius,
+            ball_speed=ball_speed, paddle_color=paddle_color, paddle_width=paddle_width,
+            paddle_height=paddle_height, touch_noise=touch_noise, num_actions=num_actions,
+            frame_ms=frame_ms, frame_jitter_ms=frame_jitter_ms, frames_per_step=frames_per_step,
+            action_latency_steps=action_latency_steps, downsample=downsample,
+        )  # fmt: skip
+        self.knobs = self.options.knobs(variant)
+        check_catch_is_possible(self.knobs, frame_ms, frame_jitter_ms)
         check_whole_number("num_envs", num_envs, 1, 100_000)
-        check_number("touch_noise", touch_noise, 0, 100)
-        check_whole_number("frame_ms", frame_ms, 1, 1000)
-        check_whole_number("frame_jitter_ms", frame_jitter_ms, 0, 1000)
-        check_whole_number("frames_per_step", frames_per_step, 1, 1000)
-        check_whole_number("action_latency_steps", action_latency_steps, 0, 1000)
-        check_choice("num_actions", num_actions, ACTION_COUNTS)
-        check_choice("downsample", downsample, _DOWNSAMPLES)
         check_choice("render_mode", render_mode, (None, "rgb_array"))
-        check_choice("variant", variant, tuple(VARIANTS))
         modes = (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
         check_choice("autoreset_mode", autoreset_mode, modes + tuple(m.value for m in modes))
-        given: dict[str, Any] = {
-            "background_color": background_color,
-            "ball_color": ball_color,
-            "ball_radius": ball_radius,
-            "ball_speed": ball_speed,
-            "paddle_color": paddle_color,
-            "paddle_width": paddle_width,
-            "paddle_height": paddle_height,
-        }
-        given = {name: value for name, value in given.items() if value is not None}
-        self.knobs = CatchKnobs(**{**VARIANTS[variant], **given})
-        check_catch_is_possible(self.knobs, frame_ms, frame_jitter_ms)
 
         self.num_envs = num_envs
         self.render_mode = render_mode
@@ -150,19 +109,7 @@ class CatchVectorEnv(
             "render_fps": 1000 / (frame_ms * frames_per_step),
             "frames_per_step": frames_per_step,
         }
-        self._num_actions = num_actions
-        self._touch_noise = touch_noise
-        self._frame_ms = frame_ms
-        self._frame_jitter_ms = frame_jitter_ms
-        self._frames_per_step = frames_per_step
-
-        self._pictures: CatchPictures | CatchPicturesOnDevice
-        if drawn_on is None:
-            self._pictures = CatchPictures(self.knobs, num_envs, downsample)
-        else:
-            from thaw.envs.catch.pictures_torch import CatchPicturesOnDevice
-
-            self._pictures = CatchPicturesOnDevice(self.knobs, num_envs, downsample, drawn_on)
+        self._pictures = self._make_pictures(drawn_on)
         self.single_observation_space = gymnasium.spaces.Box(
             0, 255, self._pictures.pictures.shape[1:], np.uint8
         )
@@ -173,8 +120,7 @@ class CatchVectorEnv(
         self._ball_x = np.zeros(num_envs, np.int64)
         self._ball_y = np.full(num_envs, self.knobs.ball_start_y_px)
         self._paddle_x = np.full(num_envs, SCREEN_WIDTH_PX // 2)
-        # Touches on their way to the app, the oldest first; [N, L] pixels or NO_TOUCH.
-        self._pending_touch_x = np.full((num_envs, action_latency_steps), NO_TOUCH)
+        self._touches = Touches(num_envs, touch_noise, action_latency_steps)
         self._needs_reset = np.ones(num_envs, np.bool_)
         self._draw(np.arange(num_envs))
 
@@ -184,21 +130,21 @@ class CatchVectorEnv(
         """Start a new throw in all environments, or in some.
 
         Args:
-            seed: Seeds the generator; None goes on with the one there is.
-            options: `ball_x`, [N] int from 0 to 319, places the balls instead of chance;
-                `reset_mask`, [N] bool, names the environments to restart and leaves the others.
+            seed: Seeds the generator; None keeps the generator as it is.
+            options: `ball_x`, [N] int from 0 to 319, sets where the balls start, which is random
+                otherwise; `reset_mask`, [N] bool, restarts only these environments.
 
         Returns:
             The observations, [N, H, W, 3] uint8, and the info.
 
         Raises:
-            ValueError: If an option is unknown or has the wrong form.
+            ValueError: An option is unknown or has the wrong form.
         """
         super().reset(seed=seed)
         options = options or {}
         for name in options:
             if name not in ("ball_x", "reset_mask"):
-                raise ValueError(f"{name} is no option of reset; use ball_x or reset_mask")
+                raise ValueError(f"{name} is not an option of reset; use ball_x or reset_mask")
         mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, np.bool_)))
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
             raise ValueError(
@@ -223,21 +169,22 @@ class CatchVectorEnv(
 
         Returns:
             Observations [N, H, W, 3] uint8, rewards [N] float64, terminated [N] bool, truncated
-            [N] bool (all False), and the info. With SAME_STEP, where a throw has ended the
-            observation is the next throw's first, and `final_obs` ([N] object: an [H, W, 3] array
-            or None), `final_info` and the masks `_final_obs`, `_final_info` tell how it ended.
+            [N] bool (all False), and the info. With SAME_STEP, an environment whose throw has
+            ended returns the next throw's first observation. The last one is then in `final_obs`
+            ([N] object: an [H, W, 3] array or None), its info in `final_info`; the masks
+            `_final_obs` and `_final_info`, [N] bool, say which environments these are.
 
         Raises:
-            ValueError: If the actions have the wrong form.
-            ResetNeeded: If an environment has not been reset since it was made or its throw ended.
+            ValueError: The actions have the wrong form.
+            ResetNeeded: An environment has not been reset since it was made or its throw ended.
         """
         if self._needs_reset.any():
             raise gymnasium.error.ResetNeeded(
-                f"environments {np.flatnonzero(self._needs_reset).tolist()} have no throw under "
-                "way; call reset before step"
+                f"environments {np.flatnonzero(self._needs_reset).tolist()} have no running throw; "
+                "call reset before step"
             )
-        actions = self._checked_ints("actions", actions, self._num_actions)
-        touch_x = self._arriving_touch_x(self._touch_x(actions))
+        actions = self._checked_ints("actions", actions, self.options.num_actions)
+        touch_x = self._touches.send(actions, self.np_random)
         self._paddle_x = np.where(touch_x == NO_TOUCH, self._paddle_x, touch_x)
         self._ball_y, ended = fall(self.knobs, self._ball_y, self._draw_frames_ms())
         caught = is_caught(self.knobs, self._ball_x, self._ball_y, self._paddle_x)
@@ -255,12 +202,12 @@ class CatchVectorEnv(
         return self._pictures.copy(), rewards, ended, truncated, info
 
     def render(self) -> tuple[Pixels, ...]:
-        """The screens in full size, one [480, 320, 3] uint8 for each environment."""
+        """Return the screens in full size, one [480, 320, 3] uint8 for each environment."""
         positions = np.column_stack([self._ball_x, self._ball_y, self._paddle_x]).tolist()
         return tuple(draw_screen(self.knobs, *position) for position in positions)
 
     def get_state(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything that decides how the games go on, as arrays of numbers.
+        """Return everything that decides how the games continue, as arrays of numbers.
 
         Returns:
             `ball_x`, `ball_y`, `paddle_x` [N] int, `pending_touch_x` [N, L] int, `needs_reset`
@@ -270,69 +217,58 @@ class CatchVectorEnv(
             "ball_x": self._ball_x.copy(),
             "ball_y": self._ball_y.copy(),
             "paddle_x": self._paddle_x.copy(),
-            "pending_touch_x": self._pending_touch_x.copy(),
+            "pending_touch_x": self._touches.pending_x.copy(),
             "needs_reset": self._needs_reset.copy(),
             "rng": encode_generator(self.np_random),
         }
 
     def set_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from where another environment with the same options was.
+        """Continue from the state of another environment with the same options.
 
         Args:
-            state: What its `get_state` returned.
+            state: The return value of its `get_state`.
 
         Raises:
-            ValueError: If an array is missing, or has not this environment's shape and dtype.
+            ValueError: An array is missing or does not have this environment's shape and dtype.
         """
         for name, here in self.get_state().items():
             if name not in state:
-                raise ValueError(f"{name} is missing in the state; pass what get_state returned")
+                raise ValueError(f"{name} is missing in the state; pass the result of get_state")
             there = np.asarray(state[name])
             if (there.shape, there.dtype) != (here.shape, here.dtype):
                 raise ValueError(
                     f"{name} of the state is {there.dtype}{list(there.shape)}, but this "
-                    f"environment's is {here.dtype}{list(here.shape)}; make it with the options "
-                    "of the one that was saved"
+                    f"environment's is {here.dtype}{list(here.shape)}; make it with the options of "
+                    "the environment that was saved"
                 )
         self._ball_x = np.array(state["ball_x"])
         self._ball_y = np.array(state["ball_y"])
         self._paddle_x = np.array(state["paddle_x"])
-        self._pending_touch_x = np.array(state["pending_touch_x"])
+        self._touches.pending_x = np.array(state["pending_touch_x"])
         self._needs_reset = np.array(state["needs_reset"])
         restore_generator(self.np_random, np.asarray(state["rng"]))
         self._draw(np.arange(self.num_envs))
 
-    def _touch_x(self, actions: IntArray) -> IntArray:
-        """Where the actions touch the screen, [N] int pixels, or NO_TOUCH."""
-        column = actions % GRID_COLUMNS
-        if self._touch_noise > 0:
-            noise = self.np_random.normal(scale=self._touch_noise, size=self.num_envs)
-        else:
-            noise = np.zeros(self.num_envs)
-        place = (column + 0.5 + noise.clip(-NOISE_LIMIT, NOISE_LIMIT)) / GRID_COLUMNS
-        # AndroidEnv sends the place, between 0 and 1, in single precision.
-        pixel = (place.astype(np.float32) * np.float32(SCREEN_WIDTH_PX)).astype(np.int64)
-        return np.where(actions < NUM_TOUCHES, pixel.clip(0, SCREEN_WIDTH_PX - 1), NO_TOUCH)
+    def _make_pictures(self, drawn_on: str | None) -> CatchPictures | CatchPicturesOnDevice:
+        if drawn_on is None:
+            return CatchPictures(self.knobs, self.num_envs, self.options.downsample)
+        from thaw.envs.catch.pictures_torch import CatchPicturesOnDevice
 
-    def _arriving_touch_x(self, touch_x: IntArray) -> IntArray:
-        """Send the new touches on their way and return those that arrive, both [N] int."""
-        on_their_way = np.column_stack([self._pending_touch_x, touch_x])
-        self._pending_touch_x = on_their_way[:, 1:]
-        return on_their_way[:, 0]
+        return CatchPicturesOnDevice(self.knobs, self.num_envs, self.options.downsample, drawn_on)
 
     def _draw_frames_ms(self) -> IntArray:
-        """How long the frames of this step last, [N, F] int milliseconds."""
-        shape = (self.num_envs, self._frames_per_step)
-        if self._frame_jitter_ms == 0:
-            return np.full(shape, self._frame_ms)
-        longest = self._frame_ms + self._frame_jitter_ms
-        return self.np_random.integers(self._frame_ms, longest, size=shape, endpoint=True)
+        """Return how long the frames of this step last, [N, F] int milliseconds."""
+        shortest, jitter = self.options.frame_ms, self.options.frame_jitter_ms
+        shape = (self.num_envs, self.options.frames_per_step)
+        if jitter == 0:
+            return np.full(shape, shortest)
+        return self.np_random.integers(shortest, shortest + jitter, size=shape, endpoint=True)
 
     def _restart(self, which: IntArray, ball_x: IntArray) -> None:
         self._ball_x[which] = ball_x
         self._ball_y[which] = self.knobs.ball_start_y_px
         self._paddle_x[which] = SCREEN_WIDTH_PX // 2
-        self._pending_touch_x[which] = NO_TOUCH
+        self._touches.clear(which)
         self._needs_reset[which] = False
         self._draw(which)
 
@@ -348,7 +284,7 @@ class CatchVectorEnv(
         return info
 
     def _final(self, which: IntArray) -> dict[str, Any]:
-        """The info about ended throws, in the form of Gymnasium's SyncVectorEnv."""
+        """Return the info about ended throws, in the form of Gymnasium's SyncVectorEnv."""
         mask = np.zeros(self.num_envs, np.bool_)
         mask[which] = True
         pictures = np.full(self.num_envs, None, dtype=object)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from thaw.config.flavor import Flavor
 from thaw.config.strict import Config, Positive, Scalar
-from thaw.envs.envpool.options import checked_name, checked_settings, split_options
+from thaw.envs.envpool.options import check_name, check_no_variant, checked_settings
 from thaw.envs.envpool.tasks import ask_envpool, list_tasks
 from thaw.envs.envpool.vector_env import EnvPoolVectorEnv, Task
-from thaw.envs.views import check_discrete, view_of
+from thaw.envs.options import merge_options, split_options
+from thaw.envs.spaces import count_actions
+from thaw.envs.views import view_of
 
 ENGINE_OPTIONS: Final = (
     "base_path", "batch_size", "env_name", "env_seed", "gym_reset_return_info",
     "max_num_players", "num_envs", "num_threads", "reward_threshold", "seed",
     "thread_affinity_offset",
 )  # fmt: skip
-"""Of EnvPool itself; not for users."""
+"""Options of EnvPool itself; users cannot set them."""
 
 OWN_FAMILIES: Final = {
     "envpool.atari": "atari", "envpool.minigrid": "minigrid", "envpool.procgen": "procgen"
@@ -24,33 +27,33 @@ OWN_FAMILIES: Final = {
 
 
 class EnvPoolOptions(Config, frozen=True, kw_only=True):
-    """Thaw's own; the options of EnvPool's task come on top."""
+    """Thaw's own options; EnvPool's options of the task are allowed too."""
 
     observation_key: str | None = None
-    """Which entry of a Dict the policy sees."""
+    """The entry of a Dict that the policy sees."""
     channel_order: Literal["auto", "first", "last"] = "auto"
-    """Of images, see :func:`thaw.envs.views.view_of`."""
+    """Where images have their channels, see :func:`thaw.envs.views.view_of`."""
     num_threads: Positive | None = None
-    """Of the engine; None for as many as cores. Changes no result."""
+    """Threads of the engine; None: one for each core. Changes no result."""
 
 
-def make_envpool(
-    name: str, variant: str, num_envs: int, options: Mapping[str, Scalar]
-) -> EnvPoolVectorEnv:
-    """Make a vector of any other task of EnvPool's with discrete actions.
+def make_envpool(flavor: Flavor, num_envs: int, options: Mapping[str, Scalar]) -> EnvPoolVectorEnv:
+    """Make a vector of any other EnvPool task with discrete actions.
 
     Args:
-        name: EnvPool's id, as ``CartPole-v1`` or ``Jumanji/Snake-v1``.
-        variant: Must be ``default``.
+        flavor: ``envpool/<id>``, with EnvPool's id, as ``CartPole-v1`` or ``Jumanji/Snake-v1``.
         num_envs: How many.
-        options: Those of :class:`EnvPoolOptions` and EnvPool's of the task. Some tasks share one
-            list of options, and EnvPool ignores those that a task has no use for.
+        options: Those of :class:`EnvPoolOptions` and EnvPool's of the task; the flavor's own
+            options win. Some tasks share one list of options, and EnvPool ignores those that a
+            task does not use.
 
     Raises:
-        InputError: No such task, options or spaces that do not fit, or a missing package.
+        InputError: No such task, wrong options, unsupported spaces, or a missing package.
     """
-    where = checked_name(name, variant, "envpool", list_others())
-    own, rest = split_options(options, EnvPoolOptions, where)
+    check_name(flavor, list_others())
+    check_no_variant(flavor)
+    name, where = flavor.name, f"flavor '{flavor}'"
+    own, rest = split_options(merge_options(flavor, options), EnvPoolOptions, where)
     defaults = ask_envpool(name, {}, where).defaults
     allowed = {
         key: value
@@ -65,14 +68,14 @@ def make_envpool(
         observation_key=own.observation_key,
         channel_order=own.channel_order,
     )
-    num_actions = check_discrete(spec.action_space, where)
+    num_actions = count_actions(spec.action_space, where)
     return EnvPoolVectorEnv(
         Task(name, settings, own.num_threads, view, None, num_actions), num_envs
     )
 
 
 def list_others() -> list[str]:
-    """List the tasks that have no family of their own.
+    """List the tasks that do not belong to another family.
 
     Raises:
         InputError: EnvPool is not installed.

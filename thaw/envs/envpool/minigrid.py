@@ -8,50 +8,53 @@ from typing import Any, Final, Literal
 import numpy as np
 from gymnasium import spaces
 
+from thaw.config.flavor import Flavor
 from thaw.config.strict import Config, Positive, Scalar
-from thaw.envs.envpool.options import checked_name, checked_settings, split_options
+from thaw.envs.envpool.options import check_name, check_no_variant, checked_settings
 from thaw.envs.envpool.tasks import ask_envpool, list_tasks
 from thaw.envs.envpool.vector_env import Array, EnvPoolVectorEnv, Task
-from thaw.envs.views import View, check_discrete, view_of
+from thaw.envs.options import merge_options, split_options
+from thaw.envs.spaces import count_actions
+from thaw.envs.views import View, view_of
 
 MINIGRID_ACTIONS: Final = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
 
 SYMBOLS: Final = (11, 6, 3)
-"""MiniGrid's objects, colors and states of a door: the three numbers of a tile."""
+"""How many objects, colors and door states MiniGrid has; a tile is three such numbers."""
 
 
 class MiniGridOptions(Config, frozen=True, kw_only=True):
-    """Of every MiniGrid and BabyAI task; the task's own sizes and counts come on top."""
+    """Options of every MiniGrid and BabyAI task; the task's own numbers can be set too."""
 
     observation: Literal["one_hot", "symbols"] = "one_hot"
-    """The 7x7 tiles that the agent sees. symbols: [7, 7, 3], MiniGrid's numbers of object, color
-    and state, which mean nothing as quantities; one_hot: [7, 7, 20], 0 and 255."""
+    """The 7x7 tiles that the agent sees. symbols: [7, 7, 3], MiniGrid's codes of object, color and
+    state, which are not quantities; one_hot: [7, 7, 20], 0 and 255."""
     num_threads: Positive | None = None
-    """Of the engine; None for as many as cores. Changes no result."""
+    """Threads of the engine; None: one for each core. Changes no result."""
 
 
-def make_minigrid(
-    name: str, variant: str, num_envs: int, options: Mapping[str, Scalar]
-) -> EnvPoolVectorEnv:
+def make_minigrid(flavor: Flavor, num_envs: int, options: Mapping[str, Scalar]) -> EnvPoolVectorEnv:
     """Make a vector of a MiniGrid or BabyAI task.
 
-    The policy sees the tiles in front of the agent; the mission's text is left out.
+    The policy sees the tiles in front of the agent; it does not see the mission's text.
 
     Args:
-        name: EnvPool's id, as ``MiniGrid-DoorKey-5x5-v0``.
-        variant: Must be ``default``.
+        flavor: ``minigrid/<id>``, with EnvPool's id, as ``MiniGrid-DoorKey-5x5-v0``.
         num_envs: How many.
         options: Those of :class:`MiniGridOptions`, ``max_episode_steps``, and the numbers with
-            which the task is registered (``size``, ``num_objs``, ...).
+            which the task is registered (``size``, ``num_objs``, ...); the flavor's own options
+            win.
 
     Raises:
         InputError: No such task, an option that is unknown or of the wrong type, or a package
             that is not installed.
     """
-    where = checked_name(name, variant, "minigrid", list_minigrid())
-    own, rest = split_options(options, MiniGridOptions, where)
+    check_name(flavor, list_minigrid())
+    check_no_variant(flavor)
+    name, where = flavor.name, f"flavor '{flavor}'"
+    own, rest = split_options(merge_options(flavor, options), MiniGridOptions, where)
     defaults = ask_envpool(name, {}, where).defaults
-    # EnvPool takes every option of any MiniGrid task for all of them, and ignores most.
+    # EnvPool accepts the options of all MiniGrid tasks for each of them, and ignores most.
     allowed = {
         key: defaults[key]
         for key in ("max_episode_steps", *list_tasks()[name].options)
@@ -62,7 +65,7 @@ def make_minigrid(
     view = view_of(spec.observation_space, where, observation_key="image")
     if own.observation == "one_hot":
         view = _one_hot_tiles(view)
-    num_actions = check_discrete(spec.action_space, where)
+    num_actions = count_actions(spec.action_space, where)
     actions = MINIGRID_ACTIONS[:num_actions]
     return EnvPoolVectorEnv(
         Task(name, settings, own.num_threads, view, actions, num_actions), num_envs

@@ -1,44 +1,61 @@
-"""Options of EnvPool's families: ours, and the task's."""
+"""Checks that EnvPool's families share: the task's name, and the settings for EnvPool."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from thaw.config.errors import InputError, nearest
-from thaw.config.strict import Config, Scalar, from_plain
-from thaw.envs.views import checked_option
+from thaw.config.flavor import Flavor
+from thaw.config.strict import Config, Scalar
+from thaw.envs.options import checked_option
 
-Own = TypeVar("Own", bound=Config)
 
+def check_name(flavor: Flavor, known: Iterable[str]) -> None:
+    """Check that a flavor names a known task.
 
-def checked_name(name: str, variant: str, family: str, known: Iterable[str]) -> str:
-    """Check name and variant, and return how errors call the flavor."""
+    Args:
+        flavor: Which one.
+        known: The names of its family.
+
+    Raises:
+        InputError: There is no such task.
+    """
     names = list(known)
-    if name not in names:
+    if flavor.name not in names:
         listed = ", ".join(names) if len(names) < 20 else f"{len(names)}, see EnvPool's docs"
         raise InputError(
-            f"unknown flavor '{family}/{name}'{nearest(name, names)} There are {listed}"
+            f"unknown flavor '{flavor}'{nearest(flavor.name, names)} "
+            f"Names of {flavor.family}: {listed}"
         )
-    where = f"flavor '{family}/{name}'"
-    if variant != "default":
-        raise InputError(f"{where} has no variant '{variant}'; write options after '?' instead")
-    return where
 
 
-def split_options(
-    options: Mapping[str, Scalar], kind: type[Own], where: str
-) -> tuple[Own, dict[str, Scalar]]:
-    """Take thaw's own options out."""
-    fields = kind.__struct_fields__
-    own = from_plain({k: v for k, v in options.items() if k in fields}, kind, where)
-    return own, {k: v for k, v in options.items() if k not in fields}
+def check_no_variant(flavor: Flavor) -> None:
+    """Check that a flavor has no variant.
+
+    Raises:
+        InputError: It has one.
+    """
+    if flavor.variant != "default":
+        raise InputError(
+            f"flavor '{flavor}' has no variant '{flavor.variant}'; write options after '?' instead"
+        )
 
 
 def checked_settings(
     options: Mapping[str, Scalar], allowed: Mapping[str, Any], kind: type[Config], where: str
 ) -> dict[str, Any]:
-    """Check what goes to EnvPool, against its defaults."""
+    """Return the settings for EnvPool, checked against its defaults.
+
+    Args:
+        options: The options that are not thaw's own.
+        allowed: The default of each setting.
+        kind: The struct of thaw's own options, for the list of allowed ones.
+        where: Names the flavor in errors.
+
+    Raises:
+        InputError: An option is unknown, of the wrong type, or too large for EnvPool.
+    """
     names = [*kind.__struct_fields__, *sorted(allowed)]
     for option in options:
         if option not in allowed:
@@ -49,5 +66,5 @@ def checked_settings(
     checked = {k: checked_option(k, v, allowed[k], where) for k, v in options.items()}
     for option, value in checked.items():
         if isinstance(value, int) and abs(value) >= 2**31:
-            raise InputError(f"{where}: {option} is {value}; EnvPool counts to {2**31 - 1}")
+            raise InputError(f"{where}: {option} is {value}; EnvPool allows at most {2**31 - 1}")
     return checked

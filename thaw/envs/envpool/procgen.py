@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from thaw.config.errors import InputError
+from thaw.config.flavor import Flavor
 from thaw.config.strict import Config, Positive, Scalar
-from thaw.envs.envpool.options import checked_name, checked_settings, split_options
+from thaw.envs.envpool.options import check_name, checked_settings
 from thaw.envs.envpool.tasks import ask_envpool, list_tasks
 from thaw.envs.envpool.vector_env import EnvPoolVectorEnv, Task
-from thaw.envs.views import check_discrete, view_of
+from thaw.envs.options import merge_options, split_options
+from thaw.envs.spaces import count_actions
+from thaw.envs.views import view_of
 
 PROCGEN_ACTIONS: Final = (
     "LEFT+DOWN", "LEFT", "LEFT+UP", "DOWN", "NOOP", "UP", "RIGHT+DOWN", "RIGHT", "RIGHT+UP",
@@ -25,33 +28,32 @@ PROCGEN_OPTIONS: Final = (
 
 
 class ProcgenOptions(Config, frozen=True, kw_only=True):
-    """Of every Procgen game; Procgen's own switches (``use_backgrounds``, ...) come on top."""
+    """Options of every Procgen game; Procgen's own (``use_backgrounds``, ...) can be set too."""
 
     difficulty: Literal["easy", "hard", "extreme", "memory", "exploration"] = "hard"
     """Procgen's distribution of levels (Cobbe et al. 2020); not every game has the last three."""
     num_threads: Positive | None = None
-    """Of the engine; None for as many as cores. Changes no result."""
+    """Threads of the engine; None: one for each core. Changes no result."""
 
 
-def make_procgen(
-    name: str, variant: str, num_envs: int, options: Mapping[str, Scalar]
-) -> EnvPoolVectorEnv:
+def make_procgen(flavor: Flavor, num_envs: int, options: Mapping[str, Scalar]) -> EnvPoolVectorEnv:
     """Make a vector of a Procgen game.
 
     Args:
-        name: The game, as ``coinrun``.
-        variant: ``levels<first>-<last>``, both included; ``default`` is all levels there are.
+        flavor: ``procgen/<game>@levels<first>-<last>``, both levels included; without a variant
+            it plays all levels.
         num_envs: How many.
         options: Those of :class:`ProcgenOptions`, ``max_episode_steps`` and
-            ``PROCGEN_OPTIONS``.
+            ``PROCGEN_OPTIONS``; the flavor's own options win.
 
     Raises:
         InputError: No such game, levels or option, or a package that is not installed.
     """
     games = list_procgen()
-    where = checked_name(name, "default", "procgen", games)
-    own, rest = split_options(options, ProcgenOptions, where)
-    levels = _levels(variant, where)
+    check_name(flavor, games)
+    name, where = flavor.name, f"flavor '{flavor}'"
+    own, rest = split_options(merge_options(flavor, options), ProcgenOptions, where)
+    levels = _levels(flavor.variant, where)
     if own.difficulty not in games[name]:
         raise InputError(
             f"{where}: difficulty is '{own.difficulty}'; {name} has {', '.join(games[name])}"
@@ -62,7 +64,7 @@ def make_procgen(
     settings = checked_settings(rest, allowed, ProcgenOptions, where) | levels
     spec = ask_envpool(task_id, settings, where)
     view = view_of(spec.observation_space, where, channel_order="first")
-    num_actions = check_discrete(spec.action_space, where)
+    num_actions = count_actions(spec.action_space, where)
     return EnvPoolVectorEnv(
         Task(task_id, settings, own.num_threads, view, PROCGEN_ACTIONS, num_actions), num_envs
     )
@@ -85,7 +87,7 @@ def list_procgen() -> dict[str, list[str]]:
 
 
 def _levels(variant: str, where: str) -> dict[str, int]:
-    """Read ``levels<first>-<last>``; Procgen counts from ``start_level``, 0 levels being all."""
+    """Return Procgen's settings for ``levels<first>-<last>``; ``num_levels`` 0 means all."""
     if variant == "default":
         return {"start_level": 0, "num_levels": 0}
     match = re.fullmatch(r"levels(\d+)-(\d+)", variant)
@@ -97,7 +99,7 @@ def _levels(variant: str, where: str) -> dict[str, int]:
     first, last = int(match[1]), int(match[2])
     if not first <= last < 2**31 - 1:
         raise InputError(
-            f"{where}: '{variant}' must have its first level not behind its last, and both below "
+            f"{where}: '{variant}' needs a first level that is not above the last, and both below "
             f"{2**31 - 1}"
         )
     return {"start_level": first, "num_levels": last - first + 1}

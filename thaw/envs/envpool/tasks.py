@@ -1,4 +1,4 @@
-"""What EnvPool offers: its list of tasks, their options and spaces."""
+"""EnvPool's list of tasks, their options and their spaces."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from thaw.config.errors import InputError
-
-INSTALL = "pip install 'thaw[envpool]'"
-
-INSTALL_PROCGEN = "pip install 'thaw[procgen]'"
+from thaw.config.errors import InputError, install_hint
 
 
 class Registered(NamedTuple):
-    """What EnvPool says about a task before any environment is made."""
+    """What EnvPool says about a task without making an environment."""
 
     defaults: dict[str, Any]
-    """Of all options that EnvPool would take; some it ignores."""
+    """The defaults of all options that EnvPool accepts; it ignores some of them."""
     observation_space: gymnasium.Space[Any]
     action_space: gymnasium.Space[Any]
 
 
 def ask_envpool(task_id: str, settings: Mapping[str, Any], where: str) -> Registered:
-    """Return what EnvPool says about a task under some settings.
+    """Return what EnvPool says about a task.
+
+    Args:
+        task_id: EnvPool's id.
+        settings: EnvPool's options that differ from their defaults.
+        where: Names the flavor in errors.
 
     Raises:
-        InputError: EnvPool refuses the settings, or a library that it needs is not there.
+        InputError: EnvPool refuses the settings, or a library that it needs is missing.
     """
     module = list_tasks()[task_id].module
     if module == "envpool.procgen":
@@ -40,7 +41,7 @@ def ask_envpool(task_id: str, settings: Mapping[str, Any], where: str) -> Regist
     try:
         import envpool
 
-        # EnvPool declares bounds in float64 for spaces in float32, and Gymnasium would say so.
+        # EnvPool gives float32 spaces float64 bounds, about which Gymnasium warns.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             spec = envpool.make_spec(task_id, **settings)
@@ -54,12 +55,12 @@ def ask_envpool(task_id: str, settings: Mapping[str, Any], where: str) -> Regist
 
 
 class TaskEntry(NamedTuple):
-    """One line of EnvPool's list."""
+    """One entry of EnvPool's registry."""
 
     module: str
-    """The engine's, as ``envpool.minigrid``."""
+    """The Python module of the engine, as ``envpool.minigrid``."""
     options: Mapping[str, Any]
-    """What sets this task apart from others of its kind."""
+    """The options with which the task is registered."""
 
 
 @functools.cache
@@ -72,15 +73,17 @@ def list_tasks() -> dict[str, TaskEntry]:
     try:
         from envpool.registration import registry
     except ImportError:
-        raise InputError(f"this flavor needs EnvPool, which is not installed: {INSTALL}") from None
+        raise InputError(
+            f"this flavor needs EnvPool, which is not installed: {install_hint('envpool')}"
+        ) from None
     return {id_: TaskEntry(spec[0], spec[2]) for id_, spec in registry.specs.items()}
 
 
 def _find_qt() -> None:
-    """Let EnvPool's Procgen find Qt 5 in PyQt5-Qt5's wheel where the system has none.
+    """Let EnvPool's Procgen find Qt 5 in PyQt5-Qt5's wheel if the system has none.
 
     Raises:
-        InputError: There is no Qt 5, or it lacks a library of its own.
+        InputError: There is no Qt 5, or one of its own libraries is missing.
     """
     procgen = importlib.import_module("envpool.procgen")
     if "ProcgenEnvSpec" in vars(procgen):
@@ -93,11 +96,11 @@ def _find_qt() -> None:
             for library in ("libQt5Core.so.5", "libQt5Gui.so.5"):
                 path = Path(folder) / "Qt5" / "lib" / library
                 ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
-            importlib.reload(procgen)  # it failed when EnvPool was imported
+            importlib.reload(procgen)  # this failed when EnvPool was imported
             return
         except (OSError, ImportError) as error:
             reason = str(error)
     raise InputError(
-        f"EnvPool's Procgen needs the Qt 5 libraries Core and Gui ({reason}): {INSTALL_PROCGEN}, "
-        "or your system's package, as in `apt install libqt5gui5`"
+        f"EnvPool's Procgen needs the Qt 5 libraries Core and Gui ({reason}): "
+        f"{install_hint('procgen')}, or your system's package, as in `apt install libqt5gui5`"
     )

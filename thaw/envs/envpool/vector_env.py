@@ -1,4 +1,4 @@
-"""EnvPool's C++ environments behind Gymnasium's vector interface: one adapter for every task."""
+"""EnvPool's C++ environments as Gymnasium vector environments: one adapter for every task."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class Task(NamedTuple):
-    """What makes EnvPool's environments."""
+    """What EnvPool needs to make environments, and how they are shown."""
 
     id: str
     settings: Mapping[str, Any]
     num_threads: int | None
+    """None: one for each core, at most one for each environment."""
     view: View
     actions: tuple[str, ...] | None
-    """Their meanings, where they have names."""
+    """The names of the actions, if they have names."""
     num_actions: int
 
 
 class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
-    """Many environments of one of EnvPool's tasks.
+    """Many environments of one EnvPool task.
 
-    An environment whose episode ended spends its next step on a reset: that step's action is not
-    played and its reward is 0 (`autoreset_mode` NEXT_STEP).
+    In the step after an episode's end the environment resets: it ignores the action and its
+    reward is 0 (`autoreset_mode` NEXT_STEP).
 
     Args:
-        task: What they are.
-        num_envs: How many.
+        task: Which task, with its settings.
+        num_envs: N, how many environments.
     """
 
     def __init__(self, task: Task, num_envs: int) -> None:
@@ -57,8 +58,8 @@ class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         self.single_action_space = gymnasium.spaces.Discrete(task.num_actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        # Built by the first reset, which brings the seed: EnvPool is seeded when it is built, and
-        # an Atari environment takes a tenth of a second then.
+        # The first reset builds it, because EnvPool takes the seed only when it is built. Building
+        # an Atari environment takes a tenth of a second.
         self._pool: Any = None
 
     def reset(
@@ -67,14 +68,14 @@ class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
         """Start a new episode in all environments.
 
         Args:
-            seed: Builds the engine anew with it; None goes on with the one there is.
-            options: There are none.
+            seed: Builds the engine again with this seed; None keeps the engine.
+            options: Must be empty.
 
         Returns:
             The observations [N, ...] and EnvPool's infos.
 
         Raises:
-            ValueError: If there are options.
+            ValueError: There are options.
         """
         super().reset(seed=seed)
         if options:
@@ -98,34 +99,34 @@ class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
             bool, and EnvPool's infos.
 
         Raises:
-            ValueError: If the actions have the wrong form or range.
-            ResetNeeded: If there was no reset yet.
+            ValueError: The actions have the wrong form or range.
+            ResetNeeded: There was no reset yet.
         """
         if self._pool is None:
-            raise gymnasium.error.ResetNeeded("no episode is under way; call reset before step")
+            raise gymnasium.error.ResetNeeded("no episode has started; call reset before step")
         array, end = np.asarray(actions), self.task.num_actions
         is_right = array.shape == (self.num_envs,) and array.dtype.kind in "iu"
-        if not is_right or array.min() < 0 or array.max() >= end:  # EnvPool would read beyond
+        if not is_right or array.min() < 0 or array.max() >= end:  # EnvPool checks no bounds
             span = f" from {array.min()} to {array.max()}" if array.size else ""
             raise ValueError(
                 f"actions is {array.dtype}{list(array.shape)}{span}; it must be int"
                 f"[{self.num_envs}], a whole number from 0 to {end - 1} for each environment"
             )
-        # EnvPool reads the numbers as 32 bits wide, whatever they are.
+        # EnvPool reads 32-bit integers whatever the dtype is.
         observations, rewards, terminated, truncated, infos = self._pool.step(
             array.astype(np.int32)
         )
         return self.task.view.show(observations), rewards, terminated, truncated, infos
 
     def render(self) -> tuple[npt.NDArray[np.uint8], ...]:
-        """The pictures, one [height, width, 3] uint8 for each environment.
+        """Return the pictures, one [height, width, 3] uint8 for each environment.
 
         Raises:
-            ResetNeeded: If there was no reset yet.
-            RuntimeError: If EnvPool cannot draw this task.
+            ResetNeeded: There was no reset yet.
+            RuntimeError: EnvPool cannot draw this task.
         """
         if self._pool is None:
-            raise gymnasium.error.ResetNeeded("no episode is under way; call reset before render")
+            raise gymnasium.error.ResetNeeded("no episode has started; call reset before render")
         return tuple(self._pool.render(np.arange(self.num_envs)))
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -140,13 +141,13 @@ class EnvPoolVectorEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
             pool: Any = envpool.make_gymnasium(
                 self.task.id,
                 num_envs=self.num_envs,
-                # EnvPool would give neighbors the seeds s, s + 1, ...: runs with the seeds 0 and
-                # 1 would then share all their random numbers but one environment's. ALE takes -1
-                # for the clock, so seeds are not negative.
+                # EnvPool itself would use the seeds s, s + 1, ...: runs with the seeds 0 and 1
+                # would then share the random numbers of all environments but one. ALE reads -1
+                # as "seed from the clock", so seeds are not negative.
                 seed=self.np_random.integers(0, 2**31, self.num_envs).tolist(),
                 num_threads=self.task.num_threads or min(self.num_envs, num_cores()),
                 render_mode="rgb_array",
                 **self.task.settings,
             )
-            _ = pool.observation_space  # EnvPool derives it once, when first asked
+            _ = pool.observation_space  # EnvPool computes it once, at the first access
         return pool

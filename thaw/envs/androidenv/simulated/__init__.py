@@ -1,1 +1,1 @@
-"""A phone in software that runs the Catch app, for AndroidEnv's own stack."""
+"""A simulated phone that runs the Catch app, for AndroidEnv's own stack."""

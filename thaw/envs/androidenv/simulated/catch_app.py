@@ -1,6 +1,6 @@
-"""AndroidEnv's Catch app as it runs on a phone: one throw after another, and a line about each.
+"""AndroidEnv's Catch app as it runs on a phone: one throw after another, a log line for each.
 
-The rules are `catch_rules`', the pictures `catch_screen`'s; here is what the app does with them.
+The rules come from `thaw.envs.catch.rules`, the screen from `thaw.envs.catch.screen`.
 Source: AndroidEnv's Catch app (MainActivity.kt, GameLogic.kt, GameLogicThread.kt).
 """
 
@@ -30,28 +30,28 @@ EXTRAS: Final[Mapping[str, tuple[str, type]]] = {
     "paddleWidth": ("paddle_width", int),
     "paddleHeight": ("paddle_height", int),
 }
-"""The intent's extras: the knob of each, and the type in which the app asks for it."""
+"""The intent's extras: the knob that each sets, and the type that the app expects."""
 
 
 class Timing(NamedTuple):
-    """How the app's time goes on."""
+    """How the app's time passes."""
 
     frame_ms: int
-    """The shortest frame."""
+    """The length of the shortest frame."""
     frame_jitter_ms: int
     """How much longer a frame can be."""
     frames_per_step: int
-    """Of a virtual clock."""
+    """Frames of one step of a virtual clock."""
 
 
 def knobs_of(extras: Mapping[str, object]) -> CatchKnobs:
     """Read an intent's extras as the app does.
 
-    An extra of another type than the app asks for (``--ei ballRadius 10``) is as good as none:
-    Android's Bundle then gives the default.
+    An extra of another type than the app expects (``--ei ballRadius 10``) has no effect, because
+    Android's Bundle then returns the default.
 
     Args:
-        extras: Name to value.
+        extras: Maps names to values.
 
     Raises:
         ValueError: A color or a size that Catch cannot show.
@@ -67,19 +67,20 @@ def knobs_of(extras: Mapping[str, object]) -> CatchKnobs:
 class CatchApp:
     """One start of the app.
 
-    Two ways to let its time pass: `play_step` for a virtual clock, `play_until` for a real one.
+    `play_step` lets time pass on a virtual clock, `play_until` on a real one.
 
     Args:
-        knobs: What the intent said.
-        timing: Of its frames.
+        knobs: The options from the intent.
+        timing: The lengths of frames.
         random: Draws the frames' lengths.
-        next_ball_x: Where the next ball starts, 0 to 319.
-        log: Takes the message of a log line.
+        next_ball_x: Returns where the next ball starts, 0 to 319.
+        log: Called with the message of each log line.
+        now_ms: The time at the start, on a real clock.
 
     Attributes:
         ball_x: The ball's center in pixels.
         ball_y: Likewise.
-        paddle_x: The paddle's center in pixels; it stays between throws.
+        paddle_x: The paddle's center in pixels; a new throw does not move it.
     """
 
     def __init__(
@@ -108,14 +109,14 @@ class CatchApp:
         self.paddle_x = min(max(x_px, 0), SCREEN_WIDTH_PX)
 
     def draw(self) -> Pixels:
-        """The screen, [480, 320, 3] uint8."""
+        """Return the screen, [480, 320, 3] uint8."""
         return draw_screen(self.knobs, self.ball_x, self.ball_y, self.paddle_x)
 
     def play_step(self) -> None:
         """Let a step's frames pass on a virtual clock.
 
-        That clock stands still at two moments, so that nothing of a throw goes unseen: with the
-        ball where it starts, and with the ball where it ended, until each has been shown once.
+        This clock waits twice, until a screenshot has shown the ball at its start and at its end,
+        so that the agent sees the whole throw.
         """
         if self._is_over:
             self._throw()
@@ -125,7 +126,7 @@ class CatchApp:
             self._fall(self._frames_ms(self._timing.frames_per_step))
 
     def play_until(self, now_ms: float) -> None:
-        """Let all frames pass that a real clock has completed, throw after throw."""
+        """Let all frames pass that have ended by now on a real clock."""
         while self._frame_start_ms + self._frame_ms <= now_ms:
             self._frame_start_ms += self._frame_ms
             self._fall(np.array([[self._frame_ms]]))
@@ -147,7 +148,7 @@ class CatchApp:
             self._counter += 1
 
     def _frames_ms(self, num_frames: int) -> IntArray:
-        """How long the next frames are, [1, F] int milliseconds."""
+        """Return the lengths of the next frames, [1, F] int milliseconds."""
         shortest, jitter = self._timing.frame_ms, self._timing.frame_jitter_ms
         if jitter == 0:
             return np.full((1, num_frames), shortest)

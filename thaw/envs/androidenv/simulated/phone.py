@@ -1,6 +1,6 @@
-"""A simulated phone with Catch on it: a screen, a finger, a log, and what adb would answer.
+"""A simulated phone with the Catch app: its screen, touches, log and answers to adb.
 
-It knows nothing of AndroidEnv; `simulated_device` puts it behind AndroidEnv's interfaces.
+It does not depend on AndroidEnv; `simulator` connects it to AndroidEnv's interfaces.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from thaw.envs.catch.screen import Pixels
 LAUNCHER: Final = "com.android.launcher3/com.android.launcher3.Launcher"
 
 WALLPAPER: Final = 48
-"""Gray of the screen while no app is open."""
+"""Gray value of the screen while no app is open."""
 
 LogSink = Callable[[str, str, str], None]
-"""Takes tag, priority (one letter) and the whole line."""
+"""Called with tag, priority (one letter) and the whole line."""
 
 
 class AdbFailed(Exception):
-    """What adb says when it exits with an error."""
+    """An adb command failed; the message is adb's."""
 
 
 class Phone:
     """A phone of 320 x 480 pixels.
 
-    On a virtual clock time passes only with screenshots, one step with each (`CatchApp` says
-    when not); on a real clock it passes by itself.
+    On a virtual clock each screenshot advances the time by one step (`CatchApp.play_step` has two
+    exceptions); on a real clock time passes by itself.
 
     Args:
-        timing: Of the app's frames.
+        timing: The lengths of the app's frames.
         clock: Which clock.
-        on_log: Takes every line that the phone writes.
+        on_log: Called with every log line.
 
     Attributes:
         app: Catch, while it is open.
-        settings: What ``adb shell settings put`` has set: (namespace, key) to value.
-        ball_x: If set, where the next ball starts, once.
+        settings: The values from ``adb shell settings put``, by (namespace, key).
+        ball_x: If set, where the next ball starts; used once.
     """
 
     def __init__(self, timing: Timing, clock: Literal["virtual", "real"], on_log: LogSink) -> None:
@@ -64,26 +64,26 @@ class Phone:
         self._on_log = on_log
         self._packages = {PACKAGE}
         self._random = np.random.default_rng()
-        # AndroidEnv asks for the open app from a thread of its own.
+        # AndroidEnv asks for the open app from another thread.
         self._lock = threading.RLock()
 
     def boot(self) -> None:
-        """Switch on, or off and on: what is installed stays, what is open does not."""
+        """Start or restart the phone: apps stay installed, but none is open."""
         with self._lock:
             self.app = None
 
     def seed(self, seed: int) -> None:
-        """Seed where balls start and how long frames are."""
+        """Seed the starts of balls and the lengths of frames."""
         with self._lock:
-            # In place: an app that is open goes on with it.
+            # In place, because an open app uses the same generator.
             fresh = np.random.default_rng(seed)
             self._random.bit_generator.state = fresh.bit_generator.state
 
     def touch(self, x_px: int, is_down: bool) -> None:
-        """Put the finger down at a column, or move it there; or lift it, wherever it is.
+        """Touch a column of the screen, or lift the finger.
 
         Args:
-            x_px: 0 to 319; of no meaning to a lift, as Android reports a lift where the finger was.
+            x_px: 0 to 319; ignored for a lift.
             is_down: False for a lift.
         """
         with self._lock:
@@ -92,7 +92,7 @@ class Phone:
                 self.app.touch(x_px)
 
     def screenshot(self) -> Pixels:
-        """What the screen shows, [480, 320, 3] uint8."""
+        """Return the screen, [480, 320, 3] uint8."""
         with self._lock:
             if self._clock == "virtual" and self.app is not None:
                 self.app.play_step()
@@ -105,8 +105,8 @@ class Phone:
         """Answer an adb command.
 
         Args:
-            arguments: Behind ``adb``; after ``shell`` they are one line for the phone's shell, so
-                that words are split, quotes taken away and comments dropped once more.
+            arguments: Those of ``adb``. What follows ``shell`` is one line for the phone's shell,
+                which splits words and removes quotes and comments again.
 
         Raises:
             AdbFailed: The phone does not know it.
@@ -117,7 +117,7 @@ class Phone:
                 case ["shell", *line]:
                     return self._shell(shlex.split(" ".join(line), comments=True)).encode()
                 case ["install", *_]:
-                    self._packages.add(PACKAGE)  # the only app that it can run
+                    self._packages.add(PACKAGE)  # the only app that this phone can run
                     return b"Performing Streamed Install\nSuccess\n"
                 case ["uninstall", package]:
                     self._packages.discard(package)
@@ -175,14 +175,16 @@ class Phone:
                     try:
                         extras[name] = kind(value)
                     except ValueError:
-                        raise AdbFailed(f"am start: {flag} {name} {value!r} is no number") from None
+                        raise AdbFailed(
+                            f"am start: {flag} {name} {value!r} is not a number"
+                        ) from None
                 case _:
                     raise AdbFailed(f"the simulated phone does not know 'am start {words[0]}'")
         if component.replace("/.", f"/{PACKAGE}.") != ACTIVITY or PACKAGE not in self._packages:
             return f"Error type 3\nError: Activity class {{{component}}} does not exist.\n"
         started = f"Starting: Intent {{ cmp={component} }}\n"
         if self.app is not None and not is_forced:
-            # The extras of such a start never arrive: the app reads them when it is created.
+            # The extras of this start have no effect: the app reads them when it is created.
             return started + (
                 "Warning: Activity not started, its current task has been brought to the front\n"
             )

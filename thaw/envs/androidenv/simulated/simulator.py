@@ -1,15 +1,14 @@
-"""The simulated phone behind AndroidEnv's own interfaces: simulator, adb, log, task manager.
+"""The simulated phone under AndroidEnv's own interfaces: simulator, adb, log, task manager.
 
-Everything between them (Coordinator, AdbCallParser, LogcatThread, ...) is AndroidEnv's.
+All parts between them (Coordinator, AdbCallParser, LogcatThread, ...) are AndroidEnv's.
 
-How log lines arrive in time: AndroidEnv reads the log in a thread, and a step takes what this
-thread has understood by then. `SimulatedLogStream.write` therefore returns only when the thread
-asks for the line behind the one that was written; a throw's reward is always there in the step
-that ended it.
+How log lines arrive in time: AndroidEnv reads the log in a thread, and a step uses the lines that
+this thread has processed by then. `SimulatedLogStream.write` therefore returns only when the
+thread asks for the next line. So a throw's reward always arrives in the step that ends the throw.
 
-How setup and reset steps cost no time: AndroidEnv sleeps half a second behind each, of this
-machine's time, which a virtual clock cannot shorten. `PromptTaskManager` runs them without; with a
-real clock AndroidEnv's own task manager does, and sleeps.
+How setup and reset steps take no time: AndroidEnv sleeps for half a second after each, which a
+virtual clock cannot shorten. `PromptTaskManager` runs them without sleeping. With a real clock
+AndroidEnv's own task manager runs them, and sleeps.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from thaw.envs.androidenv.simulated.phone import AdbFailed, Phone
 from thaw.envs.catch.screen import Pixels
 
 PRIORITIES: Final = "VDIWEF"
-"""Of log lines, the least important first."""
+"""The priorities of log lines, the lowest first."""
 
 LOG_TIMEOUT_SECONDS: Final = 10.0
 
@@ -51,16 +50,17 @@ _LIST_PACKAGES: Final = adb_pb2.AdbRequest(
 
 
 class SimulatedDevice(base_simulator.BaseSimulator):
-    """A phone with Catch as AndroidEnv sees it.
+    """The simulated phone as a simulator of AndroidEnv.
 
     Args:
-        timing: Of the app's frames.
+        timing: The lengths of the app's frames.
         clock: Whether time passes by steps or by itself.
 
     Attributes:
         phone: The phone.
-        faults: For tests: what fails until the device is launched anew, by the name of the call
-            (``touch``, ``screenshot``, ``adb``); or what its launch fails with (``launch``).
+        faults: For tests: the errors that calls raise, by the name of the call. Those of
+            ``touch``, ``screenshot`` and ``adb`` end with the next launch; ``launch`` itself can
+            fail, too.
     """
 
     def __init__(self, timing: Timing, clock: Literal["virtual", "real"]) -> None:
@@ -70,15 +70,15 @@ class SimulatedDevice(base_simulator.BaseSimulator):
         self._log = SimulatedLogStream()
 
     def adb_device_name(self) -> str:
-        """Name it."""
+        """Return the name."""
         return "simulated"
 
     def create_adb_controller(self) -> adb_controller.AdbController:
-        """Return what answers adb commands."""
+        """Return a controller that answers adb commands."""
         return SimulatedAdb(self)
 
     def create_log_stream(self) -> log_stream.LogStream:
-        """Return the log from now on; a stream that was there before gets no more lines."""
+        """Return a stream of the log from now on; an earlier stream gets no more lines."""
         self._log.stop_stream()
         self._log = SimulatedLogStream()
         return self._log
@@ -87,17 +87,17 @@ class SimulatedDevice(base_simulator.BaseSimulator):
         """Touch or lift.
 
         Args:
-            touches: Of each finger x, y, whether it is down, and which finger.
+            touches: x, y, whether it is down, and the index, for each finger.
         """
         self.check("touch")
         for x_px, _, is_down, _ in touches:
             self.phone.touch(int(x_px), bool(is_down))
 
     def send_key(self, keycode: np.int32, event_type: str) -> None:
-        """Press a key, of which Catch has none."""
+        """Do nothing: Catch has no keys."""
 
     def check(self, call: str) -> None:
-        """Raise the fault that a call has, if any."""
+        """Raise the fault of a call, if it has one."""
         if call in self.faults:
             raise self.faults[call]
 
@@ -115,20 +115,20 @@ class SimulatedDevice(base_simulator.BaseSimulator):
 
 
 class SimulatedAdb(adb_controller.AdbController):
-    """adb to a simulated phone, without a process."""
+    """adb for a simulated phone, without a process."""
 
     def __init__(self, device: SimulatedDevice) -> None:
-        # With the server's port from the environment, the base class leaves os.environ alone.
+        # With this setting the base class does not change os.environ.
         super().__init__(config_classes.AdbControllerConfig(use_adb_server_port_from_os_env=True))
         self._device = device
 
     def execute_command(
         self, args: list[str], timeout: float | None = None, device_specific: bool = True
     ) -> bytes:
-        """Return what adb prints.
+        """Return the output of adb.
 
         Raises:
-            AdbControllerError: As AndroidEnv's own where adb exits with an error.
+            AdbControllerError: The command failed, as in AndroidEnv's own controller.
         """
         self._device.check("adb")
         try:
@@ -138,7 +138,7 @@ class SimulatedAdb(adb_controller.AdbController):
 
 
 class SimulatedLogStream(log_stream.LogStream):
-    """The phone's log; `write` returns when the reader is done with the line."""
+    """The phone's log; `write` returns when the reader has processed the line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,10 +148,10 @@ class SimulatedLogStream(log_stream.LogStream):
         self._is_stopped = False
 
     def write(self, tag: str, priority: str, line: str) -> None:
-        """Hand a line to the reader, if it passes the filters, and wait until it is understood.
+        """Pass a line to the reader, if the filters allow it, and wait until it is processed.
 
         Raises:
-            ReadObservationError: The reader does not go on: a handler of the task failed.
+            ReadObservationError: The reader has stopped: a handler of the task failed.
         """
         if not self._passes(tag, priority):
             return
@@ -165,7 +165,7 @@ class SimulatedLogStream(log_stream.LogStream):
                 lambda: self._num_pending == 0 or self._is_stopped, LOG_TIMEOUT_SECONDS
             )
         if not is_done:
-            raise errors.ReadObservationError(f"nobody reads the log; its last line: {line}")
+            raise errors.ReadObservationError(f"the log's reader has stopped at this line: {line}")
 
     def stop_stream(self) -> None:
         """End the stream."""
@@ -181,12 +181,12 @@ class SimulatedLogStream(log_stream.LogStream):
                     return
                 line = self._lines.popleft()
             yield line
-            with self._changed:  # the reader is back for more, so this line has had its effect
+            with self._changed:  # the reader asks for more, so it has processed the line
                 self._num_pending -= 1
                 self._changed.notify_all()
 
     def _passes(self, tag: str, priority: str) -> bool:
-        """Apply logcat's filters, TAG:PRIORITY; the first that names the tag decides."""
+        """Apply logcat's filters, TAG:PRIORITY; the first filter with this tag decides."""
         for text in self._filters:
             filtered_tag, _, least = text.partition(":")
             if filtered_tag in (tag, "*"):
@@ -196,11 +196,11 @@ class SimulatedLogStream(log_stream.LogStream):
 
 
 class PromptTaskManager(task_manager.TaskManager):
-    """AndroidEnv's task manager, without its sleep behind setup and reset steps.
+    """AndroidEnv's task manager, without its sleep after setup and reset steps.
 
-    The base class gets the task without these steps; they run here, in the same places and
-    through the same AdbCallParser, and their success is asked for once: this phone starts an app
-    at once or not at all.
+    The base class gets the task without these steps. They run here, at the same times and through
+    the same AdbCallParser. Their success is checked only once, because this phone starts an app
+    immediately or not at all.
     """
 
     def __init__(
