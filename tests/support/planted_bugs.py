@@ -499,6 +499,22 @@ BUGS = (
         "test_trust.py",
         "hostile",
     ),
+    Bug(
+        "a flavor's option leads out of the folder",
+        "experiment/plan.py",
+        'options = _quoted(options, r"[%,/\\\\]").replace("&", ",")',
+        'options = options.replace("&", ",")',
+        "experiment/test_plan.py",
+        "below_runs",
+    ),
+    Bug(
+        "two flavors share a folder",
+        "experiment/plan.py",
+        'options = _quoted(options, r"[%,/\\\\]")',
+        'options = _quoted(options, r"[%/\\\\]")',
+        "experiment/test_plan.py",
+        "never_share",
+    ),
 )
 
 

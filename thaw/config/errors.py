@@ -20,6 +20,11 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else "."
 
 
+def one_line(error: BaseException) -> str:
+    """Write any error's type and message in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def install_hint(extra: Extra) -> str:
     """Return the command that installs one of thaw's extras."""
     return f"pip install 'thaw[{extra}]'"
