@@ -8,8 +8,10 @@ from thaw.cli.main import main
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.suite import Suite, Transfer
+from thaw.envs.families import canonical_flavor
 from thaw.envs.spaces import Spaces, check_same_actions
-from thaw.experiment.check import check_suite
+from thaw.experiment.check import canonical_suite, check_suite
+from thaw.experiment.plan import plan
 
 SOURCE, TARGET = Flavor("gym/source"), Flavor("gym/target")
 
@@ -100,3 +102,26 @@ def test_a_policy_is_not_moved_to_other_buttons(
     ):
         assert main(command) == 2
         assert "has pickup, drop, toggle, done" in capsys.readouterr().err
+
+
+def test_one_game_with_two_addresses_is_pretrained_once() -> None:
+    pytest.importorskip("ale_py")
+    chosen = Suite(
+        name="two-addresses",
+        transfers=(
+            Transfer(source=Flavor("atari/breakout"), target=Flavor("atari/breakout@m12d0")),
+            Transfer(source=Flavor("atari/breakout@m0d0"), target=Flavor("atari/breakout@m8d1")),
+        ),
+        conditions=("update_all",),
+        seeds=1,
+        pretrain_steps=100,
+        transfer_steps=100,
+    )
+    keys = [run.key for run in plan(canonical_suite(chosen)).runs]
+    assert keys == [
+        "atari/breakout/pretrain/seed0",
+        "atari/breakout@m12d0/update_all/seed0",
+        "atari/breakout@m8d1/update_all/seed0",
+    ]
+    assert canonical_flavor(Flavor("atari/breakout@m0d0?sticky=1")) == "atari/breakout?sticky=1"
+    assert canonical_flavor(Flavor("catch@large_ball")) == "catch@large_ball"

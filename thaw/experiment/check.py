@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import split_environment
-from thaw.config.suite import Suite
-from thaw.envs.families import flavor_spaces
+from thaw.config.suite import Suite, Transfer
+from thaw.envs.families import canonical_flavor, flavor_spaces
 from thaw.envs.spaces import Spaces, check_same_actions
+
+
+def canonical_suite(suite: Suite) -> Suite:
+    """Write every environment of a suite by its one address, so that it is pretrained once.
+
+    Raises:
+        InputError: No such flavor, or two transfers that are the same one.
+    """
+    transfers = tuple(
+        Transfer(source=canonical_flavor(t.source), target=canonical_flavor(t.target))
+        for t in suite.transfers
+    )
+    return msgspec.structs.replace(suite, transfers=transfers)
 
 
 def check_suite(suite: Suite) -> dict[Flavor, Spaces]:
