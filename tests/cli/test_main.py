@@ -267,7 +267,7 @@ def test_a_stopped_training_goes_on_with_the_same_command(tmp_path: Path) -> Non
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (143, "")
-    assert err == "saved in broken; the same command goes on\n"
+    assert err == "saved in broken; the same command continues\n"
     assert second.status == 2
     assert second.err.startswith("thaw: another thaw works in broken already")
     spoken = [

@@ -20,6 +20,7 @@ from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.runtime import Runtime
 from thaw.experiment.execute import execute
+from thaw.experiment.plan import plan
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
 from thaw.files.atomic import locked
@@ -217,7 +218,7 @@ def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> N
     stopped = interrupted(signal.SIGTERM, 3)
     assert stopped.status == 143
     assert stopped.err.splitlines()[-1].startswith("saved; ")
-    assert stopped.err.splitlines()[-1].endswith("the same command goes on")
+    assert stopped.err.splitlines()[-1].endswith("the same command continues")
     assert stopped.out == ""
     pretraining = SuiteFolder(broken).run_folder("catch/pretrain/seed0")
     assert 0 < pretraining.saved_steps() < 400  # it did stop on its way
@@ -225,7 +226,7 @@ def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> N
     lines = len(log.read_text().splitlines())
     ctrl_c = interrupted(signal.SIGINT, lines + 1, group=True)  # as a terminal sends it
     assert ctrl_c.status == 130
-    assert "the same command goes on" in ctrl_c.err
+    assert "the same command continues" in ctrl_c.err
     assert pretraining.saved_steps() > 40 * (lines - 2)
 
     lines = len(log.read_text().splitlines())
@@ -339,7 +340,7 @@ def writer_of(path: Path) -> int:
 
 def test_a_second_thaw_in_one_folder_is_refused(tmp_path: Path, finished: Path) -> None:
     suite = load_suite(finished / "suite.yaml")
-    SuiteFolder(tmp_path).check(suite)
+    SuiteFolder(tmp_path).check(plan(suite))
     with locked(tmp_path):
         before = listing(tmp_path)
         with pytest.raises(InputError, match=r"another thaw works in .* already"):

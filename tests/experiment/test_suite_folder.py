@@ -10,6 +10,7 @@ import pytest
 from thaw.config.errors import InputError
 from thaw.config.strict import to_yaml
 from thaw.config.suite import Suite
+from thaw.experiment.plan import plan
 from thaw.experiment.results import CURVE_COLUMNS, SCORE_COLUMNS, load_results
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
@@ -100,7 +101,7 @@ def test_status_tells_done_failed_started_and_waiting(copied: Path) -> None:
 def test_the_same_suite_and_a_wider_one_are_welcome(copied: Path) -> None:
     folder = SuiteFolder(copied)
     for overrides in ([], ["seeds=3"], ["conditions=[scratch]"], ["report.num_bins=3"]):
-        folder.check(suite_of(copied, *overrides))
+        folder.check(plan(suite_of(copied, *overrides)))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_another_configuration_is_refused_by_name(
     copied: Path, override: str, differing: str
 ) -> None:
     with pytest.raises(StoreMismatch) as caught:
-        SuiteFolder(copied).check(suite_of(copied, override))
+        SuiteFolder(copied).check(plan(suite_of(copied, override)))
     assert differing in str(caught.value)
 
 
@@ -128,7 +129,7 @@ def test_runs_that_the_present_suite_leaves_out_still_count(copied: Path) -> Non
     folder.begin(suite_of(copied, "conditions=[random]"))
     wider = suite_of(copied, "conditions=[random, scratch]", "transfer_steps=500")
     with pytest.raises(StoreMismatch, match=r"scratch/seed0 differ steps"):
-        folder.check(wider)
+        folder.check(plan(wider))
 
 
 @pytest.mark.parametrize("name", ["run.json", "result.json"])
@@ -136,7 +137,7 @@ def test_runs_that_the_present_suite_leaves_out_still_count(copied: Path) -> Non
 def test_a_broken_file_is_an_error_and_never_done(copied: Path, name: str, text: str) -> None:
     (copied / PRETRAIN / name).write_text(text)
     with pytest.raises(InputError, match=rf"pretrain/seed0/{name} is"):
-        SuiteFolder(copied).check(suite_of(copied))
+        SuiteFolder(copied).check(plan(suite_of(copied)))
 
 
 def test_a_broken_suite_yaml_is_an_error(copied: Path) -> None:
@@ -154,7 +155,7 @@ def test_a_folder_that_is_none_of_ours_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no|has no suite\.yaml"):
         load_results(tmp_path)
     with pytest.raises(StoreMismatch, match=r"not empty and holds no suite\.yaml"):
-        SuiteFolder(tmp_path).check(load_suite("catch-quick"))
+        SuiteFolder(tmp_path).check(plan(load_suite("catch-quick")))
 
 
 def test_a_suite_s_folder_repeats_itself(finished: Path) -> None:

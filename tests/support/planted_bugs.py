@@ -477,9 +477,9 @@ BUGS = (
     ),
     Bug(
         "the environment of a checkpoint's run is made unasked",
-        "cli/runs.py",
-        "        named = [*code_named_in(agent), *code_named_in(origin)]\n",
-        "        named = [*code_named_in(agent)]\n",
+        "experiment/single.py",
+        "named = [*code_named_in(source.description.agent), *code_named_in(origin)]\n",
+        "named = [*code_named_in(source.description.agent)]\n",
         "test_trust.py",
         "checkpoint_executes_nothing",
     ),

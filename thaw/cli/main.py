@@ -1,7 +1,8 @@
-"""The command line. Everything heavy is imported by the command that needs it.
+"""The command line: the table of commands, and what an error becomes.
 
-Exit status: 0 all done; 1 a run failed; 2 the input was wrong (one line says what, what is
-allowed and how to fix it); 130 or 143 interrupted and saved.
+Each command imports what is heavy when it runs, so that help comes at once. Exit status: 0 all
+done; 1 a run failed, or a file could not be read or written; 2 the input was wrong (one line says
+what, what is allowed and how to fix it); 130 or 143 interrupted and saved.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import thaw
 from thaw.cli.benchmark import bench
 from thaw.cli.environments import flavors, gallery
 from thaw.cli.output import say
@@ -36,20 +38,30 @@ COMMANDS: Commands = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status."""
-    # A user's module:function may lie in the working folder, as with `python -m`.
+    """Run one command.
+
+    Args:
+        arguments: The command and its arguments; None takes those of the process.
+
+    Returns:
+        The exit status.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
+        print(f"thaw {thaw.__version__}")
+        return 0
+    # A module:function of the user may be in the working folder, as with `python -m`.
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        exit_status = parse_and_run(
-            COMMANDS, sys.argv[1:] if arguments is None else list(arguments)
-        )
-        sys.stdout.flush()  # a reader that left early (`| head`) is found out here
+        exit_status = parse_and_run(COMMANDS, arguments)
+        sys.stdout.flush()  # raises here if the reader has left (`thaw plan SUITE | head`)
     except InputError as error:
         say("thaw: " + " ".join(str(error).split()))
         return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
+        # Python flushes once more at exit; that must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         say(f"thaw: {error}")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
-from typing import Any
-
-from thaw.config.errors import InputError
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def bar(what: str, total: int, unit: str) -> Iterator[Any]:
-    """Show a bar with rate and time left on a terminal; nothing when piped."""
+def bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], None]]:
+    """Show a bar with the time left on a terminal, and nothing elsewhere.
+
+    Yields:
+        A function that advances the bar by so many units.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,16 +26,6 @@ def bar(what: str, total: int, unit: str) -> Iterator[Any]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task(what, total=total)
         yield lambda amount: bars.advance(task, amount)
-
-
-def check_at_least(flag: str, value: int | None, least: int) -> None:
-    """Check a flag's number; None was not given.
-
-    Raises:
-        InputError: It is too small.
-    """
-    if value is not None and value < least:
-        raise InputError(f"{flag} is {value}; it must be at least {least}")
 
 
 def print_json(document: object) -> None:

@@ -45,3 +45,13 @@ def check_no_repeats(what: str, items: Iterable[object]) -> None:
         if item in seen:
             raise InputError(f"{what}: '{item}' is there twice; name each once")
         seen.add(item)
+
+
+def check_at_least(what: str, value: int | None, least: int) -> None:
+    """Check a number; None means that it was not given.
+
+    Raises:
+        InputError: It is too small.
+    """
+    if value is not None and value < least:
+        raise InputError(f"{what} is {value}; it must be at least {least}")

@@ -110,7 +110,9 @@ class RunSpec(Config, frozen=True, kw_only=True):
     source: Flavor | None = None
     """The flavor in which its weights were pretrained; None without pretraining."""
     source_hash: str | None = None
-    """Hash of the pretraining (its spec or its policy file): another pretraining, another run."""
+    """Names the pretrained policy, so that another pretraining is another run. In a suite it is the
+    content hash of the pretraining's spec; in ``thaw transfer`` it is the hash of the policy file
+    (16 hex digits of SHA-256 either way)."""
     update_rule: UpdateRule | None
     """None: the uniform random policy."""
     seed: Natural

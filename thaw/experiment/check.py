@@ -1,4 +1,4 @@
-"""Look for what could not work before anything is written."""
+"""Checks a suite's environments before anything is written."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ def canonical_suite(suite: Suite) -> Suite:
 
 
 def check_suite(suite: Suite) -> dict[Flavor, Spaces]:
-    """Make every flavor of a suite once and compare source with target.
+    """Make every flavor of a suite once, and compare each source with its target.
+
+    This needs no torch.
 
     Returns:
-        The spaces of each flavor; needs no torch.
+        The spaces of each flavor.
 
     Raises:
-        InputError: An unknown flavor or option, actions that are not discrete, or a source and
-            target with different observations or actions.
+        InputError: A flavor or an option is unknown, actions are not discrete, or a source and its
+            target have different observations or actions.
     """
     spaces: dict[Flavor, Spaces] = {}
     _, options = split_environment(suite.environment)

@@ -1,4 +1,4 @@
-"""From a suite to its runs: which there are, in which order, from which pretraining."""
+"""The runs of a suite: which there are, in which order, and from which pretraining."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ class PlannedRun(NamedTuple):
     """One run of a suite."""
 
     key: str
-    """Readable, unique, the folder below ``runs/``: catch@large_ball/freeze_head/seed3."""
+    """Readable and unique; the run's folder below ``runs/``: catch@large_ball/freeze_head/seed3."""
     spec: RunSpec
     source_key: str | None
-    """The pretraining that must be done first; None if nothing must."""
+    """The pretraining that must be done first; None if there is none."""
 
 
 class Plan(NamedTuple):
-    """All runs of a suite, each pretraining once and before whatever starts from it."""
+    """All runs of a suite. Each pretraining is there once, before the runs that start from it."""
 
     suite: Suite
     runs: tuple[PlannedRun, ...]
 
     @property
     def total_steps(self) -> int:
-        """Decisions of all runs together."""
+        """The agent's decisions in all runs together."""
         return sum(run.spec.steps for run in self.runs)
 
 
 def plan(suite: Suite) -> Plan:
-    """Spell a suite out.
+    """Return the runs of a suite.
 
-    Pretraining seed i serves every transfer of seed i from that source; scratch and random serve
-    every transfer to their target.
+    The pretraining with seed i is shared by all transfers with seed i from that source. Scratch and
+    random are shared by all transfers to their target.
 
     Raises:
         InputError: Two runs would share a folder, at least on some file systems.
@@ -79,7 +79,7 @@ def plan(suite: Suite) -> Plan:
                     source = add("pretrain", transfer.source, seed, None)
                 add(condition, transfer.target, seed, source)
     _check_upper_case(runs)
-    # Pretrainings first: others wait for them. The sort is stable and keeps the rest in order.
+    # Pretrainings first, because other runs wait for them. The sort keeps the order of the rest.
     ordered = sorted(runs.values(), key=lambda run: run.spec.condition != "pretrain")
     return Plan(suite, tuple(ordered))
 
@@ -104,7 +104,7 @@ MAX_SEGMENT_LETTERS = 150
 def run_key(spec: RunSpec) -> str:
     """Return the readable key of a run, which is its folder below ``runs/``.
 
-    The source is named where it is not the default variant of the target's own environment.
+    The key names the source if it is not the default variant of the target's environment.
     """
     condition = spec.condition
     if spec.source is not None:

@@ -1,4 +1,4 @@
-"""Several runs at once, each in a process of its own."""
+"""Executes several runs at once, each in its own process."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from typing import Any, NamedTuple
 
 from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
-from thaw.config.suite import Suite
 from thaw.experiment.display import Display
-from thaw.experiment.plan import PlannedRun, plan
+from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.run_folder import RunFolder
 from thaw.training.progress import Progress, Stopped
 from thaw.training.run import execute_run
 
 MESSAGE_SECONDS = 0.25
-"""A run tells its progress at most this often."""
+"""A run sends its progress at most this often."""
 
 
 class Summary(NamedTuple):
-    """How it went."""
+    """How the execution of a suite ended; runs are named by their keys."""
 
     done: list[str]
+    """Done earlier, in the order of the plan, then done now, in the order of their ends."""
     failed: dict[str, str]
-    """The last line of the error, by run key; the whole is in the run's error.txt."""
+    """The last line of each error; the whole traceback is in the run's error.txt."""
     not_run: list[str]
     """Stopped, or waiting for a pretraining that failed."""
     stopped_by: int | None
-    """The signal that ended it early; the same command goes on."""
+    """The signal that stopped the execution; the same command continues it."""
     seconds: float
 
 
 class Message(NamedTuple):
-    """What a run's process tells."""
+    """What a run's process sends."""
 
     kind: str
     """progress, done, stopped or failed."""
@@ -57,52 +57,60 @@ class _Active(NamedTuple):
 
 
 class Executor:
-    """The runs of one suite, waiting and active."""
+    """Executes the runs of one suite that are not done yet.
+
+    Args:
+        planned: The runs of the suite, pretrainings first.
+        folder: The suite's folder.
+        num_workers: How many runs execute at once.
+        runtime: Device, threads, cadence of each run.
+    """
 
     def __init__(
-        self, suite: Suite, folder: SuiteFolder, num_workers: int, runtime: Runtime
+        self, planned: Plan, folder: SuiteFolder, num_workers: int, runtime: Runtime
     ) -> None:
-        self.folder, self.num_workers, self.runtime = folder, num_workers, runtime
-        self.runs = {run.key: run for run in plan(suite).runs}
-        self.done = [key for key, run in self.runs.items() if folder.status(run) == "done"]
-        self.waiting = [run for key, run in self.runs.items() if key not in self.done]
+        self.runs, self.folder = planned.runs, folder
+        self.num_workers, self.runtime = num_workers, runtime
+        # Keys only: dicts keep their order and are fast to search.
+        self.done = {run.key: None for run in self.runs if folder.status(run) == "done"}
+        self.waiting = {run.key: run for run in self.runs if run.key not in self.done}
         self.active: dict[str, _Active] = {}
         self.failed: dict[str, str] = {}
         self.not_run: list[str] = []
         self.stopped_by: int | None = None
-        # A fork server has torch imported once, and no threads when it forks. torch's optimizers
+        # The fork server imports torch once, and has no threads when it forks. torch's optimizers
         # import torch._dynamo when the first one is built: 1.6 s of every run if not done here.
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(
             ["thaw.training.run", "thaw.envs.catch", "torch._dynamo"]
         )
 
-    def execute(self) -> Summary:
-        """Do all runs that can be done, several at once."""
+    def run_all(self) -> Summary:
+        """Execute all runs that can be executed, several at once."""
         started = time.monotonic()
         done_before = len(self.done)
-        with Display(self.runs.values(), self.done) as self.display, self.signals():
+        with Display(self.runs, self.done) as self.display, self.signals():
             while self.waiting or self.active:
-                self.start_what_can_start()
+                self.start_waiting()
                 if not self.active:
                     break
                 for connection in wait([a.connection for a in self.active.values()], timeout=0.5):
                     self.receive(connection)
-        self.not_run += [run.key for run in self.waiting]
+        self.not_run += self.waiting
         if len(self.done) == done_before and not self.failed and not self.not_run:
             self.display.print("all runs were done already")
         return Summary(
-            self.done, self.failed, self.not_run, self.stopped_by, time.monotonic() - started
+            list(self.done), self.failed, self.not_run, self.stopped_by, time.monotonic() - started
         )
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM save and stop."""
+        """Make SIGINT and SIGTERM save and stop all runs."""
 
         def stop(signum: int, frame: object) -> None:
             del frame
             if self.stopped_by is None:
-                self.display.print("stopping: the runs under way are saved first")
+                self.display.print("stopping: the active runs are saved first")
             self.stopped_by = signum
             for active in self.active.values():
                 active.process.terminate()
@@ -113,26 +121,26 @@ class Executor:
         finally:
             for signum, handler in before.items():
                 signal.signal(signum, handler)
-            for active in self.active.values():  # after an error of ours only: else none is left
+            for active in self.active.values():  # there are some only after an error of ours
                 active.process.terminate()
 
-    def start_what_can_start(self) -> None:
-        """Fill the free places with runs whose pretraining is there."""
-        for run in list(self.waiting):
+    def start_waiting(self) -> None:
+        """Start waiting runs whose pretraining is done, while a worker is free."""
+        for run in list(self.waiting.values()):
             if self.stopped_by is not None or len(self.active) >= self.num_workers:
                 return
             if run.source_key is None or run.source_key in self.done:
-                self.waiting.remove(run)
+                del self.waiting[run.key]
                 self.start(run)
 
     def start(self, run: PlannedRun) -> None:
-        """Start a run in a process of its own."""
+        """Start a run in its own process."""
         source = self.folder.run_folder(run.source_key).path if run.source_key else None
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(
             target=_run_in_process,
             args=(theirs, run.spec, self.folder.run_folder(run).path, source, self.runtime),
-            daemon=False,  # a daemon could not have processes of its own, for its environments
+            daemon=False,  # a daemon could not start processes for its environments
         )
         process.start()
         theirs.close()
@@ -140,7 +148,7 @@ class Executor:
         self.display.start(run)
 
     def receive(self, connection: object) -> None:
-        """Take one message; a closed connection without a last word is a death."""
+        """Take one message; a connection that closes without one means that the process died."""
         active = next(a for a in self.active.values() if a.connection is connection)
         key = active.run.key
         try:
@@ -160,7 +168,7 @@ class Executor:
         active.connection.close()
         del self.active[key]
         if message.kind == "done":
-            self.done.append(key)
+            self.done[key] = None
         elif message.kind == "stopped":
             self.not_run.append(key)
         else:
@@ -171,7 +179,7 @@ class Executor:
 def _run_in_process(
     connection: Connection, spec: RunSpec, path: Path, source: Path | None, runtime: Runtime
 ) -> None:
-    """Be one run's process: execute, tell, and keep the traceback of a failure."""
+    """Execute one run and send its messages; a failure's traceback goes to the run's folder."""
     asked_to_stop = False
 
     def stop(signum: int, frame: object) -> None:
@@ -183,39 +191,40 @@ def _run_in_process(
         signal.signal(signum, stop)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     folder = RunFolder(path)
-    last_told = 0.0
+    last_sent = 0.0
 
     def watch(progress: Progress) -> None:
-        nonlocal last_told
+        nonlocal last_sent
         now = time.monotonic()
-        if now - last_told >= MESSAGE_SECONDS:
-            last_told = now
-            _tell(connection, Message("progress", progress))
+        if now - last_sent >= MESSAGE_SECONDS:
+            last_sent = now
+            _send(connection, Message("progress", progress))
 
     try:
         result = execute_run(
             spec, folder, runtime, source=source, watch=watch, should_stop=lambda: asked_to_stop
         )
-        _tell(connection, Message("done", result))
+        _send(connection, Message("done", result))
     except Stopped:
-        _tell(connection, Message("stopped", None))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
+        _send(connection, Message("stopped", None))
+    except Exception as error:  # noqa: BLE001 - the other runs continue after any error
         folder.fail(traceback.format_exc())
         message = " ".join(f"{type(error).__name__}: {error}".split())
-        _tell(connection, Message("failed", message))
+        _send(connection, Message("failed", message))
 
 
-def _tell(connection: Connection, message: Message) -> None:
+def _send(connection: Connection, message: Message) -> None:
     try:
         connection.send(message)
     except OSError:
-        os._exit(1)  # the parent is gone; what mattered is on disk
+        os._exit(1)  # the parent is gone; the checkpoint is on disk
 
 
 def _die_with_parent() -> None:
-    """End this process when the one that started it was killed.
+    """End this process when its parent dies.
 
-    An orphan would write beside the run that takes its place. A run may die at any moment.
+    An orphan would write to the same folder as the run that replaces it. A run may be killed at
+    any moment without harm.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thaw.config import RunSpec
-from thaw.experiment.plan import PlannedRun
+from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import write_atomic
 from thaw.files.run_folder import RunFolder
@@ -27,7 +27,7 @@ CURVE_COLUMNS = (*RUN_COLUMNS, "steps", "frames", "mean_return", "num_episodes")
 
 
 class Results(NamedTuple):
-    """Everything a report is made of."""
+    """What a report is made from."""
 
     scores: pd.DataFrame
     """One row per finished run, SCORE_COLUMNS."""
@@ -41,11 +41,16 @@ def load_results(path: str | Path) -> Results:
     Raises:
         InputError: Not a suite's folder, or a broken file in it.
     """
-    return derive_results(SuiteFolder(path))
+    folder = SuiteFolder(path)
+    return derive_results(folder, folder.plan())
 
 
-def derive_results(folder: SuiteFolder) -> Results:
+def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
     """Derive scores and curves from the run folders and write them as CSV.
+
+    Args:
+        folder: The suite's folder.
+        planned: The runs of its suite.
 
     Raises:
         InputError: A file of a run is broken.
@@ -53,7 +58,6 @@ def derive_results(folder: SuiteFolder) -> Results:
     """
     import pandas as pd
 
-    planned = folder.plan()
     done = [run for run in planned.runs if folder.run_folder(run).is_done]
     scores = pd.DataFrame(
         [_score(run, folder.run_folder(run)) for run in done], columns=list(SCORE_COLUMNS)
@@ -110,7 +114,7 @@ def _curve(spec: RunSpec, folder: RunFolder, num_bins: int) -> Iterator[dict[str
     result = folder.result()
     frames_per_step = result["frames"] / max(1, result["steps"])
     width = spec.steps / num_bins
-    # The last batch may reach past the budget; its episodes belong to the last bin.
+    # The last batch may go beyond the budget; its episodes belong to the last bin.
     bins = np.clip(np.ceil(episodes["step"] / width).astype(int), 1, num_bins)
     for right_edge, returns in episodes["return"].groupby(bins):
         steps = round(int(str(right_edge)) * width)

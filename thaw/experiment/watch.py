@@ -1,4 +1,4 @@
-"""Look on while a suite's folder fills, from any terminal: what `thaw run` itself shows."""
+"""Follows the runs in a suite's folder, and shows what `thaw run` shows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ POLL_SECONDS = 1.0
 def watch(path: str | Path) -> int:
     """Show a suite's runs until each is done or has failed.
 
-    Only files are read, so whoever executes the suite need not know.
+    It only reads files, so it works from any terminal and does not disturb the runs.
 
     Args:
-        path: What --out was.
+        path: The suite's folder.
 
     Returns:
-        How many runs failed.
+        The number of runs that failed.
 
     Raises:
-        InputError: No suite's folder.
+        InputError: Not a suite's folder.
     """
     folder = SuiteFolder(path)
     runs = folder.plan().runs

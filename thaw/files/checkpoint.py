@@ -132,11 +132,23 @@ def load_policy(
     """
     file = find_policy(path)
     description = read_description(file)
-    code = code_named_in(description.agent)
     if not trust_code:
         how = f"pass embedding={description.agent.embedding!r} or trust_code=True"
-        check_code(str(file), code, [f"agent.embedding={embedding}"], how)
-    if code:
+        named = code_named_in(description.agent)
+        check_code(str(file), named, [f"agent.embedding={embedding}"], how)
+    return load_described(file, description)
+
+
+def load_described(file: Path, description: PolicyDescription) -> Policy:
+    """Build the policy that a file describes, and load its tensors, in evaluation mode.
+
+    This calls the embedding's ``module:function``, if the description names one: check first that
+    it may be called (:func:`thaw.config.trust.check_code`).
+
+    Raises:
+        InputError: The file is broken or does not fit its description.
+    """
+    if code_named_in(description.agent):
         policy = Policy(description.observation_shape, description.num_actions, description.agent)
     else:
         policy = _outline(description).to_empty(device="cpu")

@@ -241,15 +241,10 @@ def _panels(
     rows = math.ceil(number / columns)
     width = PAGE_WIDTH_INCHES * min(1.0, 0.25 + columns / 4)
     figure = Figure(figsize=(width, rows * height_per_row + 0.55), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_returns and _one_game(spec))
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_returns and spec.one_game)
     for spare in grid.ravel()[number:]:
         spare.set_axis_off()
     return figure, list(grid.ravel()[:number])
-
-
-def _one_game(spec: ReportSpec) -> bool:
-    """Whether all returns have one unit, so that panels may share their axis."""
-    return len({target.partition("@")[0] for _, target in spec.transfers}) == 1
 
 
 def _left_panels(panels: list[Axes]) -> list[Axes]:

@@ -130,7 +130,6 @@ def aggregates_frame(
         *("num_tasks", "num_seeds", "note"),
     ]
     metric = "normalized_by_scratch" if spec.normalize == "scratch" else "return"
-    games = {target.partition("@")[0].partition("?")[0] for _, target in spec.transfers}
     units, left_out = {}, []
     for transfer in spec.transfers:
         units[transfer] = 1.0
@@ -142,7 +141,7 @@ def aggregates_frame(
                 left_out.append(f"{transfer[1]} is left out: {reason}")
             else:
                 units[transfer] = float(scratch.values.mean())
-    if len(units) < 2 or (metric == "return" and len(games) > 1):
+    if len(units) < 2 or (metric == "return" and not spec.one_game):
         return pd.DataFrame(columns=columns)
     rows: list[dict[str, object]] = []
     for condition in spec.conditions:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from thaw.config.errors import InputError
 from thaw.report.spec import CONDITION_NAMES, INDEPENDENT_CONDITIONS, ReportSpec
 
 REQUIRED_SCORES = ("target", "condition", "seed", "mean_return")
@@ -47,11 +48,11 @@ def read_scores(path: str | PathLike[str]) -> pd.DataFrame:
         The rows, checked as by :func:`check_scores`.
 
     Raises:
-        ValueError: The file is absent, empty or wrong; the message names the line or the row.
+        InputError: The file is absent, empty or wrong; the message names the line or the row.
     """
     scores = check_scores(_read_csv(path), where=str(path))
     if scores.empty:
-        raise ValueError(f"{path}: no rows; a scores file needs one row per finished run")
+        raise InputError(f"{path}: no rows; a scores file needs one row per finished run")
     return scores
 
 
@@ -63,7 +64,7 @@ def read_curves(path: str | PathLike[str]) -> pd.DataFrame:
             bin, in agent steps after the transfer) and mean_return. No rows are no error.
 
     Raises:
-        ValueError: As of :func:`read_scores`.
+        InputError: As of :func:`read_scores`.
     """
     return check_curves(_read_csv(path), where=str(path))
 
@@ -76,7 +77,7 @@ def check_scores(scores: pd.DataFrame, where: str = "scores") -> pd.DataFrame:
         where: Named at the start of an error.
 
     Raises:
-        ValueError: A required column is missing, a value is not a number, or a run stands twice.
+        InputError: A required column is missing, a value is not a number, or a run stands twice.
     """
     frame = _check(scores, REQUIRED_SCORES, _OPTIONAL_SCORES, where)
     _no_repeats(frame, IDENTITY, "run", where)
@@ -103,11 +104,11 @@ def infer_spec(
         normalize: See :class:`ReportSpec`.
 
     Raises:
-        ValueError: There is no run but pretrainings.
+        InputError: There is no run but pretrainings.
     """
     runs = scores[scores["condition"] != "pretrain"]
     if runs.empty:
-        raise ValueError(
+        raise InputError(
             "the scores hold no run to compare; add rows of conditions such as scratch, "
             "update_all or freeze_embedding"
         )
@@ -131,17 +132,17 @@ def infer_spec(
 
 def _read_csv(path: str | PathLike[str]) -> pd.DataFrame:
     if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; give the path of a CSV file")
+        raise InputError(f"{path}: no such file; give the path of a CSV file")
     try:  # everything as text first, so that no flavor named NA or 1e5 is changed on the way
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except pd.errors.EmptyDataError:
-        raise ValueError(
+        raise InputError(
             f"{path}: the file is empty; its first line must name the columns, at least "
             f"{', '.join(REQUIRED_SCORES)}"
         ) from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[-1]
-        raise ValueError(f"{path}: not a CSV file in UTF-8 ({reason})") from None
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({reason})") from None
     frame.columns = pd.Index([str(column).strip() for column in frame.columns])
     return frame
 
@@ -152,7 +153,7 @@ def _check(
     missing = [column for column in required if column not in frame.columns]
     if missing:
         found = ", ".join(str(column) for column in frame.columns) or "none"
-        raise ValueError(
+        raise InputError(
             f"{where}: column '{missing[0]}' is missing; needed are {', '.join(required)}; "
             f"found {found}. Rename or add the column"
         )
@@ -166,7 +167,7 @@ def _check(
     for column in ("target", "condition"):
         empty = np.flatnonzero((checked[column] == "").to_numpy())
         if len(empty):
-            raise ValueError(f"{where}: row {empty[0] + 1}: '{column}' is empty; fill it in")
+            raise InputError(f"{where}: row {empty[0] + 1}: '{column}' is empty; fill it in")
     for column in (*required, *optional):
         if column in checked and column not in ("target", "condition"):
             checked[column] = _numbers(checked[column], column in required, where)
@@ -188,7 +189,7 @@ def _numbers(column: pd.Series[Any], needed: bool, where: str) -> pd.Series[Any]
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         hint = "leave out the rows of unfinished runs" if empty[row] else "correct it"
-        raise ValueError(
+        raise InputError(
             f"{where}: row {row + 1}: {name} is '{text.iloc[row]}', but must be {kind}; {hint}"
         )
     return numbers.astype(int) if name in _INTEGERS and needed else numbers
@@ -199,7 +200,7 @@ def _no_repeats(frame: pd.DataFrame, identity: list[str], what: str, where: str)
     if len(repeated):
         row = int(repeated[0])
         said = ", ".join(f"{key} '{frame[key].iloc[row]}'" for key in identity)
-        raise ValueError(
+        raise InputError(
             f"{where}: row {row + 1} repeats a {what} ({said}); each may stand once: remove one "
             "or give it another seed"
         )

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from thaw.config.errors import InputError
+
 CONDITION_NAMES = {
     "pretrain": "Before the transfer",
     "random": "Random",
@@ -41,7 +43,7 @@ class ReportSpec:
         paper: Which table of the paper stands beside ours; shown where its unit is ours.
 
     Raises:
-        ValueError: No transfer, condition or seed, or one of them twice; or pretrain among them.
+        InputError: No transfer, condition or seed, or one of them twice; or pretrain among them.
     """
 
     name: str
@@ -59,11 +61,17 @@ class ReportSpec:
         }
         for field, values in fields.items():
             if not values:
-                raise ValueError(f"a report needs {field}, but got none; name at least one")
+                raise InputError(f"a report needs {field}, but got none; name at least one")
             if len(set(values)) < len(values):
-                raise ValueError(f"a report's {field} must differ, but got {values}")
+                raise InputError(f"a report's {field} must differ, but got {values}")
         if "pretrain" in self.conditions:
-            raise ValueError("'pretrain' is no condition of a transfer; leave it out")
+            raise InputError("'pretrain' is no condition of a transfer; leave it out")
+
+    @property
+    def one_game(self) -> bool:
+        """Whether all targets are flavors of one environment, so that returns have one unit."""
+        games = {target.partition("?")[0].partition("@")[0] for _, target in self.transfers}
+        return len(games) == 1
 
 
 def condition_name(condition: str) -> str:

@@ -35,7 +35,7 @@ def write_report(
         The path of index.html, which is written last.
 
     Raises:
-        ValueError: Scores or curves are wrong; one line says how to mend them.
+        InputError: Scores or curves are wrong; one line says how to mend them.
     """
     scores = check_scores(scores)
     metrics = metrics_frame(scores, spec)

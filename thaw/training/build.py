@@ -130,7 +130,7 @@ def policy_for(env: VectorEnv, agent: AgentConfig, flavor: Flavor) -> Policy:
 
 
 def check_same_spaces(
-    source: Policy | PolicyDescription, policy: Policy, where: str, flavor: Flavor
+    source: Policy | PolicyDescription, target: Policy | Spaces, where: str, flavor: Flavor
 ) -> None:
     """Check that a pretrained policy can see and act in a flavor.
 
@@ -138,8 +138,8 @@ def check_same_spaces(
         InputError: Observations or actions differ.
     """
     for what, there, here in (
-        ("observations of shape", source.observation_shape, policy.observation_shape),
-        ("actions:", source.num_actions, policy.num_actions),
+        ("observations of shape", source.observation_shape, target.observation_shape),
+        ("actions:", source.num_actions, target.num_actions),
     ):
         if there != here:
             raise InputError(

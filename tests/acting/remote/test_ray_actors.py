@@ -391,7 +391,7 @@ def test_all_processes_end_with_the_run(tmp_path: Path, signum: signal.Signals) 
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == 128 + signum
-        assert err == "saved in run; the same command goes on\n"
+        assert err == "saved in run; the same command continues\n"
         assert RunFolder(tmp_path / "run").saved_steps() > 0
         assert list(folder.glob("thaw-ray-*")) == []
     deadline = time.monotonic() + 20
