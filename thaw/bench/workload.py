@@ -15,7 +15,7 @@ from thaw.config.runtime import num_cores
 from thaw.config.strict import Config
 from thaw.config.update_rule import UpdateRule
 from thaw.envs.families import make_env
-from thaw.policy.precision import settle_precision
+from thaw.policy.precision import resolve_precision
 from thaw.training.build import policy_for
 
 WARM_UP_SECONDS = 1.0
@@ -75,7 +75,7 @@ def prepare(
     env.close()
     return Workload(
         flavor=spec.flavor,
-        agent=settle_precision(spec.agent, shape, torch.device(device)),
+        agent=resolve_precision(spec.agent, shape, torch.device(device)),
         num_envs=spec.num_envs,
         environment=spec.environment_options,
         device=device,

@@ -19,7 +19,7 @@ from thaw.experiment.results import derive_results
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite_to_execute
 from thaw.files.atomic import locked
-from thaw.policy.precision import settle_precision
+from thaw.policy.precision import resolve_precision
 from thaw.training.build import check_policy
 from thaw.training.machine import resolve_device
 
@@ -104,12 +104,12 @@ def check_policies(suite: Suite, observation_shape: tuple[int, ...]) -> None:
 def resolve_suite(
     suite: Suite, folder: SuiteFolder, observation_shape: tuple[int, ...], device: str
 ) -> Suite:
-    """Resolve ``precision: auto``: as in the folder's earlier runs, else by measurement."""
+    """Resolve ``precision: auto``: as in the folder's earlier runs, else by the rule."""
     agent = suite.agent
     if agent.precision == "auto" and folder.suite_yaml.is_file():
         earlier = folder.suite().agent.precision
         agent = msgspec.structs.replace(agent, precision=earlier)
-    agent = settle_precision(agent, observation_shape, torch.device(device))
+    agent = resolve_precision(agent, observation_shape, torch.device(device))
     return msgspec.structs.replace(suite, agent=agent)
 
 

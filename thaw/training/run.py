@@ -19,7 +19,7 @@ from thaw.files.checkpoint import find_policy, load_tensors, read_description, s
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
-from thaw.policy.precision import settle_precision
+from thaw.policy.precision import resolve_precision
 from thaw.policy.update_rules import FrozenParts, apply_update_rule
 from thaw.training.build import (
     build_clock,
@@ -78,7 +78,7 @@ def execute_run(
         policy = None
         if spec.update_rule is not None:
             shape = envs[0].single_observation_space.shape or ()
-            agent = settle_precision(spec.agent, shape, device)
+            agent = resolve_precision(spec.agent, shape, device)
             spec = msgspec.structs.replace(spec, agent=agent)
             policy = build_policy(spec, envs[0], source).to(device)
         folder.begin(spec)
