@@ -438,8 +438,8 @@ BUGS = (
     Bug(
         "a row that is being written counts as progress",
         "files/csv_log.py",
-        r'.split(b"\n")[:-1]  # behind',
-        r'.rstrip(b"\n").split(b"\n")  # behind',
+        r'.split(b"\n")[:-1]  # after',
+        r'.rstrip(b"\n").split(b"\n")  # after',
         "experiment/test_watch.py",
         "newest_whole_row",
     ),
