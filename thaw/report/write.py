@@ -14,7 +14,7 @@ from thaw.report.html import page
 from thaw.report.metrics import aggregates_frame, metrics_frame, metrics_json
 from thaw.report.scores import check_curves, check_scores
 from thaw.report.spec import ReportSpec
-from thaw.report.tables import TableFrame, main_metric, table_frame, to_csv, to_latex, to_markdown
+from thaw.report.tables import TableFrame, table_frame, to_csv, to_latex, to_markdown
 from thaw.report.verdict import verdicts
 
 
@@ -79,5 +79,5 @@ def write_report(
 
 def _tables(metrics: pd.DataFrame, spec: ReportSpec) -> list[TableFrame]:
     """Return the main table and, if it is normalized, the table of raw returns."""
-    names = dict.fromkeys([main_metric(spec), "return"])
+    names = dict.fromkeys([spec.main_metric, "return"])
     return [table_frame(metrics, spec, name) for name in names]
