@@ -60,6 +60,20 @@ def test_a_plan_without_sense_is_refused(change: dict[str, Any], words: str) -> 
         ReportSpec(**(fields | change))
 
 
+@pytest.mark.parametrize(
+    ("targets", "one"),
+    [
+        (("catch", "catch@large_ball"), True),
+        (("catch", "catch?downsample=8"), True),
+        (("catch@large_ball?downsample=8", "catch?paddle_width=60"), True),
+        (("atari/pong@m1", "atari/hero@m1"), False),
+    ],
+)
+def test_flavors_of_one_environment_are_one_game(targets: tuple[str, ...], one: bool) -> None:
+    spec = ReportSpec("n", tuple(("", target) for target in targets), ("scratch",), (0,))
+    assert spec.is_one_game == one
+
+
 def test_the_paper_suites_have_the_columns_of_the_paper_tables() -> None:
     for suite, table, family in ((atari_paper(), TABLE_1, "atari/"), (catch_paper(), TABLE_2, "")):
         targets = [transfer.target for transfer in suite.transfers]

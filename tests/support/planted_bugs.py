@@ -99,7 +99,7 @@ BUGS = (
         "impala/test_losses.py",
     ),
     Bug(
-        "an auto-reset row is learned from",
+        "an auto-reset is learned from",
         "impala/losses.py",
         "valid = trajectory.valid.to(values.dtype)",
         "valid = torch.ones_like(values)",
@@ -160,7 +160,7 @@ BUGS = (
         "policy/lstm.py",
         "            hidden = torch.mul(hidden, keep[t], out=hiddens_before[t])\n",
         "            hidden = torch.mul(hidden, 1.0, out=hiddens_before[t])\n",
-        "policy/test_embeddings.py",
+        "policy/test_lstm.py",
         "resets or gradient",
     ),
     Bug(
@@ -168,7 +168,7 @@ BUGS = (
         "policy/lstm.py",
         "hidden_grad = (grad_t @ weight_hidden) * keep[t]",
         "hidden_grad = grad_t @ weight_hidden",
-        "policy/test_embeddings.py",
+        "policy/test_lstm.py",
         "gradient",
     ),
     Bug(
@@ -176,7 +176,7 @@ BUGS = (
         "policy/head.py",
         "F.one_hot(last_actions, self.num_actions) * keep",
         "F.one_hot(last_actions, self.num_actions).to(keep.dtype)",
-        "policy/test_embeddings.py",
+        "policy/test_head.py",
         "head or before",
     ),
     Bug(
@@ -370,7 +370,7 @@ BUGS = (
         "policy/layers.py",
         "        (maxima.narrow(axis, 1, num_even - 1), odd.narrow(axis, 0, num_even - 1)),\n",
         "        (maxima.narrow(axis, 0, num_even - 1), odd.narrow(axis, 0, num_even - 1)),\n",
-        "policy/test_embeddings.py",
+        "policy/test_layers.py",
         "halving",
     ),
     Bug(
@@ -462,8 +462,8 @@ BUGS = (
     Bug(
         "a row that is being written counts as progress",
         "files/csv_log.py",
-        r'.split(b"\n")[:-1]  # behind',
-        r'.rstrip(b"\n").split(b"\n")  # behind',
+        r'.split(b"\n")[:-1]  # after',
+        r'.rstrip(b"\n").split(b"\n")  # after',
         "experiment/test_watch.py",
         "newest_whole_row",
     ),

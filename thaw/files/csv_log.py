@@ -1,4 +1,4 @@
-"""CSV files that only grow, and can be cut back to what a checkpoint has seen."""
+"""CSV files to which rows are appended, and which can be cut back to a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,39 +7,44 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from thaw.files.atomic import explained
+from thaw.files.atomic import as_write_failed
 
 TAIL_BYTES = 4096
-"""More than a row of any log has."""
+"""The end of a log that is read to find its last row; no row is longer."""
 
 
 class CsvLog:
-    """An append-only CSV file that can be cut back to what a checkpoint has seen."""
+    """An append-only CSV file that can be cut back to its size at a checkpoint.
+
+    Args:
+        path: The file; created by the first :meth:`append`.
+        columns: The names of the columns.
+    """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = path
         self.columns = tuple(columns)
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> None:
-        """Append rows, and the header first if the file is new.
+        """Append rows; write the header first if the file is new or empty.
 
         Raises:
             WriteFailed: Disk full, no permission, and the like.
         """
-        with explained(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
+        with as_write_failed(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerows(rows)
 
     def last(self) -> dict[str, str]:
-        """Return the newest row that is whole; empty without one."""
+        """Return the last complete row, or an empty dict if there is none."""
         if not self.path.exists():
             return {}
         with self.path.open("rb") as file:
             header = file.readline()
             file.seek(max(len(header), self.size - TAIL_BYTES))
-            lines = file.read().split(b"\n")[:-1]  # behind the last line end: half a row, or none
+            lines = file.read().split(b"\n")[:-1]  # after the last: part of a row
         if not lines:
             return {}
         text = [header.decode(), lines[-1].decode()]
@@ -47,10 +52,10 @@ class CsvLog:
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """The size of the file in bytes; 0 if it does not exist."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def cut(self, size: int) -> None:
-        """Forget all rows behind the first ``size`` bytes."""
+        """Remove everything after the first ``size`` bytes."""
         if self.path.exists():
             os.truncate(self.path, min(size, self.size))

@@ -13,25 +13,14 @@ from thaw.config.run_spec import RunSpec
 from thaw.config.strict import from_plain, to_plain
 from thaw.files.atomic import (
     StoreMismatch,
+    as_write_failed,
     check_not_foreign,
     check_out,
-    explained,
     read_json,
     write_atomic,
     write_json,
 )
 from thaw.files.csv_log import CsvLog
-
-
-def origin_of(policy_file: Path) -> RunSpec | None:
-    """Return the run that a policy file lies in, if it lies in one."""
-    from thaw.files.run_folder import RunFolder
-
-    for folder in (policy_file.parent, policy_file.parent.parent):
-        if (folder / "run.json").is_file():
-            return RunFolder(folder).spec()
-    return None
-
 
 EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase", "truncated")
 
@@ -44,7 +33,11 @@ PROGRESS_COLUMNS = (
 
 
 class RunFolder:
-    """``DIR/runs/<key>``: one run's files; ``result.json`` is written last and means done."""
+    """The files of one run; ``result.json`` is written last and says that the run is done.
+
+    Args:
+        path: The folder, ``DIR/runs/<key>`` in the folder of a suite.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -54,7 +47,7 @@ class RunFolder:
         self.error_log = self.path / "error.txt"
 
     def begin(self, spec: RunSpec) -> None:
-        """Create the folder for a run, or check that it is this run's.
+        """Create the folder for a run, or check that it belongs to this run.
 
         Raises:
             StoreMismatch: It belongs to another configuration, or holds other files.
@@ -70,7 +63,7 @@ class RunFolder:
             return
         check_out(self.path)
         check_not_foreign(self.path, "run.json")
-        with explained(self.path):
+        with as_write_failed(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         plain = to_plain(spec) | {"content_hash": spec.content_hash}
         write_json(self.path / "run.json", plain)
@@ -79,7 +72,7 @@ class RunFolder:
         """Return the hash stored in run.json.
 
         Raises:
-            InputError: Missing or broken file.
+            InputError: The file is missing or broken.
         """
         plain = read_json(self.path / "run.json")
         if not isinstance(plain, dict) or not isinstance(plain.get("content_hash"), str):
@@ -87,10 +80,10 @@ class RunFolder:
         return str(plain["content_hash"])
 
     def spec(self) -> RunSpec:
-        """Read back what the run is.
+        """Read the run's specification from run.json.
 
         Raises:
-            InputError: Missing, broken or edited run.json.
+            InputError: The file is missing, broken or edited.
         """
         path = self.path / "run.json"
         plain = read_json(path)
@@ -103,7 +96,7 @@ class RunFolder:
         return spec
 
     def saved_steps(self) -> int:
-        """Return the steps that the checkpoint stands at; 0 without one."""
+        """Return the number of steps at the last checkpoint; 0 without a checkpoint."""
         checkpoint = self.find_checkpoint()
         path = checkpoint / "training_state.json" if checkpoint else None
         if path is None or not path.exists():
@@ -111,7 +104,7 @@ class RunFolder:
         return int(read_json(path)["learned_steps"])
 
     def progress_so_far(self) -> tuple[int, float | None]:
-        """Return the steps that a run under way stands at, and the mean of its last returns."""
+        """Return the steps so far and the mean of the last returns, None if there is none yet."""
         row = self.progress.last()
         mean_return = row.get("mean_return")
         steps = int(row["steps"]) if row else self.saved_steps()
@@ -119,14 +112,14 @@ class RunFolder:
 
     @property
     def is_done(self) -> bool:
-        """Whether result.json is there."""
+        """Whether result.json exists."""
         return (self.path / "result.json").exists()
 
     def result(self) -> dict[str, Any]:
         """Read result.json.
 
         Raises:
-            InputError: Missing or broken file.
+            InputError: The file is missing or broken.
         """
         result = read_json(self.path / "result.json")
         if not isinstance(result, dict) or "mean_return" not in result:
@@ -134,27 +127,34 @@ class RunFolder:
         return result
 
     def finish(self, result: Mapping[str, object]) -> None:
-        """Declare the run done."""
+        """Write result.json, which says that the run is done.
+
+        Raises:
+            WriteFailed: Disk full, no permission, and the like.
+        """
         self.error_log.unlink(missing_ok=True)
         write_json(self.path / "result.json", dict(result))
 
     def fail(self, text: str) -> None:
-        """Keep a failed run's traceback; where nothing can be written, its message must do."""
-        with suppress(OSError):
+        """Write a failed run's traceback to error.txt, if that is possible."""
+        with suppress(OSError):  # the caller reports the failure as well
             self.path.mkdir(parents=True, exist_ok=True)
             self.error_log.write_text(text, encoding="utf-8")
 
     def replace_checkpoint(self, files: Mapping[str, bytes]) -> None:
-        """Swap in a new checkpoint as a whole.
+        """Replace the whole checkpoint at once.
 
-        The files are written beside the old checkpoint first; a kill or a full disk at any
-        moment leaves the old one or the new one, found by :meth:`find_checkpoint`.
+        The new files are first written to a folder next to the old checkpoint. After a kill or a
+        full disk at any moment, :meth:`find_checkpoint` finds the complete old or new checkpoint.
+
+        Args:
+            files: The content of each file, by name.
 
         Raises:
             WriteFailed: Disk full, no permission, and the like.
         """
         new, old = self.path / "checkpoint.new", self.path / "checkpoint.old"
-        with explained(self.checkpoint):
+        with as_write_failed(self.checkpoint):
             try:
                 shutil.rmtree(new, ignore_errors=True)
                 new.mkdir(parents=True)
@@ -170,8 +170,20 @@ class RunFolder:
             shutil.rmtree(old, ignore_errors=True)
 
     def find_checkpoint(self) -> Path | None:
-        """Return the newest whole checkpoint's folder, or None."""
+        """Return the folder of the newest complete checkpoint, or None."""
         for candidate in (self.checkpoint, self.path / "checkpoint.old"):
             if candidate.exists():
                 return candidate
         return None
+
+
+def origin_of(policy_file: Path) -> RunSpec | None:
+    """Return the run whose folder holds a policy file; None for a file outside of any run.
+
+    Raises:
+        InputError: The run's run.json is broken or edited.
+    """
+    for folder in (policy_file.parent, policy_file.parent.parent):
+        if (folder / "run.json").is_file():
+            return RunFolder(folder).spec()
+    return None
