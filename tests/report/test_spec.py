@@ -41,6 +41,23 @@ def test_names_of_transfers_never_coincide() -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "one_game"),
+    [
+        ("catch@large_ball", True),
+        ("catch?downsample=8", True),
+        ("catch?title=a@b", True),
+        ("catch2", False),
+        ("androidenv/catch", False),
+    ],
+)
+def test_one_game_is_one_environment_in_any_variant_and_with_any_options(
+    target: str, one_game: bool
+) -> None:
+    spec = ReportSpec("n", (("catch", "catch"), ("catch", target)), ("scratch",), (0,))
+    assert spec.is_one_game == one_game
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"transfers": ()}, "needs transfers"),
@@ -58,20 +75,6 @@ def test_a_plan_without_sense_is_refused(change: dict[str, Any], words: str) -> 
     }
     with pytest.raises(ValueError, match=words):
         ReportSpec(**(fields | change))
-
-
-@pytest.mark.parametrize(
-    ("targets", "one"),
-    [
-        (("catch", "catch@large_ball"), True),
-        (("catch", "catch?downsample=8"), True),
-        (("catch@large_ball?downsample=8", "catch?paddle_width=60"), True),
-        (("atari/pong@m1", "atari/hero@m1"), False),
-    ],
-)
-def test_flavors_of_one_environment_are_one_game(targets: tuple[str, ...], one: bool) -> None:
-    spec = ReportSpec("n", tuple(("", target) for target in targets), ("scratch",), (0,))
-    assert spec.is_one_game == one
 
 
 def test_the_paper_suites_have_the_columns_of_the_paper_tables() -> None:
