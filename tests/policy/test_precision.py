@@ -126,9 +126,9 @@ def test_only_large_convolutions_use_bfloat16(monkeypatch: pytest.MonkeyPatch) -
     # An MLP has no convolution, no matter how wide it is.
     wide = msgspec.structs.replace(SMALL, embedding="mlp", embedding_size=10_000)
     shapes: tuple[tuple[int, ...], ...] = ((4,), (30, 20), (30, 20, 3))
-    for any_shape in shapes:
-        assert count_multiplications(wide, any_shape) == 0
-        assert chosen(wide, any_shape) == "float32"
+    for other in shapes:
+        assert count_multiplications(wide, other) == 0
+        assert chosen(wide, other) == "float32"
 
 
 def test_multiplications_are_those_of_the_convolutions() -> None:
