@@ -1,4 +1,4 @@
-"""What the user did wrong: the error for it, and hints at the nearest right word."""
+"""The error for wrong input, hints at the nearest allowed word, errors in one line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """The user's input was wrong: one line that says what, what is allowed and how to fix it."""
+    """The user's input was wrong: one line says what, what is allowed and how to fix it."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's type and message in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from thaw.config.errors import one_line
 from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
 from thaw.config.suite import Suite
@@ -201,8 +202,7 @@ def _run_in_process(
         _tell(connection, Message("stopped", None))
     except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
         folder.fail(traceback.format_exc())
-        message = " ".join(f"{type(error).__name__}: {error}".split())
-        _tell(connection, Message("failed", message))
+        _tell(connection, Message("failed", one_line(error)))
 
 
 def _tell(connection: Connection, message: Message) -> None:
