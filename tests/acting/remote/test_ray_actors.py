@@ -198,9 +198,7 @@ def test_actors_do_not_wait_for_the_learner_but_run_ahead_of_it_a_little_only() 
     for _ in range(4):
         actors.receive()
     time.sleep(2)  # the learner learns; meanwhile the second requests were answered, and no more
-    counts = [
-        slot.handle.__ray_call__.remote(lambda a: a.actor.num_steps) for slot in actors.slots
-    ]
+    counts = [slot.handle.__ray_call__.remote(lambda a: a.actor.num_steps) for slot in actors.slots]
     # Four were taken; up to one of each actor was asked for again while the learner waited.
     assert 40 <= sum(ray.get(counts)) / 2 <= 60 + 2 * UNROLL
     actors.close()
