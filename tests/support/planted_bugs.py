@@ -111,7 +111,7 @@ BUGS = (
         "acting/actor.py",
         "        valid = ~self._resetting\n",
         "        valid = np.ones_like(self._resetting)\n",
-        "acting/test_actor.py",
+        "acting/test_actor.py acting/test_episodes.py",
         "reset or counted",
     ),
     Bug(
@@ -119,7 +119,7 @@ BUGS = (
         "acting/actor.py",
         "self._first, self._resetting = self._resetting, done",
         "self._first, self._resetting = done, done",
-        "acting/test_actor.py",
+        "acting/test_unroll.py acting/test_actor.py",
         "belongs or mode",
     ),
     Bug(
@@ -136,7 +136,7 @@ BUGS = (
         "        self._last_actions = actions\n        self._last_rewards = rewards\n",
         "        self._last_actions = getattr(self, '_now', actions)\n"
         "        self._now = actions\n        self._last_rewards = rewards\n",
-        "acting/test_actor.py",
+        "acting/test_unroll.py",
         "belongs",
     ),
     Bug(
@@ -144,7 +144,7 @@ BUGS = (
         "acting/unroll.py",
         "trajectory.rewards[t] = torch.from_numpy(decision.rewards)",
         "trajectory.rewards[t] = entry.last_rewards[0]",
-        "acting/test_actor.py",
+        "acting/test_unroll.py",
         "belongs",
     ),
     Bug(
@@ -152,7 +152,7 @@ BUGS = (
         "acting/unroll.py",
         "    return finished\n",
         "    trajectory.state.copy_(actor.state)\n    return finished\n",
-        "acting/test_actor.py",
+        "acting/test_unroll.py",
         "stored or logits or lockstep",
     ),
     Bug(
@@ -279,7 +279,7 @@ BUGS = (
         "            if quota[episode.environment] > 0:\n"
         "                quota[episode.environment] -= 1\n",
         "            if quota.any():\n                quota[quota.argmax()] -= 1\n",
-        "acting/test_actor.py",
+        "acting/test_evaluation.py",
         "prefer or share",
     ),
     Bug(
@@ -287,7 +287,7 @@ BUGS = (
         "acting/actor.py",
         "rewards = np.where(valid, rewards, 0.0)",
         "rewards = np.where(valid, np.clip(rewards, -1, 1), 0.0)",
-        "acting/test_actor.py",
+        "acting/test_episodes.py",
         "counted",
     ),
     Bug(
@@ -303,7 +303,7 @@ BUGS = (
         "training/state.py",
         'learner.load_state_tensors(below("optimizer/", tensors), counters["num_updates"])',
         'learner.num_updates = counters["num_updates"]',
-        "training/test_run.py",
+        "training/test_state.py",
         "stopped_and_resumed and pieces1",
     ),
     Bug(
@@ -311,7 +311,7 @@ BUGS = (
         "training/run.py",
         "                folder.episodes.cut(0)  # of an evaluation that was interrupted\n",
         "",
-        "training/test_run.py",
+        "training/test_progress.py",
         "logged_twice",
     ),
     Bug(
@@ -480,7 +480,7 @@ BUGS = (
         "training/build.py",
         'f"{stream}, group {g}" for g in',
         "stream for g in",
-        "training/test_run.py",
+        "training/test_build.py",
         "group",
     ),
     Bug(

@@ -1,4 +1,4 @@
-"""The error for wrong input, and the hints in its messages."""
+"""The error for wrong input, and the hints in its messages; errors in one line."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ Extra = Literal["androidenv", "atari", "envpool", "procgen", "ray", "video"]
 
 
 class InputError(ValueError):
-    """The user's input was wrong: one line that says what, what is allowed and how to fix it."""
+    """The user's input was wrong: one line says what, what is allowed and how to fix it."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's type and message in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest allowed word, or a full stop."""
     close = difflib.get_close_matches(word, list(allowed), n=1)
     return f"; did you mean '{close[0]}'?" if close else "."
-
-
-def one_line(error: BaseException) -> str:
-    """Write any error's type and message in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def install_hint(extra: Extra) -> str:

@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from thaw.config.errors import one_line
 from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
 from thaw.experiment.display import Display
@@ -209,8 +210,7 @@ def _run_in_process(
         _send(connection, Message("stopped", None))
     except Exception as error:  # noqa: BLE001 - the other runs continue after any error
         folder.fail(traceback.format_exc())
-        message = " ".join(f"{type(error).__name__}: {error}".split())
-        _send(connection, Message("failed", message))
+        _send(connection, Message("failed", one_line(error)))
 
 
 def _send(connection: Connection, message: Message) -> None:

@@ -108,7 +108,7 @@ def acted(policy: Policy, delivery: Delivery) -> bool:
 
 
 def process_ids(actors: RemoteActors) -> list[int]:
-    asked = [place.handle.__ray_call__.remote(lambda _: os.getpid()) for place in actors.places]
+    asked = [slot.handle.__ray_call__.remote(lambda _: os.getpid()) for slot in actors.slots]
     return [int(process_id) for process_id in ray.get(asked)]
 
 
@@ -198,9 +198,7 @@ def test_actors_do_not_wait_for_the_learner_but_run_ahead_of_it_a_little_only() 
     for _ in range(4):
         actors.receive()
     time.sleep(2)  # the learner learns; meanwhile the second requests were answered, and no more
-    counts = [
-        place.handle.__ray_call__.remote(lambda a: a.actor.num_steps) for place in actors.places
-    ]
+    counts = [slot.handle.__ray_call__.remote(lambda a: a.actor.num_steps) for slot in actors.slots]
     # Four were taken; up to one of each actor was asked for again while the learner waited.
     assert 40 <= sum(ray.get(counts)) / 2 <= 60 + 2 * UNROLL
     actors.close()
@@ -231,7 +229,7 @@ def test_a_killed_actor_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
         environments |= {episode.environment for episode in actors.receive().episodes}
     assert environments == {0, 1, 2, 3}
     assert actors.num_restarts == 1
-    assert actors.places[0].num_failures == 0
+    assert actors.slots[0].num_failures == 0
     actors.close()
 
 
