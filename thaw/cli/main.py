@@ -17,7 +17,7 @@ from thaw.cli.output import say
 from thaw.cli.parsing import Commands, parse_and_run
 from thaw.cli.runs import evaluate, record, train, transfer
 from thaw.cli.suites import plan, report, run, status, watch
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, NotFinite
 
 COMMANDS: Commands = {
     "run": run,
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
         return 1
-    except OSError as error:
+    except (OSError, NotFinite) as error:
         say(f"thaw: {error}")
         return 1
     except KeyboardInterrupt:

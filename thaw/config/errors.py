@@ -10,6 +10,10 @@ class InputError(ValueError):
     """The user's input was wrong: one line that says what, what is allowed and how to fix it."""
 
 
+class NotFinite(FloatingPointError):
+    """A reward, observation, loss, gradient norm or weight was nan or infinite; one line."""
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest allowed word, or a full stop."""
     close = difflib.get_close_matches(word, list(allowed), n=1)

@@ -64,8 +64,10 @@ class Executor:
     ) -> None:
         self.folder, self.num_workers, self.runtime = folder, num_workers, runtime
         self.runs = {run.key: run for run in plan(suite).runs}
-        self.done = [key for key, run in self.runs.items() if folder.status(run) == "done"]
-        self.waiting = [run for key, run in self.runs.items() if key not in self.done]
+        status = {key: folder.status(run) for key, run in self.runs.items()}
+        self.done = [key for key in self.runs if status[key] == "done"]
+        self.damaged = [run for key, run in self.runs.items() if status[key] == "damaged"]
+        self.waiting = [r for key, r in self.runs.items() if status[key] not in ("done", "damaged")]
         self.active: dict[str, _Active] = {}
         self.failed: dict[str, str] = {}
         self.not_run: list[str] = []
@@ -82,6 +84,10 @@ class Executor:
         started = time.monotonic()
         done_before = len(self.done)
         with Display(self.runs.values(), self.done) as self.display, self.signals():
+            for run in self.damaged:
+                self.failed[run.key] = self.folder.error(run)
+                self.display.start(run)
+                self.display.finish(run, "failed", self.failed[run.key])
             while self.waiting or self.active:
                 self.start_what_can_start()
                 if not self.active:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def report_suite(folder: Path, out: Path | None = None) -> None:
     suite_folder = SuiteFolder(folder)
     suite = suite_folder.suite()
     results = derive_results(suite_folder)
+    for line in results.left_out:
+        print(f"thaw: {line}", file=sys.stderr)
     spec = ReportSpec(
         name=suite.name,
         transfers=tuple((str(t.source), str(t.target)) for t in suite.transfers),
