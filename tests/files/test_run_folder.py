@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from thaw.config.run_spec import RunSpec
 from thaw.config.strict import from_plain
 from thaw.config.update_rule import UpdateRule
 from thaw.files.atomic import StoreMismatch, WriteFailed
+from thaw.files.checksums import CHECKSUMS, Damaged
 from thaw.files.run_folder import RunFolder
 
 
@@ -86,21 +88,25 @@ def test_an_edited_run_json_is_refused(tmp_path: Path) -> None:
     folder.begin(spec())
     plain = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(plain | {"steps": 1_000_000}))
-    with pytest.raises(InputError, match="was edited"):
-        folder.spec()
+    for ask in (folder.spec, lambda: folder.begin(spec())):
+        with pytest.raises(Damaged, match=r"was edited.*delete the folder"):
+            ask()
 
 
 def test_result_json_means_done_and_must_be_a_result(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.begin(spec())
     folder.fail("Traceback\nValueError: once")
-    folder.finish({"mean_return": 1.0})
+    result = {"mean_return": 1.0, "steps": 10, "frames": 40, "seconds": 0.5}
+    folder.finish(result)
     assert folder.is_done
-    assert folder.result() == {"mean_return": 1.0}
+    assert folder.result() == result
     assert not folder.error_log.exists()
-    for text in ("", "{", "[1]", "{}"):
+    (tmp_path / CHECKSUMS).unlink()  # as an older thaw left it
+    assert folder.result() == result
+    for text in ("", "{", "[1]", "{}", json.dumps(result | {"mean_return": math.inf})):
         (tmp_path / "result.json").write_text(text)
-        with pytest.raises(InputError, match=r"result.json .*delete it"):
+        with pytest.raises(Damaged, match=r"result.json .*delete (it|the folder)"):
             folder.result()
 
 
@@ -126,14 +132,15 @@ def test_a_checkpoint_is_replaced_as_a_whole(
     assert folder.saved_steps() == 0
     folder.replace_checkpoint({"a": b"1", "gone": b"1", "training_state.json": b"{}"})
     folder.replace_checkpoint({"a": b"2", "training_state.json": b'{"learned_steps": 40}'})
-    assert {path.name for path in folder.checkpoint.iterdir()} == {"a", "training_state.json"}
+    names = {path.name for path in folder.checkpoint.iterdir()}
+    assert names == {"a", "training_state.json", CHECKSUMS}
     assert folder.saved_steps() == 40
     with monkeypatch.context() as broken:
         broken.setattr("os.fsync", full_disk)
         with pytest.raises(WriteFailed):
             folder.replace_checkpoint({"a": b"3"})
     assert (folder.checkpoint / "a").read_bytes() == b"2"
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint", "checkpoint.old"}
 
 
 def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:

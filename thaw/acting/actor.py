@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from thaw.acting.decision import Choice, Decision, DeviceMemory, Entry, Outcome
 from thaw.acting.episodes import EpisodeTracker
+from thaw.acting.finite import check_finite
 from thaw.config import AgentConfig, InputError
 from thaw.envs.spaces import Restorable, VectorEnv
 from thaw.policy import Acting
@@ -64,6 +65,7 @@ class Actor:
         observations, _ = env.reset(seed=seed % 2**31)
         batch = env.num_envs
         self._observations = _as_tensor(observations)
+        check_finite("observation", self._observations, 0)
         self._first = np.ones(batch, bool)
         self._resetting = np.zeros(batch, bool)
         self._last_actions = torch.zeros(batch, dtype=torch.int64)
@@ -134,7 +136,11 @@ class Actor:
 
     @torch.inference_mode()
     def observe(self, choice: Choice, outcome: Outcome) -> Decision:
-        """Take in what the environments returned for a choice."""
+        """Take in what the environments returned for a choice.
+
+        Raises:
+            NotFinite: A reward or an observation is nan or infinite.
+        """
         actions, logits, state = choice
         observations = _as_tensor(outcome[0])
         _, rewards, terminated, truncated, info = outcome
@@ -143,6 +149,7 @@ class Actor:
         done = (terminated | truncated) & valid
         rewards = np.where(valid, rewards, 0.0)
         self.num_steps += int(valid.sum())
+        check_finite("reward", rewards, self.num_steps)
         cut = truncated & ~terminated & valid
         finished = self._episodes.add(rewards, valid, done, cut, self.num_steps)
 
@@ -152,9 +159,12 @@ class Actor:
             if self.mode == AutoresetMode.SAME_STEP:
                 for index in np.flatnonzero(cut):
                     final[index] = torch.as_tensor(info["final_obs"][index])
+                check_finite("final observation", final, self.num_steps)
             bootstraps[cut] = self._values(final, actions, rewards, state)[cut]
         if self.mode == AutoresetMode.DISABLED and done.any():
             observations = _as_tensor(self.env.reset(options={"reset_mask": done})[0])
+
+        check_finite("observation", observations, self.num_steps)
 
         if self.mode == AutoresetMode.NEXT_STEP:
             self._first, self._resetting = self._resetting, done

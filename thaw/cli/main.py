@@ -19,7 +19,7 @@ from thaw.cli.output import say
 from thaw.cli.parsing import Commands, parse_and_run
 from thaw.cli.runs import evaluate, record, train, transfer
 from thaw.cli.suites import plan, report, run, status, watch
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, NotFinite
 
 COMMANDS: Commands = {
     "run": run,
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes once more at exit; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
+    except (OSError, NotFinite) as error:
         say(f"thaw: {error}")
         return 1
     except KeyboardInterrupt:

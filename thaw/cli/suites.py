@@ -138,7 +138,7 @@ def status(
     *,
     as_json: Json = False,
 ) -> int:
-    """Show which runs of a suite's folder are done, failed, started or waiting.
+    """Show which runs of a suite's folder are done, failed, started, waiting or damaged.
 
     Args:
         folder: The suite's folder, the --out of `thaw run`.
@@ -150,7 +150,7 @@ def status(
     rows = [suite_folder.describe(run) for run in suite_folder.plan().runs]
     counts = {
         word: sum(row["status"] == word for row in rows)
-        for word in ("done", "failed", "started", "waiting")
+        for word in ("done", "failed", "started", "waiting", "damaged")
     }
     if as_json:
         print_json({"folder": str(folder), **counts, "runs": rows})
@@ -161,6 +161,8 @@ def status(
         steps = f"{row['steps']:,} of {total:,} steps" if total else "only scored"
         shown = f"return {mean:8.2f}" if mean is not None else row["error"] or ""
         print(f"{row['status']:8} {row['key']:{width}} {steps:>28}  {shown}".rstrip())
+    if not counts["damaged"]:
+        del counts["damaged"]
     print(", ".join(f"{count} {word}" for word, count in counts.items()))
     return 0
 

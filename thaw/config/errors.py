@@ -19,6 +19,10 @@ def one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
+class NotFinite(FloatingPointError):
+    """A reward, observation, loss, gradient norm or weight was nan or infinite; one line."""
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest allowed word, or a full stop."""
     close = difflib.get_close_matches(word, list(allowed), n=1)

@@ -20,6 +20,8 @@ STEPS_PER_EPISODE = 100
 """A guess; Catch has 39, Atari has hundreds."""
 PARAMETER_BYTES = 8
 """One weight and its optimizer state."""
+KEPT_CHECKPOINTS = 2
+"""The newest and the one before it."""
 
 
 class Estimate(NamedTuple):
@@ -51,6 +53,6 @@ def estimate(
     )
     num_bytes = (
         planned.total_steps / STEPS_PER_EPISODE * EPISODE_BYTES
-        + len(planned.runs) * num_parameters * PARAMETER_BYTES
+        + len(planned.runs) * num_parameters * PARAMETER_BYTES * KEPT_CHECKPOINTS
     )
     return Estimate(seconds / workers / 3600, num_bytes / 2**20, workers)

@@ -72,9 +72,13 @@ class Executor:
     ) -> None:
         self.runs, self.folder = planned.runs, folder
         self.num_workers, self.runtime = num_workers, runtime
+        status = {run.key: folder.status(run) for run in self.runs}
         # Keys only: dicts keep their order and are fast to search.
-        self.done = {run.key: None for run in self.runs if folder.status(run) == "done"}
-        self.waiting = {run.key: run for run in self.runs if run.key not in self.done}
+        self.done = {key: None for key, word in status.items() if word == "done"}
+        self.damaged = [run for run in self.runs if status[run.key] == "damaged"]
+        self.waiting = {
+            run.key: run for run in self.runs if status[run.key] not in ("done", "damaged")
+        }
         self.active: dict[str, _Active] = {}
         self.failed: dict[str, str] = {}
         self.not_run: list[str] = []
@@ -91,6 +95,10 @@ class Executor:
         started = time.monotonic()
         done_before = len(self.done)
         with Display(self.runs, self.done) as self.display, self.signals():
+            for run in self.damaged:
+                self.failed[run.key] = self.folder.error(run)
+                self.display.start(run)
+                self.display.finish(run, "failed", self.failed[run.key])
             while self.waiting or self.active:
                 self.start_waiting()
                 if not self.active:

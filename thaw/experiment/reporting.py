@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from thaw.experiment.results import derive_results
@@ -29,6 +30,8 @@ def report_suite(folder: Path, out: Path | None = None) -> Path:
     planned = suite_folder.plan()
     suite = planned.suite
     results = derive_results(suite_folder, planned)
+    for line in results.left_out:
+        print(f"thaw: {line}", file=sys.stderr)
     spec = ReportSpec(
         name=suite.name,
         transfers=tuple((str(t.source), str(t.target)) for t in suite.transfers),

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thaw.config import RunSpec
+from thaw.config.errors import InputError
 from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import write_atomic
+from thaw.files.checksums import Damaged, check_files
 from thaw.files.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ SCORE_COLUMNS = (
     "key", *RUN_COLUMNS, "mean_return", "sem", "num_episodes",
     "training_mean_return", "training_sem", "evaluation_mean_return", "evaluation_sem",
     "source_mean_return", "source_sem", "steps", "frames", "seconds", "clock", "mean_policy_lag",
+    "diverged",
 )  # fmt: skip
 
 CURVE_COLUMNS = (*RUN_COLUMNS, "steps", "frames", "mean_return", "num_episodes")
@@ -33,6 +36,8 @@ class Results(NamedTuple):
     """One row per finished run, SCORE_COLUMNS."""
     curves: pd.DataFrame
     """One row per finished run and bin of training steps, CURVE_COLUMNS."""
+    left_out: tuple[str, ...] = ()
+    """One line for each run that counts as finished but whose files are damaged."""
 
 
 def load_results(path: str | Path) -> Results:
@@ -48,28 +53,61 @@ def load_results(path: str | Path) -> Results:
 def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
     """Derive scores and curves from the run folders and write them as CSV.
 
+    A damaged run is left out; the others are not disturbed.
+
     Args:
         folder: The suite's folder.
         planned: The runs of its suite.
 
     Raises:
-        InputError: A file of a run is broken.
+        InputError: The folder's suite.yaml is broken.
         WriteFailed: Disk full and the like.
     """
     import pandas as pd
 
-    done = [run for run in planned.runs if folder.run_folder(run).is_done]
-    scores = pd.DataFrame(
-        [_score(run, folder.run_folder(run)) for run in done], columns=list(SCORE_COLUMNS)
-    )
-    num_bins = planned.suite.report.num_bins
-    curves = pd.DataFrame(
-        [row for run in done for row in _curve(run.spec, folder.run_folder(run), num_bins)],
-        columns=list(CURVE_COLUMNS),
-    )
+    score_rows: list[dict[str, Any]] = []
+    curve_rows: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    for run in planned.runs:
+        run_folder = folder.run_folder(run)
+        if not run_folder.is_done:
+            continue
+        try:
+            score, curve = _rows(run, run_folder, planned.suite.report.num_bins)
+        except InputError as error:
+            left_out.append(f"{run.key} is left out: {' '.join(str(error).split())}")
+            continue
+        score_rows.append(score)
+        curve_rows.extend(curve)
+    scores = pd.DataFrame(score_rows, columns=list(SCORE_COLUMNS))
+    curves = pd.DataFrame(curve_rows, columns=list(CURVE_COLUMNS))
     write_atomic(folder.path / "scores.csv", scores.to_csv(index=False).encode())
     write_atomic(folder.path / "curves.csv", curves.to_csv(index=False).encode())
-    return Results(scores, curves)
+    return Results(scores, curves, tuple(left_out))
+
+
+def _rows(
+    run: PlannedRun, folder: RunFolder, num_bins: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a finished run's row of scores and its rows of curves.
+
+    Raises:
+        InputError: A file of the run is damaged.
+    """
+    folder.spec()
+    advice = f"delete the folder {folder.path} to do this run again from its beginning"
+    try:
+        check_files(folder.path)
+    except InputError as error:
+        folder.result()  # a damaged result.json has its own advice
+        raise Damaged(f"{error}; {advice}") from None
+    try:
+        return _score(run, folder), list(_curve(run.spec, folder, num_bins))
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:  # pandas has one for each damage
+        logs = f"{folder.episodes.path} or {folder.progress.path.name}"
+        raise Damaged(f"{logs} cannot be read ({error}); {advice}") from None
 
 
 def _score(run: PlannedRun, folder: RunFolder) -> dict[str, Any]:
@@ -77,6 +115,7 @@ def _score(run: PlannedRun, folder: RunFolder) -> dict[str, Any]:
     row = _run_columns(run.spec) | {"key": run.key}
     for name in ("mean_return", "sem", "num_episodes", "steps", "frames", "seconds"):
         row[name] = result.get(name)
+    row["diverged"] = bool(result.get("diverged"))
     if run.spec.steps:
         row["clock"] = run.spec.agent.clock
         row["mean_policy_lag"] = _mean_policy_lag(folder)

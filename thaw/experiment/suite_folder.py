@@ -13,7 +13,7 @@ from thaw.experiment.suites import load_suite
 from thaw.files.atomic import StoreMismatch, check_not_foreign, check_out, write_atomic
 from thaw.files.run_folder import RunFolder
 
-Status = Literal["done", "failed", "started", "waiting"]
+Status = Literal["done", "failed", "started", "waiting", "damaged"]
 
 
 class SuiteFolder:
@@ -30,23 +30,24 @@ class SuiteFolder:
         More seeds, conditions or transfers of the same suite are allowed: finished runs stay
         valid, because the hash of its content names each run.
 
+        Damaged runs are not looked at: they must not keep the others from being done.
+
         Raises:
-            InputError: The folder holds something else, or something broken.
+            InputError: It holds something else.
         """
         check_out(self.path)
         check_not_foreign(self.path, "suite.yaml")
         for run in planned.runs:
             folder = self.run_folder(run)
-            if (folder.path / "run.json").exists():
-                if folder.content_hash() != run.spec.content_hash:
-                    there, here = to_plain(folder.spec()), to_plain(run.spec)
-                    raise StoreMismatch(
-                        f"{self.path} holds runs of another configuration (in {run.key} differ "
-                        f"{', '.join(_differences(there, here))}); choose another --out, or use "
-                        "the settings of its suite.yaml"
-                    )
-                if folder.is_done:
-                    folder.result()
+            if not (folder.path / "run.json").exists() or self.damage(run) is not None:
+                continue
+            if folder.content_hash() != run.spec.content_hash:
+                there, here = to_plain(folder.spec()), to_plain(run.spec)
+                raise StoreMismatch(
+                    f"{self.path} holds runs of another configuration (in {run.key} differ "
+                    f"{', '.join(_differences(there, here))}); choose another --out, or "
+                    "repeat the settings of its suite.yaml"
+                )
 
     def begin(self, suite: Suite) -> None:
         """Write suite.yaml; call :meth:`check` first.
@@ -87,11 +88,28 @@ class SuiteFolder:
     def status(self, run: PlannedRun) -> Status:
         """Return whether a run is done, failed, started or waiting."""
         folder = self.run_folder(run)
+        if self.damage(run) is not None:
+            return "damaged"
         if folder.is_done:
             return "done"
         if folder.error_log.exists():
             return "failed"
         return "started" if folder.path.exists() else "waiting"
+
+    def damage(self, run: PlannedRun) -> str | None:
+        """Name the file that makes a run unusable and what helps; None if there is none.
+
+        A checkpoint is not looked at: a run that goes on does so itself.
+        """
+        folder = self.run_folder(run)
+        try:
+            if folder.is_done or (folder.path / "run.json").exists():
+                folder.spec()
+            if folder.is_done:
+                folder.result()
+        except InputError as error:
+            return " ".join(str(error).split())
+        return None
 
     def describe(self, run: PlannedRun) -> dict[str, Any]:
         """Return what ``thaw status`` shows of a run."""
@@ -103,12 +121,15 @@ class SuiteFolder:
             "steps": result.get("steps", folder.saved_steps()),
             "total_steps": run.spec.steps,
             "mean_return": result.get("mean_return"),
-            "error": self.error(run) if status == "failed" else None,
+            "error": self.error(run) if status in ("failed", "damaged") else None,
         }
 
     def error(self, run: PlannedRun) -> str:
-        """Return the message of a failed run."""
-        return _message(self.run_folder(run).error_log.read_text(encoding="utf-8"))
+        """Return the message of a failed or damaged run."""
+        if (damage := self.damage(run)) is not None:
+            return damage
+        text = self.run_folder(run).error_log.read_text(encoding="utf-8", errors="replace")
+        return _message(text)
 
 
 def _message(traceback: str) -> str:

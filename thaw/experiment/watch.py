@@ -38,9 +38,11 @@ def watch(path: str | Path) -> int:
                 if status == "started":
                     display.update(run, *run_folder.progress_so_far())
                 elif run.key in display.tasks:
-                    ended = folder.error(run) if status == "failed" else run_folder.result()
-                    display.finish(run, status, ended)
+                    if status == "done":
+                        display.finish(run, "done", run_folder.result())
+                    else:
+                        display.finish(run, "failed", folder.error(run))
                 seen[run.key] = status
-            if all(status in ("done", "failed") for status in seen.values()):
-                return sum(status == "failed" for status in seen.values())
+            if all(status in ("done", "failed", "damaged") for status in seen.values()):
+                return sum(status != "done" for status in seen.values())
             time.sleep(POLL_SECONDS)

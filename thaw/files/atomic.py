@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -114,9 +115,26 @@ def write_atomic(path: Path, data: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
+            sync_folder(path.parent)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder last through a power loss.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot do it
+            raise
+    finally:
+        os.close(opened)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -125,7 +143,12 @@ def write_json(path: Path, content: object) -> None:
     Raises:
         WriteFailed: Disk full, no permission, and the like.
     """
-    write_atomic(path, json.dumps(content, indent=2).encode() + b"\n")
+    write_atomic(path, indented_json(content))
+
+
+def indented_json(content: object) -> bytes:
+    """Encode JSON for people."""
+    return json.dumps(content, indent=2).encode() + b"\n"
 
 
 def read_json(path: Path) -> Any:
@@ -139,7 +162,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is broken ({error}); delete it to make it again") from None
+        raise InputError(f"{path} is broken ({error})") from None
 
 
 def encode_json(content: object) -> bytes:

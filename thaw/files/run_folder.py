@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from thaw.config.errors import InputError
 from thaw.config.run_spec import RunSpec
@@ -16,10 +20,13 @@ from thaw.files.atomic import (
     as_write_failed,
     check_not_foreign,
     check_out,
+    indented_json,
     read_json,
+    sync_folder,
     write_atomic,
     write_json,
 )
+from thaw.files.checksums import CHECKSUMS, Damaged, check_files, checksums
 from thaw.files.csv_log import CsvLog
 
 EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase", "truncated")
@@ -30,6 +37,11 @@ PROGRESS_COLUMNS = (
     "mean_policy_lag", "max_policy_lag", "learner_wait_fraction", "actor_restarts",
     "dropped_steps",
 )  # fmt: skip
+
+RESULT_NUMBERS = {"mean_return", "steps", "frames", "seconds"}
+"""What every result.json has."""
+
+LOGGER = logging.getLogger(__name__)
 
 
 class RunFolder:
@@ -51,6 +63,7 @@ class RunFolder:
 
         Raises:
             StoreMismatch: It belongs to another configuration, or holds other files.
+            Damaged: Its run.json is broken, missing or was edited.
             WriteFailed: It cannot be created.
         """
         if (self.path / "run.json").exists():
@@ -59,9 +72,12 @@ class RunFolder:
                     f"{self.path} holds a run of another configuration (see its run.json); "
                     "choose another --out, or delete that folder"
                 )
+            self.spec()  # notices an edited run.json that kept its hash
             self.error_log.unlink(missing_ok=True)
             return
         check_out(self.path)
+        if self.is_done or any(checkpoint.exists() for checkpoint in self.checkpoints):
+            raise Damaged(f"{self.path / 'run.json'} is missing; {self._do_again}")
         check_not_foreign(self.path, "run.json")
         with as_write_failed(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -72,43 +88,59 @@ class RunFolder:
         """Return the hash stored in run.json.
 
         Raises:
-            InputError: The file is missing or broken.
+            Damaged: Missing or broken file.
         """
-        plain = read_json(self.path / "run.json")
-        if not isinstance(plain, dict) or not isinstance(plain.get("content_hash"), str):
-            raise InputError(f"{self.path / 'run.json'} is not a run's description")
-        return str(plain["content_hash"])
+        return str(self._description()["content_hash"])
 
     def spec(self) -> RunSpec:
         """Read the run's specification from run.json.
 
         Raises:
-            InputError: The file is missing, broken or edited.
+            Damaged: Missing, broken or edited run.json.
         """
         path = self.path / "run.json"
-        plain = read_json(path)
-        if not isinstance(plain, dict):
-            raise InputError(f"{path} is not a run's description")
-        content_hash = plain.pop("content_hash", None)
-        spec = from_plain(plain, RunSpec, str(path))
+        plain = self._description()
+        content_hash = plain.pop("content_hash")
+        try:
+            spec = from_plain(plain, RunSpec, str(path))
+        except InputError as error:
+            raise Damaged(f"{error}; {self._do_again}") from None
         if spec.content_hash != content_hash:
-            raise InputError(f"{path} was edited: its content_hash does not fit")
+            raise Damaged(
+                f"{path} was edited: its content_hash does not fit; undo that, or {self._do_again}"
+            )
         return spec
 
+    def _description(self) -> dict[str, Any]:
+        """Read run.json as it is."""
+        path = self.path / "run.json"
+        try:
+            plain = read_json(path)
+        except InputError as error:
+            raise Damaged(f"{error}; {self._do_again}") from None
+        if not isinstance(plain, dict) or not isinstance(plain.get("content_hash"), str):
+            raise Damaged(f"{path} is not a run's description; {self._do_again}")
+        return plain
+
+    @property
+    def _do_again(self) -> str:
+        return f"delete the folder {self.path} to do this run again from its beginning"
+
     def saved_steps(self) -> int:
-        """Return the number of steps at the last checkpoint; 0 without a checkpoint."""
-        checkpoint = self.find_checkpoint()
-        path = checkpoint / "training_state.json" if checkpoint else None
-        if path is None or not path.exists():
-            return 0
-        return int(read_json(path)["learned_steps"])
+        """Return the steps that the newest readable checkpoint stands at; 0 without one."""
+        for checkpoint in self.checkpoints:
+            with suppress(InputError):
+                return _read_counters(checkpoint).learned_steps
+        return 0
 
     def progress_so_far(self) -> tuple[int, float | None]:
-        """Return the steps so far and the mean of the last returns, None if there is none yet."""
-        row = self.progress.last()
-        mean_return = row.get("mean_return")
-        steps = int(row["steps"]) if row else self.saved_steps()
-        return steps, float(mean_return) if mean_return else None
+        """Return the steps that a run under way stands at, and the mean of its last returns."""
+        try:
+            row = self.progress.last()
+            mean_return = row.get("mean_return")
+            return int(row["steps"]), float(mean_return) if mean_return else None
+        except (KeyError, ValueError, TypeError):  # no row yet, or a damaged one
+            return self.saved_steps(), None
 
     @property
     def is_done(self) -> bool:
@@ -119,21 +151,35 @@ class RunFolder:
         """Read result.json.
 
         Raises:
-            InputError: The file is missing or broken.
+            Damaged: Missing or broken file, or one that is not as it was written.
         """
-        result = read_json(self.path / "result.json")
-        if not isinstance(result, dict) or "mean_return" not in result:
-            raise InputError(f"{self.path / 'result.json'} is not a result; delete it")
+        path, advice = self.path / "result.json", "delete it and run the same command again"
+        try:
+            check_files(self.path, ["result.json"])
+            result = read_json(path)
+        except InputError as error:
+            raise Damaged(f"{error}; {advice}") from None
+        if not isinstance(result, dict) or not result.keys() >= RESULT_NUMBERS:
+            raise Damaged(f"{path} is not a result; {advice}")
+        for name in RESULT_NUMBERS:
+            number = result[name]
+            if name == "mean_return" and number is None:  # no episode ended
+                continue
+            if not isinstance(number, int | float) or not math.isfinite(number):
+                raise Damaged(f"{path} is not a result: {name} is {number}; {self._do_again}")
         return result
 
     def finish(self, result: Mapping[str, object]) -> None:
-        """Write result.json, which says that the run is done.
-
-        Raises:
-            WriteFailed: Disk full, no permission, and the like.
-        """
+        """Declare the run done: the checksums of what a report reads, then result.json."""
         self.error_log.unlink(missing_ok=True)
-        write_json(self.path / "result.json", dict(result))
+        data = indented_json(dict(result))
+        files = {}
+        for log in (self.episodes, self.progress):
+            log.sync()
+            if log.path.exists():
+                files[log.path.name] = log.path.read_bytes()
+        write_atomic(self.path / CHECKSUMS, checksums(files | {"result.json": data}))
+        write_atomic(self.path / "result.json", data)
 
     def fail(self, text: str) -> None:
         """Write a failed run's traceback to error.txt, if that is possible."""
@@ -141,40 +187,107 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self.error_log.write_text(text, encoding="utf-8")
 
+    @property
+    def checkpoints(self) -> tuple[Path, Path]:
+        """The places of the newest checkpoint and of the one before it."""
+        return self.checkpoint, self.path / "checkpoint.old"
+
     def replace_checkpoint(self, files: Mapping[str, bytes]) -> None:
-        """Replace the whole checkpoint at once.
+        """Swap in a new checkpoint as a whole; the one before it stays as checkpoint.old.
 
-        The new files are first written to a folder next to the old checkpoint. After a kill or a
-        full disk at any moment, :meth:`find_checkpoint` finds the complete old or new checkpoint.
-
-        Args:
-            files: The content of each file, by name.
+        The files and their checksums are written to a new folder first. A kill, a full disk or a
+        power loss at any moment leaves a whole checkpoint, found by :meth:`find_checkpoint`.
 
         Raises:
             WriteFailed: Disk full, no permission, and the like.
         """
-        new, old = self.path / "checkpoint.new", self.path / "checkpoint.old"
+        new, (_, old) = self.path / "checkpoint.new", self.checkpoints
         with as_write_failed(self.checkpoint):
             try:
                 shutil.rmtree(new, ignore_errors=True)
                 new.mkdir(parents=True)
-                for name, data in files.items():
+                for name, data in (*files.items(), (CHECKSUMS, checksums(files))):
                     write_atomic(new / name, data)
             except OSError:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
             if self.checkpoint.exists():
-                shutil.rmtree(old, ignore_errors=True)
+                self._drop(old)
                 self.checkpoint.rename(old)
             new.rename(self.checkpoint)
-            shutil.rmtree(old, ignore_errors=True)
+            sync_folder(self.path)
 
     def find_checkpoint(self) -> Path | None:
-        """Return the folder of the newest complete checkpoint, or None."""
-        for candidate in (self.checkpoint, self.path / "checkpoint.old"):
-            if candidate.exists():
-                return candidate
+        """Return the newest whole checkpoint's folder to resume from; None if there is none yet.
+
+        A damaged checkpoint is deleted, with a warning, if the one before it is whole. Only call
+        this while the folder is locked.
+
+        Raises:
+            Damaged: All checkpoints that are there are damaged.
+        """
+        there = [checkpoint for checkpoint in self.checkpoints if checkpoint.is_dir()]
+        damage: list[str] = []
+        for checkpoint in there:
+            try:
+                check_files(checkpoint)
+                self._check_logs(checkpoint)
+            except InputError as error:
+                damage.append(str(error))
+                continue
+            if damage:
+                LOGGER.warning("%s; this run goes on from %s", damage[0], checkpoint)
+                self._drop(self.checkpoint)
+            return checkpoint
+        if there:
+            raise self.cannot_resume("; ".join(dict.fromkeys(damage)))
         return None
+
+    def _drop(self, checkpoint: Path) -> None:
+        """Delete a checkpoint, if it is there; renamed first, since half of one must not count."""
+        dropped = self.path / "checkpoint.dropped"
+        shutil.rmtree(dropped, ignore_errors=True)
+        if checkpoint.exists():
+            checkpoint.rename(dropped)
+            shutil.rmtree(dropped, ignore_errors=True)
+
+    def cannot_resume(self, reason: str) -> Damaged:
+        """Return the error for a run whose checkpoints are all damaged: it says what helps."""
+        there = " and ".join(str(path) for path in self.checkpoints if path.exists())
+        return Damaged(
+            f"{reason}; delete {there}, and the same command starts this run again from its "
+            "beginning"
+        )
+
+    def _check_logs(self, checkpoint: Path) -> None:
+        """Check that the logs still hold what a checkpoint has seen.
+
+        Raises:
+            InputError: A log or training_state.json is damaged.
+        """
+        if not (checkpoint / "training_state.json").exists():  # a policy that does not train
+            return
+        counters = _read_counters(checkpoint)
+        self.episodes.check(counters.episodes_bytes, counters.episodes_sha256)
+        self.progress.check(counters.progress_bytes, counters.progress_sha256)
+
+
+class _Counters(msgspec.Struct):
+    """What a run's folder needs to know of training_state.json; the rest is the training's."""
+
+    learned_steps: int
+    episodes_bytes: int = 0
+    episodes_sha256: str | None = None
+    progress_bytes: int = 0
+    progress_sha256: str | None = None
+
+
+def _read_counters(checkpoint: Path) -> _Counters:
+    path = checkpoint / "training_state.json"
+    try:
+        return msgspec.convert(read_json(path), _Counters)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"{path} is damaged: {error}") from None
 
 
 def origin_of(policy_file: Path) -> RunSpec | None:

@@ -59,7 +59,7 @@ def write_report(
     texts = {
         "metrics.csv": metrics.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
         "metrics.json": metrics_json(spec, metrics, aggregates, [asdict(v) for v in judged]),
-        "table.md": "\n".join(to_markdown(table) for table in everything),
+        "table.md": "\n".join(to_markdown(table) for table in everything) + _diverged(scores),
         "table.tex": "\n".join(map(to_latex, everything, labels)),
         "table.csv": to_csv(tables[0]),
         "table_source.csv": to_csv(source_table),
@@ -81,3 +81,12 @@ def _tables(metrics: pd.DataFrame, spec: ReportSpec) -> list[TableFrame]:
     """Return the main table and, if it is normalized, the table of raw returns."""
     names = dict.fromkeys([spec.main_metric, "return"])
     return [table_frame(metrics, spec, name) for name in names]
+
+
+def _diverged(scores: pd.DataFrame) -> str:
+    """Name the runs whose weights grew beyond all bounds, if there are any."""
+    if "diverged" not in scores.columns:
+        return ""
+    runs = scores[scores["diverged"].astype(str) == "True"]
+    names = [f"{r['target']} {r['condition']} seed {r['seed']}" for r in runs.to_dict("records")]
+    return f"\nDiverged (weights beyond all bounds): {', '.join(names)}.\n" if names else ""

@@ -113,7 +113,9 @@ class RunLog:
         return {
             "seconds": self.seconds,
             "episodes_bytes": self.folder.episodes.size,
+            "episodes_sha256": self.folder.episodes.sha256(),
             "progress_bytes": self.folder.progress.size,
+            "progress_sha256": self.folder.progress.sha256(),
             "recent_returns": list(self.recent_returns),
         }
 
@@ -124,6 +126,11 @@ class RunLog:
         self.recent_returns.extend(counters["recent_returns"])
         self.folder.episodes.cut(counters["episodes_bytes"])
         self.folder.progress.cut(counters["progress_bytes"])
+
+    def sync(self) -> None:
+        """Make the rows last through a power loss: a checkpoint must not know of more."""
+        self.folder.episodes.sync()
+        self.folder.progress.sync()
 
     def restart(self) -> None:
         """Drop all rows: the run begins from its first step."""

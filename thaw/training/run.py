@@ -13,6 +13,7 @@ import torch
 from thaw.acting.remote.messages import ActorsFailed
 from thaw.acting.remote.ray_session import check_ray
 from thaw.config import RunSpec, Runtime
+from thaw.config.errors import NotFinite
 from thaw.envs.spaces import VectorEnv, frames_per_step
 from thaw.files.atomic import locked, write_json
 from thaw.files.checkpoint import find_policy, load_tensors, read_description, save_checkpoint
@@ -28,6 +29,7 @@ from thaw.training.build import (
     make_training_envs,
     policy_for,
 )
+from thaw.training.health import Health, has_diverged
 from thaw.training.machine import describe_machine, resolve_device
 from thaw.training.progress import PROGRESS_ROWS, RunLog, Stopped, Watch
 from thaw.training.scores import score_run
@@ -57,6 +59,8 @@ def execute_run(
     Raises:
         InputError: The spec or the source is wrong; nothing was written then, unless the folder
             existed.
+        NotFinite: A reward, observation, loss or weight was nan or infinite; the checkpoint from
+            before is intact.
         Stopped: ``should_stop`` said so; the run is saved.
         WriteFailed: Disk full and the like; the previous checkpoint is intact.
     """
@@ -87,12 +91,16 @@ def execute_run(
         with locked(folder.path):
             if spec.steps and policy is not None:
                 learner = Learner(policy, spec.agent, spec.steps)
+                checkpoint = folder.find_checkpoint()
                 stream = f"acting from {folder.saved_steps()}"
                 clock = build_clock(
                     spec, runtime, envs, learner, stream=stream, check=stop_if_asked
                 )
-                state = TrainingState(policy, FrozenParts(policy), learner, clock, log)
+                state = TrainingState(
+                    policy, FrozenParts(policy), learner, clock, log, Health(learner)
+                )
                 try:
+                    state.resume(folder, checkpoint)
                     train(spec, state, folder, runtime, watch, stop_if_asked)
                 finally:
                     clock.close()
@@ -107,8 +115,12 @@ def execute_run(
                 "frames": log.frames,
                 "seconds": round(log.seconds, 2),
             }
+            if policy is not None and has_diverged(policy):
+                result["diverged"] = True
             folder.finish(result)
             return result
+    except NotFinite as error:
+        raise NotFinite(f"{error}; {what_is_kept(folder)}") from error
     finally:
         close_all(envs)
 
@@ -128,7 +140,6 @@ def train(
         ActorsFailed: The actors bring no more unrolls; the run is saved.
     """
     learner, clock, log = state.learner, state.clock, state.log
-    state.resume(folder)
     batch_steps = spec.agent.unroll_length * spec.num_envs
     updates_per_row = max(1, spec.steps // batch_steps // PROGRESS_ROWS)
     episodes: list[EpisodeStats] = []
@@ -146,9 +157,14 @@ def train(
         except (ActorsFailed, Stopped):  # it waited for actors: the learner is between updates
             save()
             raise
+        except Exception:
+            state.health.check_updates()  # acting fails too once a loss was nan: name the cause
+            raise
+        state.health.take(update.metrics)
         episodes += update.episodes
         log.count(update, clock.learned_steps)
         if learner.num_updates % updates_per_row == 0:
+            state.health.check_updates()
             log.log_update(update, learner)
         watch(log.progress)
         try:
@@ -160,6 +176,13 @@ def train(
             save()
             saved = time.monotonic()
     save()
+
+
+def what_is_kept(folder: RunFolder) -> str:
+    """Say from where a run that failed goes on."""
+    if steps := folder.saved_steps():
+        return f"the checkpoint of step {steps:,} is intact, and the same command goes on from it"
+    return "no checkpoint was saved yet, so the same command starts again"
 
 
 def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Policy:
