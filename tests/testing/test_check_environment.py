@@ -289,7 +289,7 @@ def test_next_step_that_also_fills_the_last_observation() -> None:
 
 def test_same_step_declared_as_next_step() -> None:
     (finding,) = findings(declare(SoundEnv(SAME), NEXT))
-    assert "infos['final_obs'] is there" in finding
+    assert "infos['final_obs'] is set when an episode ends" in finding
 
 
 def test_same_step_declared_as_next_step_without_a_trace() -> None:
