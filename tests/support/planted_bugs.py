@@ -414,6 +414,14 @@ BUGS = (
         "devices_of_their_own",
     ),
     Bug(
+        "the options of a suite win over those in an address",
+        "envs/options.py",
+        "{**shared, **(variant or {}), **dict(flavor.options)}",
+        "{**dict(flavor.options), **(variant or {}), **shared}",
+        "envs/test_families.py",
+        "address_wins",
+    ),
+    Bug(
         "every group of environments fills the first group's columns",
         "acting/collector.py",
         "trajectory.columns(group * self.group_size, (group + 1) * self.group_size)",

@@ -196,7 +196,7 @@ def test_a_loss_that_androidenv_raises(
 def test_a_loss_at_a_reset(env: AndroidVectorEnv, caplog: pytest.LogCaptureFixture) -> None:
     env.simulated[0].faults["adb"] = errors.AdbControllerError("device offline")
     env.reset()
-    assert "is lost at a reset (AdbControllerError: device offline): starting it again" in caplog.text
+    assert "is lost at a reset (AdbControllerError: device offline): starting" in caplog.text
     assert until_an_end(env)[1][1]
 
 
