@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
@@ -194,23 +195,11 @@ def test_returned_arrays_are_never_overwritten() -> None:
     observations, info = env.reset(seed=1)
     kept: list[tuple[Any, Any]] = []
     for _ in range(12):
-        kept.append(((observations, info), _copy((observations, info))))
+        kept.append(((observations, info), deepcopy((observations, info))))
         observations, rewards, terminated, truncated, info = env.step(np.full(4, 3))
-        kept.append(((rewards, terminated, truncated), _copy((rewards, terminated, truncated))))
+        kept.append(((rewards, terminated, truncated), deepcopy((rewards, terminated, truncated))))
     for original, copy in kept:
         _assert_same(original, copy)
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        copy = value.copy()
-        if value.dtype == object:  # of arrays, which NumPy's copy would share
-            for i, element in enumerate(value):
-                copy[i] = _copy(element)
-        return copy
-    if isinstance(value, dict):
-        return {key: _copy(element) for key, element in value.items()}
-    return tuple(map(_copy, value)) if isinstance(value, tuple) else value
 
 
 def _assert_same(left: Any, right: Any) -> None:
