@@ -258,7 +258,7 @@ def test_a_state_is_a_snapshot() -> None:
     env = CatchVectorEnv(5, **NOISY)
     env.reset(seed=7)
     state = env.get_state()
-    copy = _copy(state)
+    copy = deepcopy(state)
     play(env, 5)
     _assert_same(state, copy)
     env.set_state(state)
