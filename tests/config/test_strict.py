@@ -34,9 +34,9 @@ class Sample(Config, frozen=True, kw_only=True):
     ("plain", "theirs", "ours"),
     [
         (
-            {"size": 1, "sise": 2},
-            "Object contains unknown field `sise`",
-            "here: unknown key 'sise'; did you mean 'size'? Allowed: size, words",
+            {"size": 1, "sizes": 2},
+            "Object contains unknown field `sizes`",
+            "here: unknown key 'sizes'; did you mean 'size'? Allowed: size, words",
         ),
         ({}, "Object missing required field `size`", "here: the key 'size' is missing"),
         (

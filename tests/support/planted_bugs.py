@@ -434,8 +434,16 @@ BUGS = (
         "envs/families.py",
         'options.get("first_device", 0) + first_environment',
         'options.get("first_device", 0)',
-        "envs/androidenv/test_stack.py",
-        "devices_of_their_own",
+        "envs/androidenv/test_family.py",
+        "separate_devices",
+    ),
+    Bug(
+        "the options of a suite win over those in an address",
+        "envs/options.py",
+        "{**shared, **(variant or {}), **dict(flavor.options)}",
+        "{**dict(flavor.options), **(variant or {}), **shared}",
+        "envs/test_families.py",
+        "address_wins",
     ),
     Bug(
         "every group of environments fills the first group's columns",
