@@ -257,7 +257,7 @@ def test_flavors_lists_what_make_env_makes(say: Say) -> None:
 def test_a_stopped_training_goes_on_with_the_same_command(tmp_path: Path) -> None:
     here = str(Path(command_line.__file__).parent)
     command = [
-        "train", "catch", "--steps", "400", *SMALL,
+        "train", "catch", "--steps", "1600", *SMALL,
         "--set", "agent.embedding=sleepy_embedding:make", "--out",
     ]  # fmt: skip
     log = tmp_path / "broken/progress.csv"

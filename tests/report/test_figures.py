@@ -19,7 +19,7 @@ from thaw.report.figures import (
     looks,
     short_steps,
 )
-from thaw.report.metrics import metrics_frame
+from thaw.report.metrics import aggregates_frame, metrics_frame
 from thaw.report.scores import read_curves, read_scores
 from thaw.report.spec import ReportSpec
 
@@ -117,6 +117,26 @@ def test_one_panel_per_transfer_and_one_color_per_condition() -> None:
                 if str(line.get_label()).startswith("mean:")
             }
             assert shown == {c: LOOKS[c].color.lower() for c in CATCH.conditions}
+
+
+@pytest.mark.parametrize(
+    ("target", "shared"),
+    [("catch@large_ball", True), ("catch?downsample=8", True), ("ball", False)],
+)
+def test_panels_share_their_axis_where_the_table_has_an_aggregate(
+    make_scores: MakeScores, target: str, shared: bool
+) -> None:
+    spec = ReportSpec("n", (("catch", "catch"), ("catch", target)), ("update_all",), (0,))
+    scores = pd.concat(
+        [make_scores({"update_all": [0.5]}, target=end) for _, end in spec.transfers],
+        ignore_index=True,
+    )
+    curves = scores[["source", "target", "condition", "seed", "mean_return"]].assign(steps=100)
+    figure = learning_curves_figure(curves, metrics_frame(scores, spec, resamples=100), spec)
+    assert figure is not None
+    first, second = figure.axes
+    assert first.get_shared_y_axes().joined(first, second) == shared
+    assert (not aggregates_frame(scores, spec, resamples=100).empty) == shared
 
 
 def test_without_a_run_that_learns_there_are_no_curves(make_scores: MakeScores) -> None:
