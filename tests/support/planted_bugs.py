@@ -501,7 +501,7 @@ BUGS = (
     ),
     Bug(
         "the environment of a checkpoint's run is made unasked",
-        "experiment/single.py",
+        "experiment/opened_policy.py",
         "named = [*code_named_in(source.description.agent), *code_named_in(origin)]\n",
         "named = [*code_named_in(source.description.agent)]\n",
         "test_trust.py",

@@ -114,7 +114,7 @@ def evaluate(
         device: Where the network computes.
         as_json: Print one JSON document.
     """
-    from thaw.experiment.single import open_policy
+    from thaw.experiment.opened_policy import open_policy
 
     check_at_least("--episodes", episodes, 1)
     opened = open_policy(policy, flavor, overrides=overrides, trust_code=trust_code, how=WITH_TRUST)
@@ -152,7 +152,7 @@ def record(
         greedy: Take the most probable action instead of sampling.
         trust_code: Execute the code that the checkpoint names. Only for files that you trust.
     """
-    from thaw.experiment.single import open_policy
+    from thaw.experiment.opened_policy import open_policy
 
     check_at_least("--episodes", episodes, 1)
     if out.suffix != ".mp4":
