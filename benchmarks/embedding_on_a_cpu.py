@@ -1,9 +1,10 @@
-"""What each measure gives the deep embedding on a CPU: one after the other, in turns.
+"""Measure how much each optimization speeds up the deep embedding on a CPU.
 
 python benchmarks/embedding_on_a_cpu.py [ROUNDS] [THREADS]
 
-Prints images a second for acting (32 at once) and learning (672: forward and gradient), and the
-ratio to the first row within rounds. The last row is how thaw does it.
+The variants take turns. Prints images per second for acting (32 at once) and for learning (672,
+forward and gradient), and the ratio to the first variant within rounds. The last variant is
+what thaw does.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from thaw.policy.policy import Policy
 
 
 class Variant(NamedTuple):
-    """A way of computing the embedding."""
+    """One way to compute the embedding."""
 
     name: str
     precision: Literal["float32", "bfloat16"]
@@ -34,7 +35,7 @@ class Variant(NamedTuple):
 
 
 def pool(x: torch.Tensor) -> torch.Tensor:
-    """PyTorch's own pooling."""
+    """PyTorch's pooling."""
     return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
 
 
@@ -48,7 +49,7 @@ VARIANTS = (
 
 
 def images_per_second(variant: Variant, policy: Policy, images: torch.Tensor, learn: bool) -> float:
-    """Embed images [T, B, 84, 84, 4] once and, to learn, go back through them."""
+    """Embed images [T, B, 84, 84, 4] once and, to learn, also compute the gradient."""
     patched: Any = thaw.policy.policy
     patched.IMAGES_AT_ONCE = variant.images_at_once
     patched = thaw.policy.embeddings
