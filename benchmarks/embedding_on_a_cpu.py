@@ -1,11 +1,11 @@
-"""What makes the embedding fast on a CPU, measured in turns.
+"""Measure how much each optimization speeds up the deep embedding on a CPU.
 
 python benchmarks/embedding_on_a_cpu.py [ROUNDS] [THREADS]
 python benchmarks/embedding_on_a_cpu.py --precisions [ROUNDS]
 
-The first command prints images a second of the deep network for acting (32 at once) and learning
-(672: forward and gradient), with one measure after the other added, and the ratio to the first row
-within rounds. The last row is how thaw does it.
+The first command lets the variants take turns. It prints images per second for acting (32 at
+once) and for learning (672, forward and gradient), and the ratio to the first variant within
+rounds. The last variant is what thaw does.
 
 With --precisions it compares float32 and bfloat16 for the networks of the built-in suites, by the
 CPU time of one thread: an image's forward pass as in acting, then forward and gradient as in
@@ -32,7 +32,7 @@ from thaw.policy.precision import count_multiplications, has_bfloat16, resolve_p
 
 
 class Variant(NamedTuple):
-    """A way of computing the embedding."""
+    """One way to compute the embedding."""
 
     name: str
     precision: Literal["float32", "bfloat16"]
@@ -41,7 +41,7 @@ class Variant(NamedTuple):
 
 
 def pool(x: torch.Tensor) -> torch.Tensor:
-    """PyTorch's own pooling."""
+    """PyTorch's pooling."""
     return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
 
 
@@ -78,7 +78,7 @@ LEAST_SECONDS = 0.05
 
 
 def images_per_second(variant: Variant, policy: Policy, images: torch.Tensor, learn: bool) -> float:
-    """Embed images [T, B, 84, 84, 4] once and, to learn, go back through them."""
+    """Embed images [T, B, 84, 84, 4] once and, to learn, also compute the gradient."""
     patched: Any = thaw.policy.policy
     patched.IMAGES_AT_ONCE = variant.images_at_once
     patched = thaw.policy.embeddings

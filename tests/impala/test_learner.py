@@ -165,7 +165,7 @@ def test_the_learner_starts_from_the_stored_state() -> None:
     trajectory = random_trajectory()
     other = dataclasses.replace(trajectory, state=trajectory.state + 1)
     assert learner.losses(trajectory).total != learner.losses(other).total
-    # Where all episodes start afresh at entry 0, the state before them is nobody's business.
+    # Where all episodes start at entry 0, the state before them has no effect.
     first = trajectory.first.clone()
     first[0] = True
     fresh, other = (dataclasses.replace(t, first=first) for t in (trajectory, other))
@@ -247,7 +247,7 @@ def test_from_memory_of_its_own_as_on_a_gpu_it_learns_the_same(rule: str) -> Non
         found = copying.update(trajectory, 15 * update)
         assert {n: float(v) for n, v in found.items()} == {n: float(v) for n, v in expected.items()}
         for tensor in trajectory.tensors().values():
-            tensor.zero_()  # whoever still reads it is found out
+            tensor.zero_()  # a learner that still reads it would differ
     assert not any(tensor.any() for tensor in first.tensors().values()), "or writes to it"
     learned = weights(copying.policy)
     for name, expected_weights in weights(plain.policy).items():

@@ -159,6 +159,20 @@ def test_final_returns_show_seeds_means_and_intervals(make_scores: MakeScores) -
     assert [text.get_text() for text in axes.texts] == ["missing"]
 
 
+@pytest.mark.parametrize(
+    ("second", "shared"), [("catch?paddle_width=60", True), ("atari/pong", False)]
+)
+def test_panels_share_the_axis_of_returns_only_within_one_game(second: str, shared: bool) -> None:
+    spec = ReportSpec("n", (BALL, ("catch", second)), ("update_all",), (0,))
+    curves = make_curves({"update_all": {0: {100: 0.5}}})
+    other = curves.assign(target=second, mean_return=50.0)
+    metrics = metrics_frame(curves.iloc[:0], spec, resamples=100)
+    figure = learning_curves_figure(pd.concat([curves, other]), metrics, spec)
+    assert figure is not None
+    first_axes, second_axes = figure.axes
+    assert (first_axes.get_ylim() == second_axes.get_ylim()) == shared
+
+
 def test_figure_files_are_repeatable_and_undated(make_scores: MakeScores) -> None:
     scores = make_scores({"update_all": [0.2, 0.6]})
     spec = ReportSpec("n", (BALL,), ("update_all",), (0, 1))

@@ -1,4 +1,4 @@
-"""The tables of the paper: one row per condition, one column per transfer, a mean in each cell."""
+"""Tables like those of the paper: one row per condition, one column per transfer."""
 
 from __future__ import annotations
 
