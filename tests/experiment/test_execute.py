@@ -57,8 +57,8 @@ def scores_without_seconds(suite: Path) -> pd.DataFrame:
 
 
 def test_every_file_of_every_run_is_there(finished: Path) -> None:
-    always = {"run.json", "machine.json", "episodes.csv", "result.json", ".lock"}
-    policy = {"checkpoint", "checkpoint/policy.safetensors"}
+    always = {"run.json", "machine.json", "episodes.csv", "result.json", "checksums.json", ".lock"}
+    policy = {"checkpoint", "checkpoint/policy.safetensors", "checkpoint/checksums.json"}
     training = {
         "progress.csv",
         "checkpoint/training_state.safetensors",
@@ -243,7 +243,7 @@ def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> N
             tmp_path / "unbroken" / f"runs/{run}/episodes.csv"
         ).read_bytes()
     left = {path.name for path in broken.rglob("*")}
-    assert not [name for name in left if name.endswith((".tmp", ".old", ".new"))]
+    assert not [name for name in left if name.endswith((".tmp", ".dropped", ".new"))]
 
 
 def test_a_run_can_also_be_stopped_while_it_is_scored(finished: Path, tmp_path: Path) -> None:

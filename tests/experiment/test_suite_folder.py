@@ -11,10 +11,12 @@ from thaw.config.errors import InputError
 from thaw.config.strict import to_yaml
 from thaw.config.suite import Suite
 from thaw.experiment.plan import plan
+from thaw.experiment.reporting import report_suite
 from thaw.experiment.results import CURVE_COLUMNS, SCORE_COLUMNS, load_results
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
 from thaw.files.atomic import StoreMismatch
+from thaw.files.run_folder import RunFolder
 
 PRETRAIN = "runs/catch/pretrain/seed0"
 TARGET = "runs/catch@large_ball"
@@ -70,6 +72,20 @@ def test_curves_are_means_of_the_training_episodes_of_each_bin(finished: Path) -
         within = episodes[(episodes["step"] > int(str(edge)) - 90) & (episodes["step"] <= edge)]
         assert row["mean_return"] == pytest.approx(within["return"].mean())
         assert row["frames"] == 8 * int(str(edge))
+
+
+def test_a_diverged_run_is_marked_in_scores_page_and_table(copied: Path) -> None:
+    assert not pd.read_csv(copied / "scores.csv")["diverged"].any()
+    assert "iverged" not in (copied / "report/table.md").read_text()
+    run = copied / TARGET / "scratch/seed0"
+    result = json.loads((run / "result.json").read_text())
+    RunFolder(run).finish(result | {"diverged": True})
+    report_suite(copied)
+    scores = pd.read_csv(copied / "scores.csv").set_index("key")
+    assert list(scores.index[scores["diverged"]]) == ["catch@large_ball/scratch/seed0"]
+    last = (copied / "report/table.md").read_text().splitlines()[-1]
+    assert last == "Diverged (weights beyond all bounds): catch@large_ball scratch seed 0."
+    assert (copied / "report/index.html").read_text().count("(diverged)</th>") == 1
 
 
 def test_a_run_that_is_not_done_has_no_rows(copied: Path) -> None:
@@ -134,10 +150,15 @@ def test_runs_that_the_present_suite_leaves_out_still_count(copied: Path) -> Non
 
 @pytest.mark.parametrize("name", ["run.json", "result.json"])
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
-def test_a_broken_file_is_an_error_and_never_done(copied: Path, name: str, text: str) -> None:
+def test_a_broken_file_makes_its_run_damaged_and_never_done(
+    copied: Path, name: str, text: str
+) -> None:
     (copied / PRETRAIN / name).write_text(text)
-    with pytest.raises(InputError, match=rf"pretrain/seed0/{name} is"):
-        SuiteFolder(copied).check(plan(suite_of(copied)))
+    folder = SuiteFolder(copied)
+    folder.check(plan(suite_of(copied)))
+    run = folder.plan().runs[0]
+    assert folder.status(run) == "damaged"
+    assert f"pretrain/seed0/{name} is" in str(folder.describe(run)["error"])
 
 
 def test_a_broken_suite_yaml_is_an_error(copied: Path) -> None:

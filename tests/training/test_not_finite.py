@@ -140,12 +140,8 @@ def test_images_and_counts_need_no_look() -> None:
 
 
 def test_a_run_that_diverges_in_finite_numbers_is_marked(tmp_path: Path) -> None:
-    wild: dict[str, Any] = {
-        "learning_rate": 1e6,
-        "max_gradient_norm": 1e30,
-        "rmsprop_epsilon": 1e-30,
-    }
-    result = execute_run(spec_of(**wild), RunFolder(tmp_path / "wild"), SAVE_ALWAYS)
+    wild = spec_of(learning_rate=3e3, max_gradient_norm=1e30, rmsprop_epsilon=1e-30)
+    result = execute_run(wild, RunFolder(tmp_path / "wild"), SAVE_ALWAYS)
     assert result["diverged"] is True
     assert RunFolder(tmp_path / "wild").result()["diverged"] is True
     assert "diverged" not in execute_run(spec_of(), RunFolder(tmp_path / "calm"), SAVE_ALWAYS)

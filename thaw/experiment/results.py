@@ -101,6 +101,9 @@ def _rows(
     except InputError as error:
         folder.result()  # a damaged result.json has its own advice
         raise Damaged(f"{error}; {advice}") from None
+    for log in (folder.episodes, folder.progress):  # pandas skips zeros that a checksum would find
+        if log.path.is_file() and b"\0" in log.path.read_bytes():
+            raise Damaged(f"{log.path} is damaged: it has zero bytes; {advice}")
     try:
         return _score(run, folder), list(_curve(run.spec, folder, num_bins))
     except InputError:
