@@ -139,21 +139,18 @@ def complaints(server: ThawServer, bases: Bases, folder: Path, file: Path) -> li
     found: list[str] = []
     spoken: list[Answer] = []
     for command in ("status", "watch", "report"):
-        answer = server(command, folder, cwd=cwd, seconds=20)
+        answer = server(command, folder, cwd=cwd, seconds=12)
         spoken.append(answer)
         found += [f"{command}: {what}" for what in wrong_answer(answer)]
     answer = run(server, bases.suite, folder, cwd)
     spoken.append(answer)
     found += [f"run: {what}" for what in wrong_answer(answer)]
-    said = "\n".join(
-        answer.err + answer.out for answer in spoken if answer.status != 0
-    ) + "\n".join(answer.err for answer in spoken)
+    said = "\n".join(a.err + (a.out if a.status else "") for a in spoken)
     found += silent_changes(bases, folder, file, said)
     if answer.status not in (0, None):
         found += unhealed(server, bases, folder, answer)
-    elif answer.status == 0 and (left := differences(bases.finished, folder, bases.suite)):
-        if not found:
-            found.append(f"run ends with 0, but {left}")
+    elif not found:
+        found += [f"run: {what}" for what in differences(bases.finished, folder, bases.suite)]
     return found
 
 

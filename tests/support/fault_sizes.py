@@ -42,7 +42,7 @@ def drawn(items: Iterable[T], count: int, *purpose: object) -> list[T]:
 def patience(seconds: float) -> float:
     """Return a limit for a machine that other work shares: longer where many processes wait."""
     waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
-    return seconds * max(1.0, 2 * waiting)
+    return seconds * min(max(1.0, waiting), 6.0)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.05) -> bool:
