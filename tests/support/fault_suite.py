@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from thaw.config.errors import InputError
 from thaw.config.suite import Suite
 from thaw.experiment.plan import plan
 from thaw.experiment.suite_folder import SuiteFolder
@@ -66,8 +67,16 @@ def load(suite_file: Path) -> Suite:
     return load_suite(suite_file)
 
 
-def differences(reference: Path, other: Path, suite_file: Path) -> list[str]:
+def differences(
+    reference: Path, other: Path, suite_file: Path, *, tensors: bool = True
+) -> list[str]:
     """Compare the results of two folders bit for bit.
+
+    Args:
+        reference: A suite's folder, all of whose runs are done.
+        other: The folder that should be equal.
+        suite_file: Their suite.
+        tensors: Compare the checkpoints as well.
 
     Returns:
         One line for each run or table that is missing or differs; empty if all is equal.
@@ -75,7 +84,7 @@ def differences(reference: Path, other: Path, suite_file: Path) -> list[str]:
     found = [
         f"{key}: {what}"
         for key in keys_of(suite_file)
-        for what in run_differences(run_path(reference, key), run_path(other, key))
+        for what in run_differences(run_path(reference, key), run_path(other, key), tensors=tensors)
     ]
     if _rows(reference / "scores.csv") != _rows(other / "scores.csv"):
         found.append("scores.csv differs")
@@ -89,7 +98,7 @@ def run_path(suite_folder: Path, key: str) -> Path:
     return SuiteFolder(suite_folder).run_folder(key).path
 
 
-def run_differences(reference: Path, other: Path) -> list[str]:
+def run_differences(reference: Path, other: Path, *, tensors: bool = True) -> list[str]:
     """Name what differs between two folders of one run."""
     if not (other / "result.json").is_file():
         return ["is not done"]
@@ -99,13 +108,24 @@ def run_differences(reference: Path, other: Path) -> list[str]:
     for log in ("episodes.csv", "progress.csv"):
         if (reference / log).is_file() and _rows(reference / log) != _rows(other / log):
             found.append(f"{log} differs")
-    if (reference / "checkpoint").is_dir():
-        here, there = _tensors(reference), _tensors(other)
-        if here.keys() != there.keys():
-            found.append("the checkpoint has other tensors")
-        elif unequal := [name for name in here if not here[name].equal(there[name])]:
-            found.append(f"{len(unequal)} tensors differ, {unequal[0]} among them")
+    if tensors and (reference / "checkpoint").is_dir():
+        found += _unequal(_tensors(reference), _tensors(other))
     return found
+
+
+def same_policy(reference: Path, other: Path) -> bool:
+    """Whether two run folders hold the same weights."""
+    try:
+        return not _unequal(load_tensors(find_policy(reference)), load_tensors(find_policy(other)))
+    except InputError:
+        return False
+
+
+def _unequal(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+    if here.keys() != there.keys():
+        return ["the checkpoint has other tensors"]
+    names = [name for name in here if not here[name].equal(there[name])]
+    return [f"{len(names)} tensors differ, {names[0]} among them"] if names else []
 
 
 def whole_checkpoints(suite_folder: Path) -> list[str]:
