@@ -26,7 +26,7 @@ from thaw.training.run import execute_run
 
 SPEC = RunSpec(
     condition="scratch",
-    flavor=Flavor("gym/bad_envs:Bad-v0"),
+    flavor=Flavor("gym/not_finite_envs:NotFinite-v0"),
     update_rule=UpdateRule("scratch"),
     seed=0,
     steps=40 * 12,
@@ -62,7 +62,9 @@ def test_what_an_environment_gives_is_named_and_nothing_of_it_is_saved(
     if value != "nan" and (clock == "lockstep" or env_groups == 2):
         pytest.skip("one clock is enough for these")
     spec = spec_of(
-        f"gym/bad_envs:Bad-v0?what={what}&value={value}&at=75", clock=clock, env_groups=env_groups
+        f"gym/not_finite_envs:NotFinite-v0?what={what}&value={value}&at=75",
+        clock=clock,
+        env_groups=env_groups,
     )
     folder = RunFolder(tmp_path)
     with pytest.raises(NotFinite) as caught:
@@ -83,13 +85,13 @@ def test_what_an_environment_gives_is_named_and_nothing_of_it_is_saved(
 def test_a_run_that_fails_before_its_first_save_says_so(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     with pytest.raises(NotFinite, match=r"no checkpoint was saved yet, so the same command starts"):
-        execute_run(spec_of("gym/bad_envs:Bad-v0?at=3"), folder, SAVE_ALWAYS)
+        execute_run(spec_of("gym/not_finite_envs:NotFinite-v0?at=3"), folder, SAVE_ALWAYS)
 
 
 def test_an_evaluation_counts_too(tmp_path: Path, say: Say) -> None:
     # Ten steps an episode, one episode for each environment: the eleventh is never reached.
     for at, status in ((11, 0), (10, 1)):
-        spoken = say("evaluate", "random", f"gym/bad_envs:Bad-v0?value=inf&at={at}",
+        spoken = say("evaluate", "random", f"gym/not_finite_envs:NotFinite-v0?value=inf&at={at}",
                      "--episodes", 1)  # fmt: skip
         assert spoken.status == status, spoken
     assert spoken.err == (
@@ -100,7 +102,7 @@ def test_an_evaluation_counts_too(tmp_path: Path, say: Say) -> None:
 
 @pytest.mark.parametrize("clock", ["lockstep", "overlapped"])
 def test_a_loss_that_is_nan_is_named_and_never_saved(tmp_path: Path, clock: str) -> None:
-    spec = spec_of(embedding="bad_envs:nan_while_learning", clock=clock)
+    spec = spec_of(embedding="not_finite_envs:nan_while_learning", clock=clock)
     folder = RunFolder(tmp_path)
     with pytest.raises(NotFinite) as caught:
         execute_run(spec, folder, SAVE_ALWAYS)
