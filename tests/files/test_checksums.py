@@ -156,13 +156,14 @@ def test_files_and_renames_reach_the_disk_in_order(
     monkeypatch.setattr(Path, "rename", note_rename)
     monkeypatch.setattr(Path, "replace", note_replace)
     write_atomic(tmp_path / "file", b"1")
-    assert events == ["sync file.tmp", "rename file.tmp file", f"sync {tmp_path.name}"]
+    own = f"{os.getpid()}.tmp"
+    assert events == [f"sync .file.{own}", f"rename .file.{own} file", f"sync {tmp_path.name}"]
     events.clear()
     folder.replace_checkpoint({"a": b"2"})
     written = [
         event
         for name in ("a", CHECKSUMS)
-        for event in (f"sync {name}.tmp", f"rename {name}.tmp {name}", "sync checkpoint.new")
+        for event in (f"sync .{name}.{own}", f"rename .{name}.{own} {name}", "sync checkpoint.new")
     ]
     assert events == [
         *written,

@@ -156,8 +156,9 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_previous_json_and_says_so(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.finish({"mean_return": 1.0})
+    result = {"mean_return": 1.0, "steps": 1, "frames": 1, "seconds": 1.0}
+    folder.finish(result)
     (tmp_path / f".result.json.{os.getpid()}.tmp").symlink_to("/dev/full")
     with pytest.raises(WriteFailed, match=r"cannot write .*result.json: No space left"):
-        folder.finish({"mean_return": 2.0})
-    assert folder.result() == {"mean_return": 1.0}
+        folder.finish(result | {"mean_return": 2.0})
+    assert json.loads((tmp_path / "result.json").read_text()) == result
