@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Two test processes with one thread each: cores are for tests, not for thread pools.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .PHONY: demo test test-all test-faults lint docs bench planted-bugs clean
 
@@ -20,7 +20,7 @@ test-all: lint
 FAULT_TRIES ?= 10
 FAULT_SEED ?= 0
 test-faults: $(VENV)/installed-dev
-	FAULT_TRIES=$(FAULT_TRIES) FAULT_SEED=$(FAULT_SEED) $(PYTEST) --dist loadgroup tests/faults
+	FAULT_TRIES=$(FAULT_TRIES) FAULT_SEED=$(FAULT_SEED) $(PYTEST) tests/faults
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from fault_sizes import drawn, generator, tries
+from fault_sizes import drawn, generator, is_sample, together, tries
 from fault_suite import (
     SETTINGS,
     differences,
@@ -28,9 +28,11 @@ from thaw.experiment.suites import load_suite
 from thaw.training.progress import Stopped
 from thaw.training.run import execute_run
 
-pytestmark = [pytest.mark.faults("damage"), pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.faults("damage"), pytest.mark.timeout(3600), *together("server")]
 
 DAMAGES = ("flip", "truncate", "empty", "delete", "append NUL", "folder")
+
+SAMPLE = ("flip", "truncate", "folder")
 
 TRANSFER = "catch@large_ball/freeze_head/seed0"
 
@@ -120,14 +122,14 @@ def damage(path: Path, how: str, where: int) -> None:
         path.mkdir()
 
 
-@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("how", SAMPLE if is_sample() else DAMAGES)
 def test_a_damaged_file_is_named_or_made_again(
     how: str, bases: Bases, server: ThawServer, place: Path, tally: Tally
 ) -> None:
     cases = [(base, file) for base in (bases.finished, bases.halfway) for file in files_of(base)]
     draw = generator("bits", how)
     broken: list[str] = []
-    for number, (base, file) in enumerate(drawn(cases, tries(1, 3), how)):
+    for number, (base, file) in enumerate(drawn(cases, tries(1, 2), how)):
         folder = place / f"{number}" / "out"
         shutil.copytree(base, folder)
         damage(folder / file, how, draw.getrandbits(40))

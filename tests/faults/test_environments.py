@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 from bad_envs import KINDS
-from fault_sizes import is_sample, patience
+from fault_sizes import is_sample, patience, together
 from fault_suite import keys_of
 from fault_tally import Tally
 from thaw_server import Answer, ThawServer
 
-pytestmark = [pytest.mark.faults("environments"), pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.faults("environments"),
+    pytest.mark.timeout(1800),
+    *together("server"),
+]
 
 NAMES = {
     "raise_always": "the camera is broken",

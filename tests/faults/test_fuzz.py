@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import listing
-from fault_sizes import SEED, is_sample, tries
+from fault_sizes import SEED, is_sample, together, tries
 from fault_tally import Tally
 from hostile import (
     DESCRIPTION_FIELDS,
@@ -37,7 +37,7 @@ from thaw.files.checkpoint import save_checkpoint
 from thaw.files.run_folder import RunFolder
 from thaw.policy import Policy
 
-pytestmark = [pytest.mark.faults("inputs"), pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.faults("inputs"), pytest.mark.timeout(3600), *together("limited")]
 
 SECONDS = 20
 """That one answer may take on a machine with nothing else to do."""

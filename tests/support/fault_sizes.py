@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import pytest
+
 TRIES = int(os.environ.get("FAULT_TRIES", "1"))
 """1 is the sample of `make test`; `make test-faults` says more."""
 
@@ -25,6 +27,11 @@ def is_sample() -> bool:
 def tries(sample: int, each: int) -> int:
     """Return how often to try: ``sample`` times, or ``each`` times for each of TRIES."""
     return sample if is_sample() else each * TRIES
+
+
+def together(name: str) -> list[pytest.MarkDecorator]:
+    """Keep tests of the sample in one test process, so that what they share is made once."""
+    return [pytest.mark.xdist_group(name)] if is_sample() else []
 
 
 def generator(*purpose: object) -> random.Random:
