@@ -114,6 +114,15 @@ def test_a_loss_that_is_nan_is_named_and_never_saved(tmp_path: Path, clock: str)
     assert_finite(folder)
 
 
+def test_weights_that_overflow_are_never_saved(tmp_path: Path) -> None:
+    # The loss of the first update is finite; only its step is not.
+    spec = spec_of(learning_rate=1e38, max_gradient_norm=1e30, rmsprop_epsilon=1e-30)
+    folder = RunFolder(tmp_path)
+    with pytest.raises(NotFinite, match=r"of the policy is not finite after update 1: learning"):
+        execute_run(spec, folder, SAVE_ALWAYS)
+    assert folder.find_checkpoint() is None
+
+
 def test_updates_that_wait_on_a_gpu_are_looked_at_together_and_the_first_is_named() -> None:
     learner = Learner(Policy((3,), 2, SPEC.agent), SPEC.agent, 100)
     health = Health(learner)
