@@ -33,7 +33,9 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device '{name}' is not supported; use auto, cpu or cuda")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device '{name}' is not there; this machine has {torch.cuda.device_count()}")
+        raise InputError(
+            f"device '{name}' is not there; this machine has {torch.cuda.device_count()}"
+        )
     return device
 
 

@@ -1,4 +1,4 @@
-"""Save a run under way, so that it resumes exactly; frozen parts are checked at every save."""
+"""Save a run so that it resumes exactly; frozen parts are checked at every save."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class TrainingState(NamedTuple):
     log: RunLog
 
     def save(self, folder: RunFolder) -> None:
-        """Save all that a resumed run needs, after checking the frozen parts.
+        """Check the frozen parts, then save everything that a resumed run needs.
 
         Raises:
             RuntimeError: A frozen tensor changed.
-            WriteFailed: Disk full, no permission, and the like; the old checkpoint is intact.
+            WriteFailed: The disk is full, for example; the old checkpoint is intact.
         """
         self.frozen.check()
         optimizer = named("optimizer/", self.learner.state_tensors())
@@ -45,7 +45,7 @@ class TrainingState(NamedTuple):
         save_checkpoint(folder, self.policy, optimizer | self.clock.get_state(), counters)
 
     def resume(self, folder: RunFolder) -> None:
-        """Continue from the folder's checkpoint, if there is one; drop what was logged after it.
+        """Continue from the folder's checkpoint, if there is one; drop rows logged after it.
 
         Raises:
             InputError: A file of the checkpoint is missing or broken.
