@@ -60,8 +60,8 @@ def test_all_reset_modes_learn_from_the_same_transitions() -> None:
                 np.testing.assert_allclose(array, expected[name], rtol=1e-5, err_msg=name)
 
 
-def test_a_reset_row_is_never_in_the_loss() -> None:
-    """Two episodes of 3 steps: 8 rows where resets take one, 6 where they take none."""
+def test_a_reset_step_is_never_in_the_loss() -> None:
+    """Two episodes of 3 steps: 8 steps if a reset takes one, 6 if it takes none."""
     losses = {}
     for mode, rows in zip(MODES, (8, 6, 6), strict=True):
         config = counting_config(unroll_length=rows)
@@ -79,7 +79,7 @@ def test_a_reset_row_is_never_in_the_loss() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_value_behind_a_truncated_step_by_hand(mode: AutoresetMode) -> None:
+def test_value_after_a_truncated_step_by_hand(mode: AutoresetMode) -> None:
     config = counting_config(unroll_length=12)
     policy = counting_policy(config)
     # Episode 0 (3 steps) is truncated, episode 1 (2 steps) terminates, and so on.
@@ -115,7 +115,7 @@ def test_value_behind_a_truncated_step_by_hand(mode: AutoresetMode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_truncated_step_is_worth_nothing_behind_it_unless_told(mode: AutoresetMode) -> None:
+def test_a_truncated_step_has_no_value_after_it_by_default(mode: AutoresetMode) -> None:
     config = counting_config()
     env = make_counting_env(mode=mode, truncated=(True,))
     actor = Actor(env, counting_policy(config), seed=1)
@@ -139,7 +139,7 @@ def test_bootstrapping_reaches_the_loss_of_truncated_episodes_only(truncated: bo
 
 
 class FixedPolicy:
-    """Always says the same."""
+    """Always returns the same logits."""
 
     def __init__(self, *logits: float) -> None:
         self.logits = torch.tensor(logits)
@@ -207,7 +207,7 @@ def test_actions_that_are_not_discrete_are_refused() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("num_unrolls", [1, 2, 3])
-def test_a_restored_actor_goes_on_exactly(mode: AutoresetMode, num_unrolls: int) -> None:
+def test_a_restored_actor_continues_exactly(mode: AutoresetMode, num_unrolls: int) -> None:
     config = counting_config()
     policy = counting_policy(config)
     actor = Actor(make_counting_env(mode=mode), policy, seed=1)

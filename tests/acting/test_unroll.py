@@ -31,7 +31,7 @@ from thaw.training.clocks import Lockstep
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("unroll_length", [1, 4, 7])
-def test_every_row_of_an_unroll_holds_what_belongs_together(
+def test_every_step_of_an_unroll_holds_what_belongs_together(
     mode: AutoresetMode, unroll_length: int
 ) -> None:
     config = counting_config(unroll_length=unroll_length)
@@ -54,7 +54,7 @@ def test_every_row_of_an_unroll_holds_what_belongs_together(
         ends = seen.steps + 1 == lengths_of(seen)
         expected = np.where(valid & ~ends[:-1], np.float32(GAMMA), 0)
         np.testing.assert_array_equal(trajectory.discounts.numpy(), expected)
-        # A reset row is what follows an episode's last observation, in one mode of the three.
+        # A reset step is what follows an episode's last observation, in one mode of the three.
         over = seen.steps == lengths_of(seen)
         np.testing.assert_array_equal(valid, ~over[:-1])
         assert not trajectory.rewards.numpy()[~valid].any()

@@ -18,9 +18,7 @@ from thaw.trajectory import EpisodeStats, Trajectory
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 
-
 LENGTHS = ((3, 1, 4), (2, 5))
-
 
 GAMMA = 0.9
 

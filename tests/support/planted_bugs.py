@@ -519,7 +519,7 @@ BUGS = (
     Bug(
         "a group counts only its own steps",
         "acting/collector.py",
-        "step=int(steps_by_row[row])",
+        "step=int(steps_by_t[t])",
         "step=episode.step",
         "acting/test_collector.py",
     ),

@@ -22,7 +22,6 @@ from thaw.files.run_folder import RunFolder
 
 UNROLL, ENVS, UPDATES = 10, 4, 12
 
-
 AGENT = AgentConfig(
     embedding="impala_shallow",
     embedding_size=16,
@@ -32,7 +31,6 @@ AGENT = AgentConfig(
     precision="float32",
     learning_rate=0.01,
 )
-
 
 SPEC = RunSpec(
     condition="pretrain",
@@ -45,9 +43,7 @@ SPEC = RunSpec(
     evaluation=EvaluationConfig(episodes=6),
 )
 
-
 RUNTIME = Runtime()
-
 
 SAVE_ALWAYS = Runtime(checkpoint_seconds=0.0)
 

@@ -19,7 +19,7 @@ from thaw.files.run_folder import RunFolder
 from thaw.training.run import execute_run
 
 
-def test_each_group_of_environments_plays_games_of_its_own(
+def test_each_group_of_environments_plays_different_games(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Collector] = []

@@ -58,7 +58,7 @@ def test_the_training_score_is_that_of_the_most_recent_episodes(tmp_path: Path) 
     assert result["mean_return"] == pytest.approx(np.mean(returns[-window:]))
 
 
-def test_evaluation_meets_the_same_episodes_whoever_plays(
+def test_every_policy_is_evaluated_on_the_same_episodes(
     tmp_path: Path, pretrained: RunFolder
 ) -> None:
     policy = load_policy(pretrained.path)

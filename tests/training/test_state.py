@@ -56,7 +56,7 @@ from thaw.training.run import execute_run
 
 def watch(progress):
     print(progress.steps, flush=True)
-    time.sleep(0.01)  # so that whoever kills us comes in time
+    time.sleep(0.01)  # so that the parent can kill this process in time
 
 spec = from_plain(json.loads(sys.argv[1]), RunSpec, "argument")
 execute_run(spec, RunFolder(sys.argv[2]), Runtime(checkpoint_seconds=0.03), watch=watch)
@@ -80,7 +80,7 @@ def test_killed_and_resumed_equals_unbroken_bit_for_bit(tmp_path: Path, clock: s
     assert 0 < killed.saved_steps() < spec.steps
     seen: list[int] = []
     execute_run(spec, killed, RUNTIME, watch=lambda progress: seen.append(progress.steps))
-    assert seen[0] > UNROLL * ENVS * 5, "it must go on and not start again"
+    assert seen[0] > UNROLL * ENVS * 5, "it must continue, not start again"
     execute_run(spec, unbroken, RUNTIME)
     assert_same_outcome(killed, unbroken)
 
@@ -114,7 +114,7 @@ def test_a_transfer_resumes_too(tmp_path: Path, pretrained: RunFolder, condition
     assert_same_outcome(folder, unbroken)
 
 
-def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
+def test_a_full_disk_stops_the_run_and_more_space_lets_it_continue(
     tmp_path: Path, pretrained: RunFolder
 ) -> None:
     folder = RunFolder(tmp_path)
@@ -154,7 +154,7 @@ def test_a_frozen_part_that_is_not_the_source_s_stops_the_run(
     assert not folder.is_done
 
 
-def test_another_runtime_goes_on_with_the_same_run(tmp_path: Path, pretrained: RunFolder) -> None:
+def test_another_runtime_continues_the_same_run(tmp_path: Path, pretrained: RunFolder) -> None:
     folder = RunFolder(tmp_path)
     with pytest.raises(Stopped):
         execute_run(SPEC, folder, Runtime(num_threads=1), should_stop=stop_after(2))

@@ -22,7 +22,7 @@ WARM_UP_SECONDS = 1.0
 
 
 class Workload(Config, frozen=True, kw_only=True):
-    """The network, the environments and the machine's share that are measured."""
+    """The network, the environments, and the device and threads that are used."""
 
     flavor: Flavor
     agent: AgentConfig
@@ -32,14 +32,14 @@ class Workload(Config, frozen=True, kw_only=True):
     """The family's options, without `num_envs`."""
     device: str = "cpu"
     num_threads: int = 1
-    """Of one run alone; packed runs have one each."""
+    """Threads of a single run; each packed run has one."""
     num_packed: int = 2
     asynchronous: bool = False
     """Also measure the asynchronous clock, each condition with its own actors."""
 
     @property
     def spec(self) -> RunSpec:
-        """The run that is timed, as if it trained from scratch."""
+        """The measured run, as if it trained from scratch."""
         return RunSpec(
             condition="pretrain",
             flavor=self.flavor,
@@ -58,11 +58,11 @@ def prepare(
     num_packed: int,
     asynchronous: bool = False,
 ) -> Workload:
-    """Make a workload of a run's description, with its precision chosen for this machine.
+    """Return the workload of a run, with its precision chosen for this machine.
 
     Raises:
         InputError: The flavor, its options or the network are wrong, or the asynchronous clock
-            lacks Ray or environments.
+            needs Ray or more environments.
     """
     if asynchronous:
         check_ray(None)

@@ -46,27 +46,27 @@ def execute_run(
     watch: Watch = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Do one run, or continue it, and return its result.
+    """Execute one run, or continue it, and return its result.
 
     Args:
-        spec: What the run is.
+        spec: The run.
         folder: Its files; a finished run is only read.
-        runtime: Device, threads, cadence.
+        runtime: Device, threads, interval of checkpoints.
         source: Checkpoint of the pretrained policy, if the rule needs one.
         watch: Called after every update.
         should_stop: Asked after every update and every episode of an evaluation.
 
     Raises:
-        InputError: The spec or the source is wrong; nothing was written then, unless the folder
+        InputError: The spec or the source is wrong. Then nothing was written, unless the folder
             existed.
         NotFinite: A reward, observation, loss or weight was nan or infinite; the checkpoint from
             before is intact.
-        Stopped: ``should_stop`` said so; the run is saved.
-        WriteFailed: Disk full and the like; the previous checkpoint is intact.
+        Stopped: ``should_stop`` returned true; the run is saved.
+        WriteFailed: The disk is full, for example; the previous checkpoint is intact.
     """
     spec = as_begun(spec, folder)
     if folder.is_done:
-        folder.begin(spec)  # checks that it is this run's
+        folder.begin(spec)  # checks that the folder is this run's
         return folder.result()
     torch.set_num_threads(runtime.num_threads)
     device = resolve_device(runtime.device)
@@ -108,7 +108,7 @@ def execute_run(
                 folder.episodes.cut(0)  # of an evaluation that was interrupted
                 if policy is not None:
                     save_checkpoint(folder, policy)
-            close_all(envs)  # the score's environments may need their devices
+            close_all(envs)  # the evaluation's environments may need their devices
             scores = score_run(spec, policy, log, device=str(device), check=stop_if_asked)
             result = scores | {
                 "steps": log.steps,
@@ -133,10 +133,10 @@ def train(
     watch: Watch,
     stop_if_asked: Callable[[], None],
 ) -> None:
-    """Learn until the budget is spent, saving on the way.
+    """Learn until the run has its steps, and save at intervals.
 
     Raises:
-        Stopped: By ``stop_if_asked``; the run is saved.
+        Stopped: ``stop_if_asked`` raised it; the run is saved.
         ActorsFailed: The actors bring no more unrolls; the run is saved.
     """
     learner, clock, log = state.learner, state.clock, state.log
@@ -154,7 +154,7 @@ def train(
         last = clock.learned_steps + batch_steps >= spec.steps
         try:
             update = clock.update(last=last)
-        except (ActorsFailed, Stopped):  # it waited for actors: the learner is between updates
+        except (ActorsFailed, Stopped):  # raised between two updates of the learner
             save()
             raise
         except Exception:
@@ -207,7 +207,7 @@ def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Po
 
 
 def close_all(envs: Sequence[VectorEnv]) -> None:
-    """Close environments; those that are closed already stay so."""
+    """Close environments; some may be closed already."""
     for env in envs:
         env.close()
 

@@ -1,4 +1,4 @@
-"""Save a run under way, so that it resumes exactly; frozen parts are checked at every save."""
+"""Save a run so that it resumes exactly; frozen parts are checked at every save."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class TrainingState(NamedTuple):
     health: Health
 
     def save(self, folder: RunFolder) -> None:
-        """Save all that a resumed run needs, after checking the frozen parts.
+        """Check the frozen parts, then save everything that a resumed run needs.
 
         Raises:
             NotFinite: A loss, gradient norm or weight is nan or infinite; nothing was saved.
             RuntimeError: A frozen tensor changed.
-            WriteFailed: Disk full, no permission, and the like; the old checkpoint is intact.
+            WriteFailed: The disk is full, for example; the old checkpoint is intact.
         """
         self.health.check()
         self.frozen.check()

@@ -49,6 +49,8 @@ class RaySession:
         self.is_ours = not self.ray.is_initialized()
         """False if this process had started Ray already; then it is used and left running."""
         self.raylet: socket.socket | None = None
+        self.folder: str | None = None
+        """Files of a Ray that was started here; deleted at the end."""
         address = address or os.environ.get("RAY_ADDRESS") or "local"
         try:
             with _own_signals():
@@ -70,7 +72,7 @@ class RaySession:
         parent = tempfile.gettempdir()
         if len(parent) > MAX_PARENT_LETTERS:
             parent = "/tmp"  # noqa: S108 - mkdtemp makes a folder that only this user can open
-        folder = tempfile.mkdtemp(prefix="thaw-ray-", dir=parent)
+        self.folder = folder = tempfile.mkdtemp(prefix="thaw-ray-", dir=parent)
         self.reaper = subprocess.Popen(
             [sys.executable, "-S", reaper.__file__, folder],
             stdin=subprocess.PIPE,
