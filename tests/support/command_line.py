@@ -37,7 +37,12 @@ Say = Callable[..., Spoken]
 
 
 def thaw_process(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start the installed command in a process group of its own, its output piped."""
+    """Start the installed command in a process group of its own, its output piped.
+
+    A PYTHONPATH comes before the one that is set, which may name the package under test.
+    """
+    paths = [environment.get("PYTHONPATH"), os.environ.get("PYTHONPATH")]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return subprocess.Popen(
         [str(Path(sys.executable).with_name("thaw")), *map(str, arguments)],
         cwd=cwd,

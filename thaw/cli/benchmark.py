@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from thaw.cli.output import bar, check_at_least, print_json, say
+from thaw.cli.output import bar, check_at_least, environments_on_stderr, print_json, say
 from thaw.cli.parsing import Device, FlavorName, Json, Number, Set
 from thaw.config.errors import InputError
 from thaw.experiment.single import single_spec
@@ -59,18 +59,19 @@ def bench(
         "agent": {"embedding": embedding},
     }  # fmt: skip
     chosen = str(resolve_device(device))
-    workload = prepare(
-        single_spec(plain, overrides),
-        chosen,
-        threads,
-        packed or default_num_workers(chosen),
-        asynchronous,
-    )
-    with bar(f"{flavor}, {embedding}", 100, "%") as advance:
-        rates = measure(
-            workload, num_rounds=rounds, seconds=seconds, watch=lambda part: advance(100 * part)
+    with environments_on_stderr():
+        workload = prepare(
+            single_spec(plain, overrides),
+            chosen,
+            threads,
+            packed or default_num_workers(chosen),
+            asynchronous,
         )
-    summary = summarize(workload, rates)
+        with bar(f"{flavor}, {embedding}", 100, "%") as advance:
+            rates = measure(
+                workload, num_rounds=rounds, seconds=seconds, watch=lambda part: advance(100 * part)
+            )
+        summary = summarize(workload, rates)
     if as_json:
         print_json(summary)
     else:

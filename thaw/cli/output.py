@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from thaw.config.errors import InputError
+from thaw.experiment.signals import drop_dead_terminal
 
 
 @contextlib.contextmanager
@@ -19,7 +22,7 @@ def bar(what: str, total: int, unit: str) -> Iterator[Any]:
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"), BarColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(),
         TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
@@ -37,6 +40,39 @@ def check_at_least(flag: str, value: int | None, least: int) -> None:
         raise InputError(f"{flag} is {value}; it must be at least {least}")
 
 
+def check_above_zero(flag: str, value: float) -> None:
+    """Check a flag's number of seconds.
+
+    Raises:
+        InputError: It is 0, below, or no number.
+    """
+    if not value > 0:
+        raise InputError(f"{flag} is {value:g}; it must be above 0")
+
+
+@contextlib.contextmanager
+def environments_on_stderr() -> Iterator[None]:
+    """Let all that is printed go to standard error for a while, also by libraries in C.
+
+    Standard output is for results; an environment that prints would mix its lines with them.
+    """
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no standard output
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        ctypes.CDLL(None).fflush(None)  # what C code has printed but not written yet
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def print_json(document: object) -> None:
     """Print a document on standard output."""
     print(json.dumps(document, indent=2))
@@ -44,4 +80,7 @@ def print_json(document: object) -> None:
 
 def say(line: str) -> None:
     """Print a line on standard error."""
-    print(line, file=sys.stderr)
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # its terminal was closed, or its reader has left
+        drop_dead_terminal()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,11 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import Positional
 
-from thaw.cli.output import bar, check_at_least, print_json, say
-from thaw.cli.parsing import WITH_TRUST, Device, FlavorName, Folder, Json, Set, TrustCode
+from thaw.cli.output import (
+    bar,
+    check_above_zero,
+    check_at_least,
+    environments_on_stderr,
+    print_json,
+    say,
+)
+from thaw.cli.parsing import (
+    WITH_TRUST,
+    Device,
+    FlavorName,
+    Folder,
+    Json,
+    Set,
+    StallSeconds,
+    TrustCode,
+)
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec, split_environment
-from thaw.config.runtime import Runtime
+from thaw.config.runtime import STALL_SECONDS, Runtime
 from thaw.config.strict import override, to_plain
 from thaw.config.trust import check_code, code_named_in
 from thaw.config.update_rule import UpdateRule
@@ -35,6 +51,7 @@ def train(
     overrides: Set = (),
     device: Device = "auto",
     threads: int = 1,
+    stall_seconds: StallSeconds = STALL_SECONDS,
 ) -> int:
     """Train a policy from scratch in one flavor.
 
@@ -47,9 +64,11 @@ def train(
         device: Where the network computes.
         threads: Of the network on a CPU; more than one pays only for the deep network, and only
             on cores that nothing else uses.
+        stall_seconds: End the run if it makes no progress for this long: its environment hangs.
     """
     check_at_least("--steps", steps, 1)
     check_at_least("--threads", threads, 1)
+    check_above_zero("--stall-seconds", stall_seconds)
     plain = {
         "condition": "pretrain",
         "flavor": flavor,
@@ -57,7 +76,8 @@ def train(
         "seed": seed,
         "steps": steps,
     }
-    return run_alone(single_spec(plain, overrides), out, device, threads)
+    runtime = Runtime(device=device, num_threads=threads, stall_seconds=stall_seconds)
+    return run_alone(single_spec(plain, overrides), out, runtime)
 
 
 def transfer(
@@ -72,6 +92,7 @@ def transfer(
     trust_code: TrustCode = False,
     device: Device = "auto",
     threads: int = 1,
+    stall_seconds: StallSeconds = STALL_SECONDS,
 ) -> int:
     """Move a trained policy to a flavor and train there what a rule says.
 
@@ -89,6 +110,7 @@ def transfer(
         device: Where the network computes.
         threads: Of the network on a CPU; more than one pays only for the deep network, and only
             on cores that nothing else uses.
+        stall_seconds: End the run if it makes no progress for this long: its environment hangs.
     """
     import hashlib
 
@@ -96,6 +118,7 @@ def transfer(
 
     check_at_least("--steps", steps, 1)
     check_at_least("--threads", threads, 1)
+    check_above_zero("--stall-seconds", stall_seconds)
     policy_file = find_policy(checkpoint)
     origin = origin_of(policy_file)
     update_rule = UpdateRule(rule)
@@ -117,8 +140,10 @@ def transfer(
         named = [*code_named_in(spec), *code_named_in(origin)]
         check_code(f"checkpoint '{checkpoint}'", named, said, WITH_TRUST)
     if update_rule.needs_source:
-        check_trained_actions(origin, spec.flavor, spec.environment_options)
-    return run_alone(spec, out, device, threads, source=checkpoint)
+        with environments_on_stderr():
+            check_trained_actions(origin, spec.flavor, spec.environment_options)
+    runtime = Runtime(device=device, num_threads=threads, stall_seconds=stall_seconds)
+    return run_alone(spec, out, runtime, source=checkpoint)
 
 
 def evaluate(
@@ -156,26 +181,27 @@ def evaluate(
     check_at_least("--episodes", episodes, 1)
     check_at_least("--seed", seed, 0)
     place, acting, origin = Flavor(flavor), None, None
-    if policy != "random":
-        said = [*code_named_in(place), *(f"environment.{item}" for item in overrides)]
-        acting, origin = _open(policy, said, trust_code)
-    options: dict[str, Any] = dict(origin.environment) if origin else {}
-    for item in overrides:
-        override(options, item)
-    num_envs, options = split_environment(options)
-    chosen_device = str(resolve_device(device))
-    check_trained_actions(origin, place, options)
-    env = make_env(place, 1, **options)
-    if acting is not None:
-        here = policy_for(env, acting.config, place)
-        check_same_spaces(acting, here, policy, place)
-        acting.to(chosen_device)
-    env.close()
-    with bar(f"{policy} in {place}", episodes, "episodes") as advance:
-        played = evaluate_policy(
-            acting, place, num_episodes=episodes, seed=seed, num_envs=num_envs, greedy=greedy,
-            device=chosen_device, options=options, watch=lambda episode: advance(1),
-        )  # fmt: skip
+    with environments_on_stderr():
+        if policy != "random":
+            said = [*code_named_in(place), *(f"environment.{item}" for item in overrides)]
+            acting, origin = _open(policy, said, trust_code)
+        options: dict[str, Any] = dict(origin.environment) if origin else {}
+        for item in overrides:
+            override(options, item)
+        num_envs, options = split_environment(options)
+        chosen_device = str(resolve_device(device))
+        check_trained_actions(origin, place, options)
+        env = make_env(place, 1, **options)
+        if acting is not None:
+            here = policy_for(env, acting.config, place)
+            check_same_spaces(acting, here, policy, place)
+            acting.to(chosen_device)
+        env.close()
+        with bar(f"{policy} in {place}", episodes, "episodes") as advance:
+            played = evaluate_policy(
+                acting, place, num_episodes=episodes, seed=seed, num_envs=num_envs, greedy=greedy,
+                device=chosen_device, options=options, watch=lambda episode: advance(1),
+            )  # fmt: skip
     document = {
         "policy": policy,
         "flavor": str(place),
@@ -226,53 +252,73 @@ def record(
     check_at_least("--episodes", episodes, 1)
     check_at_least("--seed", seed, 0)
     place, acting, origin = Flavor(flavor), None, None
-    if policy != "random":
-        acting, origin = _open(policy, code_named_in(place), trust_code)
-    options = origin.environment_options if origin else {}
-    check_trained_actions(origin, place, options)
-    if acting is not None:
-        env = make_env(place, 1, **options)
-        check_same_spaces(acting, policy_for(env, acting.config, place), policy, place)
-        env.close()
-    played = record_film(
-        acting, place, out, num_episodes=episodes, seed=seed, greedy=greedy, options=options
-    )
+    with environments_on_stderr():
+        if policy != "random":
+            acting, origin = _open(policy, code_named_in(place), trust_code)
+        options = origin.environment_options if origin else {}
+        check_trained_actions(origin, place, options)
+        if acting is not None:
+            env = make_env(place, 1, **options)
+            check_same_spaces(acting, policy_for(env, acting.config, place), policy, place)
+            env.close()
+        played = record_film(
+            acting, place, out, num_episodes=episodes, seed=seed, greedy=greedy, options=options
+        )
     mean = summary([episode.episode_return for episode in played])["mean_return"]
     print(f"{out}: {episodes} episodes, mean return {mean:.2f}")
     return 0
 
 
-def run_alone(
-    spec: RunSpec, out: Path, device: str, threads: int, source: Path | None = None
-) -> int:
-    """Execute one run in this process, with a bar, saving when interrupted."""
+def run_alone(spec: RunSpec, out: Path, runtime: Runtime, source: Path | None = None) -> int:
+    """Execute one run in this process, with a bar; a signal saves and stops it."""
+    import msgspec
+
     from thaw.experiment.display import Display
     from thaw.experiment.plan import PlannedRun
+    from thaw.experiment.process_tree import kill_descendants
+    from thaw.experiment.signals import StopRequest, end, handled_even_if_hung
+    from thaw.experiment.stalls import Silence, describe_stall, watchdog
     from thaw.files.run_folder import RunFolder
     from thaw.training.machine import resolve_device
-    from thaw.training.progress import Stopped
+    from thaw.training.progress import Progress, Stopped
     from thaw.training.run import execute_run
 
-    caught: list[int] = []
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda number, frame: caught.append(number))
-    chosen = str(resolve_device(device))
-    runtime = Runtime(device=chosen, num_threads=threads)
-    planned = PlannedRun(str(spec.flavor), spec, None)
-    with Display([planned], []) as display:
+    chosen = str(resolve_device(runtime.device))
+    runtime = msgspec.structs.replace(runtime, device=chosen)
+    planned, folder = PlannedRun(str(spec.flavor), spec, None), RunFolder(out)
+    stop, silence, steps = StopRequest(), Silence(), 0
+
+    def watch(progress: Progress) -> None:
+        nonlocal steps
+        steps = progress.steps
+        display.update(planned, steps, progress.mean_return)
+
+    def should_stop() -> bool:
+        silence.end()
+        return stop.signum is not None
+
+    def stalled() -> None:
+        reason = describe_stall(runtime.stall_seconds, steps, spec.steps)
+        folder.fail(reason)
+        kill_descendants(os.getpid())
+        end(f"thaw: {reason}; the same command goes on from the last checkpoint", 1)
+
+    with (
+        handled_even_if_hung(stop),
+        watchdog(silence, runtime.stall_seconds, stalled),
+        environments_on_stderr(),
+        Display([planned], []) as display,
+    ):
         display.start(planned)
         try:
             result = execute_run(
-                spec, RunFolder(out), runtime, source=source,
-                watch=lambda progress: display.update(
-                    planned, progress.steps, progress.mean_return
-                ),
-                should_stop=lambda: bool(caught),
-            )  # fmt: skip
+                spec, folder, runtime, source=source, watch=watch, should_stop=should_stop
+            )
         except Stopped:
             display.finish(planned, "stopped", None)
             say(f"saved in {out}; the same command goes on")
-            return 128 + caught[0]
+            assert stop.signum is not None
+            return 128 + stop.signum
         display.finish(planned, "done", result)
     print_json(result)
     return 0

@@ -9,10 +9,26 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
-from thaw.cli.output import check_at_least, print_json, say
-from thaw.cli.parsing import WITH_TRUST, Device, Folder, Json, Number, Set, SuiteName, TrustCode
+from thaw.cli.output import (
+    check_above_zero,
+    check_at_least,
+    environments_on_stderr,
+    print_json,
+    say,
+)
+from thaw.cli.parsing import (
+    WITH_TRUST,
+    Device,
+    Folder,
+    Json,
+    Number,
+    Set,
+    StallSeconds,
+    SuiteName,
+    TrustCode,
+)
 from thaw.config.errors import InputError
-from thaw.config.runtime import Runtime
+from thaw.config.runtime import STALL_SECONDS, Runtime
 from thaw.config.strict import to_yaml
 from thaw.experiment.reporting import as_input_error, report_suite
 from thaw.experiment.suites import load_suite_to_execute
@@ -28,6 +44,7 @@ def run(
     executor: Literal["local"] = "local",
     workers: Number = None,
     device: Device = "auto",
+    stall_seconds: StallSeconds = STALL_SECONDS,
 ) -> int:
     """Execute a suite, or go on with it, and write its report.
 
@@ -41,14 +58,19 @@ def run(
         executor: Where runs execute: processes on this machine.
         workers: Runs at once; by default one for each core.
         device: Where the networks compute.
+        stall_seconds: End a run that makes no progress for this long, as its environment hangs,
+            and start it once more.
     """
     from thaw.experiment.execute import execute
 
     del executor  # there is one so far; the flag keeps its place
+    check_above_zero("--stall-seconds", stall_seconds)
+    runtime = Runtime(device=device, stall_seconds=stall_seconds)
     chosen = load_suite_to_execute(
         suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
     )
-    summary = execute(chosen, out, num_workers=workers, runtime=Runtime(device=device))
+    with environments_on_stderr():
+        summary = execute(chosen, out, num_workers=workers, runtime=runtime)
     for key, reason in summary.failed.items():
         say(f"FAILED {key}: {reason} (see {out / 'runs' / key / 'error.txt'})")
     if summary.failed and summary.stopped_by is None:
@@ -56,7 +78,10 @@ def run(
             say(f"not run {key}")
         say(f"{len(summary.failed)} failed; the same command tries again")
     if summary.stopped_by is not None:
-        say(f"saved; {len(summary.not_run)} runs are left; the same command goes on")
+        for key in summary.not_saved:
+            say(f"not saved since its last checkpoint {key}")
+        how = "stopped" if summary.not_saved else "saved"
+        say(f"{how}; {len(summary.not_run)} runs are left; the same command goes on")
         return 128 + summary.stopped_by
     report_suite(out)
     return 1 if summary.failed else 0
@@ -96,7 +121,8 @@ def plan(
         print(to_yaml(chosen), end="")
         return 0
     planned = make_plan(chosen)
-    spaces = check_suite(chosen)[chosen.transfers[0].source]
+    with environments_on_stderr():
+        spaces = check_suite(chosen)[chosen.transfers[0].source]
     cost = estimate(planned, spaces.observation_shape, workers)
     runs = [
         {"key": r.key, "condition": r.spec.condition, "steps": r.spec.steps, "source": r.source_key}

@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from thaw.experiment.plan import PlannedRun
+from thaw.experiment.signals import drop_dead_terminal
 
 EVALUATION_STEPS = 5_000
 """What scoring a run counts for in the total, so that the time left stays honest."""
@@ -40,12 +41,12 @@ class Display:
         done = list(done)
         self.console = Console(stderr=True)
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
             RateColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             disable=not self.console.is_terminal,
             refresh_per_second=4,
@@ -63,11 +64,17 @@ class Display:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.bars.stop()
+        try:
+            self.bars.stop()
+        except OSError:
+            drop_dead_terminal()
 
     def print(self, line: str) -> None:
-        """Print a line above the bars."""
-        self.bars.print(line, highlight=False, soft_wrap=True)
+        """Print a line above the bars, as it is: an error's text may look like markup."""
+        try:
+            self.bars.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        except OSError:  # the terminal was closed; the runs go on
+            drop_dead_terminal()
 
     def start(self, run: PlannedRun) -> None:
         """Show a run that has begun."""

@@ -62,7 +62,8 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     """Do all runs of a suite that are not done yet, then derive its tables.
 
     A pretraining is done before what starts from it; a run that fails keeps its traceback in
-    its folder while the others go on; SIGINT and SIGTERM save and stop.
+    its folder while the others go on; a signal saves and stops (:mod:`thaw.experiment.signals`),
+    and then the tables are left to the next call.
 
     Raises:
         InputError: Anything wrong with suite or folder; nothing is written then.
@@ -83,7 +84,8 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     with locked(folder.path):
         folder.begin(suite)
         summary = Executor(suite, folder, num_workers, settings).execute()
-        derive_results(folder)
+        if summary.stopped_by is None:  # else leave at once; the next call derives them
+            derive_results(folder)
     return summary
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from thaw.experiment.display import Display
+from thaw.experiment.plan import PlannedRun
 from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.atomic import LOCK
 
 POLL_SECONDS = 1.0
 
 
 def watch(path: str | Path) -> int:
-    """Show a suite's runs until each is done or has failed.
+    """Show a suite's runs until all are done, or until no `thaw run` works on them any more.
 
     Only files are read, so whoever executes the suite need not know.
 
@@ -20,7 +24,7 @@ def watch(path: str | Path) -> int:
         path: What --out was.
 
     Returns:
-        How many runs failed.
+        How many runs are not done.
 
     Raises:
         InputError: No suite's folder.
@@ -31,6 +35,7 @@ def watch(path: str | Path) -> int:
     seen = {run.key: "done" if run.key in done else "waiting" for run in runs}
     with Display(runs, done) as display:
         while True:
+            may_go_on = is_locked(folder.path)  # asked first: what ended before it is seen below
             for run in runs:
                 status, run_folder = folder.status(run), folder.run_folder(run)
                 if status not in (seen[run.key], "waiting") and run.key not in display.tasks:
@@ -41,6 +46,37 @@ def watch(path: str | Path) -> int:
                     ended = folder.error(run) if status == "failed" else run_folder.result()
                     display.finish(run, status, ended)
                 seen[run.key] = status
-            if all(status in ("done", "failed") for status in seen.values()):
-                return sum(status == "failed" for status in seen.values())
+            num_left = sum(status != "done" for status in seen.values())
+            if num_left == 0:
+                return 0
+            if not may_go_on:
+                for line in describe_left(runs, seen, folder.path):
+                    display.print(line)
+                return num_left
             time.sleep(POLL_SECONDS)
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a `thaw run` works in a folder."""
+    try:
+        with (folder / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def describe_left(runs: Iterable[PlannedRun], status: Mapping[str, str], folder: Path) -> list[str]:
+    """Say why the runs that have neither ended nor failed will not go on."""
+    left = [run for run in runs if status[run.key] not in ("done", "failed")]
+    blocked = [run.key for run in left if status.get(run.source_key or "") == "failed"]
+    lines = [f"not run {key}: its pretraining failed" for key in blocked]
+    if len(blocked) < len(left):
+        num_left = len(left) - len(blocked)
+        lines.append(
+            f"no thaw works in {folder} any more; {num_left} runs are left; the same `thaw run` "
+            "goes on"
+        )
+    return lines

@@ -52,7 +52,7 @@ def execute_run(
         runtime: Device, threads, cadence.
         source: Checkpoint of the pretrained policy, if the rule needs one.
         watch: Called after every update.
-        should_stop: Asked after every update and every episode of an evaluation.
+        should_stop: Asked after every update and every step of an evaluation.
 
     Raises:
         InputError: The spec or the source is wrong; nothing was written then, unless the folder
