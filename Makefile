@@ -3,9 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # Two test processes with one thread each: cores are for tests, not for thread pools.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: demo test test-all lint docs bench planted-bugs clean
+.PHONY: demo test test-all test-faults lint docs bench planted-bugs clean
 
 demo: $(VENV)/installed
 	$(BIN)/thaw run catch-quick --out demo-catch
@@ -15,6 +15,12 @@ test: lint
 
 test-all: lint
 	$(PYTEST)
+
+# Kills, damaged files, full disks, bad environments, wrong input (docs/reliability.md).
+FAULT_TRIES ?= 10
+FAULT_SEED ?= 0
+test-faults: $(VENV)/installed-dev
+	FAULT_TRIES=$(FAULT_TRIES) FAULT_SEED=$(FAULT_SEED) $(PYTEST) tests/faults
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -1,9 +1,9 @@
-"""What our Atari environment costs beside bare EnvPool, the two in turns with the same settings.
+"""Compare the speed of thaw's Atari environment with that of EnvPool alone, in alternation.
 
 python benchmarks/atari_steps_per_second.py [FLAVOR] [NUM_ENVS] [ROUNDS]
 
-Prints steps a second of both (all environments together, uniformly random actions) and the
-ratio with its bootstrap interval. It should be at least 0.95.
+Both have the same settings and uniformly random actions. Prints the steps per second of all
+environments together, and the ratio with its bootstrap interval. It should be at least 0.95.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from thaw.envs.atari.vector_env import AtariVectorEnv, envpool_task, make_atari
 
 
 def bare_envpool(env: AtariVectorEnv, num_threads: int) -> Any:
-    """EnvPool as it comes, set as our defaults are."""
+    """EnvPool itself, with the same settings as thaw's defaults."""
     return envpool.make_gymnasium(
         envpool_task(env.game),
         num_envs=env.num_envs,
@@ -41,8 +41,8 @@ def bare_envpool(env: AtariVectorEnv, num_threads: int) -> Any:
 
 def steps_per_second(env: Any, actions: Any) -> float:
     start = time.perf_counter()
-    for row in actions:
-        env.step(row)
+    for step_actions in actions:
+        env.step(step_actions)
     return float(actions.size / (time.perf_counter() - start))
 
 
@@ -55,7 +55,7 @@ if __name__ == "__main__":
     bare = bare_envpool(ours, num_threads)
     ours.reset(seed=0)
     bare.reset()
-    # Short turns, so that what else the machine does hits both; each goes first in turn.
+    # Short turns, so that other work on the machine slows both alike; they take turns to go first.
     rng = np.random.default_rng(0)
     actions = rng.integers(0, 18, (max(1, 160 // num_envs), num_envs))
     pairs = []

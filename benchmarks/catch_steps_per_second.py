@@ -1,4 +1,4 @@
-"""How many steps Catch makes in a second on one core, for each variant and two picture sizes.
+"""Measure Catch's steps per second on one core, for each variant and two image sizes.
 
 python benchmarks/catch_steps_per_second.py [NUM_ENVS [DRAWN_ON]]
 """
@@ -22,12 +22,12 @@ def steps_per_second(env: CatchVectorEnv, seconds: float = 2.0) -> float:
     rng = np.random.default_rng(0)
     actions = rng.integers(0, 54, (100, env.num_envs))
     env.reset(seed=0)
-    for row in actions:  # fills the cache of patches
-        env.step(row)
+    for step_actions in actions:  # fills the cache of patches
+        env.step(step_actions)
     num_steps, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        for row in actions:
-            observations = env.step(row)[0]
+        for step_actions in actions:
+            observations = env.step(step_actions)[0]
         observations[0, 0, 0, 0].item()  # waits for a GPU
         num_steps += actions.size
     return num_steps / (time.perf_counter() - start)

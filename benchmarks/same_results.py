@@ -1,9 +1,9 @@
-"""Prove that a refactoring moves no result: the same runs before and after, hash by hash.
+"""Check that a refactoring changes no result: compare hashes of the same runs before and after.
 
 python benchmarks/same_results.py take OUT.json [--out-dir DIR]
 python benchmarks/same_results.py compare BEFORE.json AFTER.json [--anyway]
 
-`take` uses the thaw that is importable, so `PYTHONPATH=CHECKOUT` chooses it. It plans all built-in
+`take` uses the thaw that Python imports; `PYTHONPATH=CHECKOUT` selects it. It plans all built-in
 suites, executes tiny suites and runs on the CPU (every rule, both repeatable clocks, a run that is
 stopped and continued), and writes the hash of every result. Times are left out. `compare` lists
 each difference and exits with 1 if a result differs, with 2 if it cannot compare. A changed help
@@ -38,7 +38,7 @@ RESULT_FILES = {"run.json", "result.json", "episodes.csv", "progress.csv", "poli
                 "scores.csv", "curves.csv", "table.md", "table.csv", "table_source.csv",
                 "metrics.csv", "evaluation.json"}  # fmt: skip
 NOTED_FILES = {"training_state.safetensors"}
-"""No results, but what an old run needs to be continued by the new code."""
+"""Not results, but the new code needs them to continue an old run."""
 Section = Mapping[str, int | str]
 ENVIRONMENT: Section = {"num_envs": 4, "downsample": 16, "frames_per_step": 8}
 AGENT: Section = {"embedding": "impala_shallow", "precision": "float32", "unroll_length": 10,
@@ -53,7 +53,7 @@ CLOCKS: dict[str, Section] = {
 
 
 def run_thaw(folder: Path, *arguments: str, stop_after: Path | None = None) -> str:
-    """Run a command to its end, or stop it when that file has some rows; return its output."""
+    """Run a command to its end, or stop it when a file has some rows; return its output."""
     say(f"thaw {' '.join(arguments[:2])} {'(stopped)' if stop_after else ''}")
     code = "import sys; from thaw.cli import main; sys.exit(main())"
     process = subprocess.Popen(
@@ -89,7 +89,7 @@ def suite_hashes() -> dict[str, str]:
 
 
 def settings(agent: Section, environment: Section) -> list[str]:
-    """Write settings as flags of a single run."""
+    """Return settings as flags of a single run."""
     items = [f"agent.{key}={value}" for key, value in {**AGENT, **agent}.items()]
     items += [f"environment.{key}={value}" for key, value in environment.items()]
     return [word for item in [*items, "evaluation.episodes=4"] for word in ("--set", item)]
@@ -131,7 +131,7 @@ def execute_runs(folder: Path) -> None:
 
 
 def digests(folder: Path, names: set[str]) -> dict[str, str]:
-    """Return the hashes, without times, of all files below a folder that have one of some names."""
+    """Return the hashes, without times, of all files below a folder that have one of the names."""
     found = {}
     for file in sorted(file for file in folder.rglob("*") if file.name in names):
         content = file.read_bytes()
@@ -161,7 +161,7 @@ def help_texts() -> dict[str, str]:
 
 
 def describe_machine() -> dict[str, str]:
-    """Return what decides the last bits of a result besides the code."""
+    """Return what else than the code can change the last bits of a result."""
     text = cpuinfo.read_text() if (cpuinfo := Path("/proc/cpuinfo")).exists() else ""
     model = re.findall(r"model name\s*: (.*)", text)
     flags = sorted(set(re.findall(r"\b(?:avx|amx|fma)\w*", text)))
@@ -171,9 +171,9 @@ def describe_machine() -> dict[str, str]:
 
 
 def take(out: Path, out_dir: Path | None) -> int:
-    """Write the hashes of all results of the importable thaw."""
+    """Write the hashes of all results of the thaw that Python imports."""
     if out_dir is not None and out_dir.exists() and any(out_dir.iterdir()):
-        refuse(f"--out-dir {out_dir} is not empty; old runs would be taken for new ones")
+        refuse(f"--out-dir {out_dir} is not empty: old runs could pass for new; give another")
     started = time.monotonic()
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
@@ -189,7 +189,7 @@ def take(out: Path, out_dir: Path | None) -> int:
     for name in results:
         resumed = name.replace("unbroken/", "resumed/")
         if results[name] != results.get(resumed):
-            raise SystemExit(f"{resumed} is not that of the unbroken run; nothing was written")
+            raise SystemExit(f"{resumed} differs from {name}; nothing was written")
     taken = {"root": str(ROOT), "commit": commit, "seconds": round(time.monotonic() - started)}
     document = {"taken": taken, "machine": describe_machine(), "results": results, "notes": notes}
     out.write_text(json.dumps(document, indent=1) + "\n")
@@ -237,12 +237,12 @@ def refuse(reason: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("take", help="write the hashes of the importable thaw's results")
+    command = commands.add_parser("take", help="write the hashes of all results")
     command.add_argument("out", type=Path, metavar="OUT.json")
     command.add_argument("--out-dir", type=Path, metavar="DIR", help="keep the run folders here")
-    command = commands.add_parser("compare", help="list what differs")
+    command = commands.add_parser("compare", help="list all differences")
     command.add_argument("before", type=Path, metavar="BEFORE.json")
     command.add_argument("after", type=Path, metavar="AFTER.json")
-    command.add_argument("--anyway", action="store_true", help="although the machines differ")
+    command.add_argument("--anyway", action="store_true", help="also if the machines differ")
     given = vars(parser.parse_args())
     raise SystemExit(take(**given) if given.pop("command") == "take" else compare(**given))

@@ -1,4 +1,4 @@
-"""Use only the update rules: load a pretrained policy and freeze parts of it in a loop of yours.
+"""Use only the update rules: freeze parts of a pretrained policy in your own training loop.
 
 thaw train catch --out pretrained --steps 20_000 --set environment.downsample=8
 python examples/freeze_in_your_own_loop.py pretrained

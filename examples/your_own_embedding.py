@@ -1,8 +1,8 @@
-"""Train Catch with an embedding of your own, then move it to another flavor with that part frozen.
+"""Train Catch with your own embedding, then transfer the policy with that embedding frozen.
 
     python examples/your_own_embedding.py
 
-A minute on one core. `thaw run --trust-code` does the same from a suite file with
+It takes a minute on one core. `thaw run --trust-code` does the same with a suite file that has
 ``agent: {embedding: "your_own_embedding:small_convolutions"}``.
 """
 
@@ -40,9 +40,9 @@ class SmallConvolutions(nn.Module):
 
 
 def small_convolutions(observation_shape: tuple[int, ...], embedding_size: int) -> nn.Module:
-    """Build the embedding; called by thaw."""
+    """Build the embedding; thaw calls this function."""
     embedding = SmallConvolutions(observation_shape[-1], embedding_size).eval()
-    embedding(torch.zeros(1, *observation_shape, dtype=torch.uint8))  # lets LazyLinear see its size
+    embedding(torch.zeros(1, *observation_shape, dtype=torch.uint8))  # sets LazyLinear's size
     return embedding
 
 

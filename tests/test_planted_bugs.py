@@ -67,7 +67,7 @@ def test_tests_that_cannot_even_start_do_not_count_as_caught() -> None:
 
 def test_a_text_that_is_not_there_once_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="its old text is 0x"):
-        plant(Bug("gone", "clocks.py", "no such text", "", ""), tmp_path)
+        plant(Bug("gone", "training/clocks.py", "no such text", "", ""), tmp_path)
 
 
 def test_the_copy_s_package_is_the_one_that_is_tested(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pydoc
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,51 @@ def test_every_name_is_there() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", thaw.__version__)
     with pytest.raises(AttributeError, match="no attribute 'vtraze'"):
         _ = thaw.vtraze
+
+
+def test_help_of_thaw_shows_every_name() -> None:
+    text = pydoc.plain(pydoc.render_doc(thaw))
+    assert "which part of it should keep learning?" in text
+    missing = [
+        name
+        for name in NAMES - {"report"}  # a package, among the contents
+        if not re.search(rf"^    (class )?{name}(\(|$| )", text, re.MULTILINE)
+    ]
+    assert missing == []
+    assert "    report (package)\n" in text
+
+
+WRONG: dict[str, Callable[[], object]] = {
+    "load_suite": lambda: thaw.load_suite("catch-quik"),
+    "run": lambda: thaw.run("catch-quik", "out"),
+    "make_env": lambda: thaw.make_env("cathc"),
+    "Flavor": lambda: thaw.Flavor("catch@a@b"),
+    "UpdateRule": lambda: thaw.UpdateRule("freez_all"),
+    "load_policy": lambda: thaw.load_policy("no/such/folder"),
+    "load_results": lambda: thaw.load_results("no/such/folder"),
+    "report": lambda: thaw.report.read_scores("no/such/file.csv"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_input_raises_the_public_error_in_one_line(name: str) -> None:
+    with pytest.raises(thaw.InputError) as caught:
+        WRONG[name]()
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_the_package_is_small_enough_to_look_through() -> None:
+    package = Path(thaw.__file__).parent
+    required = {"__main__.py", "py.typed", "__pycache__"}  # by Python, not by a reader
+    entries = {path.name for path in package.iterdir()} - required
+    assert len(entries) <= 14, sorted(entries)
+    lines = {
+        str(path.relative_to(package)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in package.rglob("*.py")
+    }
+    assert len(lines) > 100
+    assert {path: count for path, count in lines.items() if count > 350} == {}
 
 
 def test_every_command_and_flag_is_there(say: Say) -> None:

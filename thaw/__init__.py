@@ -1,6 +1,6 @@
 """When a trained policy meets a changed environment, which part of it should keep learning?
 
-Names load when they are used, so that ``import thaw`` needs no torch.
+Names load at their first use, so that ``import thaw`` needs no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m thaw`` is the program ``thaw``."""
+"""``python -m thaw`` is the same command as ``thaw``."""
 
 import sys
 

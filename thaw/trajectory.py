@@ -1,7 +1,9 @@
-"""The data that moves between actor and learner, and the legend of shapes.
+"""The data that moves between actor and learner, and the meaning of the letters in shapes.
 
-``T`` steps of an unroll, ``B`` environments acting together (an update's batch of unrolls),
-``A`` actions, ``D`` the embedding's width, ``H`` the LSTM's width, ``...`` an observation's shape.
+``T``: steps of an unroll; ``B``: environments that act together (an update's batch of unrolls);
+``A``: actions; ``D``: width of the embedding; ``H``: width of the LSTM; ``...``: the shape of one
+observation. An *entry* is one index of the first axis: there are T+1 observations, since the
+policy also sees the one after the last action.
 """
 
 from __future__ import annotations
@@ -14,35 +16,36 @@ import torch
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trajectory:
-    """One unroll of every environment, sized so that the learner never shifts.
+    """One unroll of every environment.
 
-    Entry T of an unroll is entry 0 of the next: what the policy saw after the last action.
-    Exactly one of ``observations`` and ``embeddings`` is there (the latter when the embedding
-    is frozen and the actor's own work is all the learner needs).
+    Entry T of an unroll is entry 0 of the next one: what the policy saw after the last action.
+    So the learner gets all that it needs from one unroll. Exactly one of ``observations`` and
+    ``embeddings`` is there: embeddings if the embedding is frozen, so that the actor has already
+    computed them.
     """
 
     observations: torch.Tensor | None
-    """[T+1, B, ...] as the environment gave them."""
+    """[T+1, B, ...] as the environment returned them."""
     embeddings: torch.Tensor | None
     """[T+1, B, D] float32."""
     first: torch.Tensor
-    """[T+1, B] bool: this observation starts an episode."""
+    """[T+1, B] bool: the observation starts an episode."""
     last_actions: torch.Tensor
-    """[T+1, B] int64: the action before; meaningless where ``first``."""
+    """[T+1, B] int64: the action before the observation; no meaning where ``first``."""
     last_rewards: torch.Tensor
-    """[T+1, B] float32, raw: the reward before; meaningless where ``first``."""
+    """[T+1, B] float32, not clipped: the reward of that action; no meaning where ``first``."""
     actions: torch.Tensor
     """[T, B] int64."""
     rewards: torch.Tensor
-    """[T, B] float32, raw: clipping is the learner's."""
+    """[T, B] float32, not clipped: the learner clips."""
     discounts: torch.Tensor
-    """[T, B] float32: the discount, 0 where the step ended the episode."""
+    """[T, B] float32: the discount; 0 where the step ended the episode."""
     bootstraps: torch.Tensor
-    """[T, B] float32: discounted value behind a truncated step (``truncation: bootstrap``)."""
+    """[T, B] float32: discounted value after a truncated step (``truncation: bootstrap``)."""
     behavior_logits: torch.Tensor
-    """[T, B, A] float32: what the actor sampled from."""
+    """[T, B, A] float32: the logits from which the actor sampled."""
     valid: torch.Tensor
-    """[T, B] bool: False on the row an environment spends on resetting itself; not a step."""
+    """[T, B] bool: False where an environment only reset itself; such an entry is not a step."""
     state: torch.Tensor
     """[2, B, H] float32: the LSTM's (h, c) before entry 0."""
 
@@ -65,19 +68,19 @@ class Trajectory:
         )
 
     def copy_to(self, device: torch.device) -> Trajectory:
-        """Return a copy on a device; observations stay uint8 until they are there."""
+        """Return a copy on a device; it has the same types, so that images move as uint8."""
         return dataclasses.replace(
             self, **{name: tensor.to(device, copy=True) for name, tensor in self.tensors().items()}
         )
 
     def copy_from(self, other: Trajectory) -> None:
-        """Overwrite with what another of the same shapes holds, on whatever device."""
+        """Overwrite all tensors with those of a trajectory of the same shapes, on any device."""
         theirs = other.tensors()
         for name, tensor in self.tensors().items():
             tensor.copy_(theirs[name], non_blocking=True)
 
     def columns(self, begin: int, end: int) -> Trajectory:
-        """Return what belongs to some of the environments, in the same memory."""
+        """Return the part of the environments ``begin`` to ``end - 1``, in the same memory."""
         return dataclasses.replace(
             self, **{name: tensor[:, begin:end] for name, tensor in self.tensors().items()}
         )
@@ -89,38 +92,39 @@ class Trajectory:
 
 
 class PolicyOutput(NamedTuple):
-    """What the policy says about T (or T+1) entries of B environments."""
+    """The policy's output for T (or T+1) entries of B environments."""
 
     logits: torch.Tensor
     """[T, B, A] float32."""
     values: torch.Tensor
     """[T, B] float32."""
     state: torch.Tensor
-    """[2, B, H] float32: the LSTM's (h, c) behind the last entry."""
+    """[2, B, H] float32: the LSTM's (h, c) after the last entry."""
 
 
 class EpisodeStats(NamedTuple):
-    """One finished episode, in the environment's own raw reward."""
+    """One finished episode."""
 
     step: int
-    """Decisions the run had made when it ended."""
+    """Decisions that the run had made when the episode ended."""
     episode_return: float
+    """Sum of the environment's rewards, not clipped."""
     length_steps: int
     environment: int
-    """Which of the B environments it was."""
+    """Index of the environment, from 0 to B-1."""
     truncated: bool = False
-    """Cut off by a limit, as a game that stalls is; it counts all the same."""
+    """Whether a limit ended the episode; it counts like any other episode."""
 
 
 def check_shapes(sizes: dict[str, int], **tensors: tuple[torch.Tensor, str]) -> None:
     """Check named tensors against shapes written as ``"T B A"``.
 
     Args:
-        sizes: Known sizes by axis name; an axis met first is remembered.
-        **tensors: Tensor and its shape; a trailing ``...`` allows any further axes.
+        sizes: Known sizes by axis name; the size of any other axis is set by its first tensor.
+        **tensors: Tensor and its shape; ``...`` at the end allows any further axes.
 
     Raises:
-        ValueError: A rank or size differs; the message names tensor, expected and actual shape.
+        ValueError: A rank or size is wrong; the message has tensor, actual and expected shape.
     """
     sizes = dict(sizes)
     for name, (tensor, shape) in tensors.items():

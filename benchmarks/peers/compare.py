@@ -1,9 +1,9 @@
-"""Thaw beside other programs on the same work, in turns, each peer in an environment of its own.
+"""Compare thaw with other programs on the same work, in turns.
 
 python benchmarks/peers/compare.py [--rounds N] [--seconds S] [--only PEER] [--out FILE.md]
 
-Run it with thaw's own Python on Linux. A peer's virtual environment is made, from PyPI, when it
-is missing. Prints a Markdown table.
+Run it with thaw's Python on Linux. Each other program has a virtual environment, which is made
+from PyPI if it is missing. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).resolve().parent
 PEERS = ("sample-factory", "rllib")
 LIMIT_SECONDS = 600.0
-"""Of one program's start and warm-up; a peer that hangs must not hold up the others."""
+"""The most time for a program's start and warm-up, so that one that hangs is ended."""
 
 
 class Program(NamedTuple):
     name: str
     peer: str
-    """In whose virtual environment; empty for thaw's."""
+    """The name of the virtual environment; empty for thaw's."""
     command: tuple[str, ...]
 
 
@@ -50,7 +50,7 @@ PROGRAMS = (
             ("network patched", "serial", ("--patched",)),
         )
     ),
-    # Which of the two is faster depends on what else the machine does.
+    # Which of the two settings is faster depends on the load of the machine.
     Program(
         "Sample Factory, network patched, asynchronous",
         "sample-factory",
@@ -65,7 +65,7 @@ class Reading(NamedTuple):
 
 
 def python_of(peer: str) -> Path:
-    """Return a peer's Python; makes its virtual environment if need be."""
+    """Return a peer's Python; make its virtual environment if needed."""
     folder = HERE / f".venv-{peer}"
     python, done = folder / "bin" / "python", folder / "installed"
     requirements = HERE / f"requirements-{peer}.txt"
@@ -78,7 +78,7 @@ def python_of(peer: str) -> Path:
 
 
 def run(program: Program, python: Path, options: argparse.Namespace) -> Reading:
-    """Run a program once, alone, and end whatever it leaves behind."""
+    """Run a program once, alone, and end all processes that it leaves running."""
     command = [str(python), str(HERE / program.command[0]), *program.command[1:]]
     command += ["--seconds", str(options.seconds), "--threads", str(options.threads)]
     threads = {"OMP_NUM_THREADS": str(options.threads)}
@@ -94,7 +94,7 @@ def run(program: Program, python: Path, options: argparse.Namespace) -> Reading:
         with peak_memory(process.pid) as peaks:
             output, errors = process.communicate(timeout=LIMIT_SECONDS + options.seconds)
     except subprocess.TimeoutExpired:
-        raise SystemExit(f"{program.name}: no result in time") from None
+        raise SystemExit(f"{program.name}: no result in time; run it alone to see why") from None
     finally:
         end_session(process.pid)
     lines = [line for line in output.splitlines() if line.startswith('{"steps"')]
@@ -106,7 +106,7 @@ def run(program: Program, python: Path, options: argparse.Namespace) -> Reading:
 
 @contextlib.contextmanager
 def peak_memory(pid: int) -> Iterator[list[float]]:
-    """Note, twice a second, the MiB of a process and all below it; shared pages count once."""
+    """Measure twice a second the MiB of a process and its descendants; shared pages count once."""
     readings = [0.0]
     over = threading.Event()
 
@@ -124,18 +124,18 @@ def peak_memory(pid: int) -> Iterator[list[float]]:
 
 
 def tree(root: int) -> list[int]:
-    """Return the processes of a tree, by who started whom."""
+    """Return a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for pid, parent, _ in processes():
         children.setdefault(parent, []).append(pid)
     found = [root]
-    for pid in found:  # grows while it is gone through
+    for pid in found:  # the list grows during the loop
         found += children.get(pid, [])
     return found
 
 
 def end_session(session: int) -> None:
-    """End what a program started and left: workers whose parent is gone are in no tree."""
+    """End all processes of a session, also those whose parent has ended."""
     for pid, _, its_session in processes():
         if its_session == session:
             with contextlib.suppress(ProcessLookupError):
@@ -143,17 +143,17 @@ def end_session(session: int) -> None:
 
 
 def processes() -> Iterator[tuple[int, int, int]]:
-    """Yield process, parent and session of all that run."""
+    """Yield the process, parent and session of all running processes."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
-                # Behind the name, which may hold spaces: state, parent, group, session.
+                # After the name, which may contain spaces: state, parent, group, session.
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
                 yield int(folder.name), int(fields[1]), int(fields[3])
 
 
 def proportional_mib(pid: int) -> float:
-    """Return a process's memory, of pages that several share its part; 0 if it is gone."""
+    """Return a process's memory with its part of shared pages in MiB; 0 if it has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -162,7 +162,7 @@ def proportional_mib(pid: int) -> float:
 
 
 def table(rounds: list[dict[str, Reading]]) -> str:
-    """Write medians, and ratios within rounds with the lowest and the highest."""
+    """Return a Markdown table of medians, and of the ratios within rounds."""
     rows = [
         "| program | steps/s | thaw / program, median | lowest | highest | peak MiB |",
         "|---|---:|---:|---:|---:|---:|",
@@ -179,7 +179,7 @@ def table(rounds: list[dict[str, Reading]]) -> str:
 
 
 def heading(options: argparse.Namespace, num_rounds: int) -> str:
-    """Say what a table needs to be read: when, where, how."""
+    """Return a line that says when, where and how the table was measured."""
     loads = " ".join(f"{load:.1f}" for load in os.getloadavg())
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.machine()}, {options.threads} threads, "
@@ -197,30 +197,30 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=30.0, help="of one program in one round")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--only", choices=PEERS, help="beside thaw")
+    parser.add_argument("--only", choices=PEERS, help="compare with this one only")
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="also write the table there")
     return parser.parse_args()
 
 
 def main() -> None:
     options = parse_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what runs is ended as well
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that programs are ended too
     programs = [each for each in PROGRAMS if not (each.peer and options.only)]
     programs += [each for each in PROGRAMS if options.only and each.peer == options.only]
     pythons: dict[str, Any] = {"": Path(sys.executable)}
     pythons |= {peer: python_of(peer) for peer in {each.peer for each in programs} - {""}}
     rounds = []
     for turn in range(options.rounds):
-        shift = turn % len(programs)  # who goes first changes: what follows what is no constant
+        shift = turn % len(programs)  # so that none always goes first
         readings = {}
         for program in programs[shift:] + programs[:shift]:
             readings[program.name] = run(program, pythons[program.peer], options)
             rate, mib = readings[program.name]
             say(f"round {turn + 1}: {program.name}: {rate:,.0f} steps/s, {mib:,.0f} MiB")
-            time.sleep(1)  # what it started is gone then
+            time.sleep(1)  # time for its processes to end
         rounds.append({program.name: readings[program.name] for program in programs})
         text = heading(options, len(rounds)) + "\n" + table(rounds) + "\n"
-        if options.out is not None:  # after every round: a long comparison may be broken off
+        if options.out is not None:  # after every round: the comparison may be interrupted
             options.out.write_text(text, encoding="utf-8")
     print(text)
 

@@ -1,6 +1,6 @@
-"""The work: Space Invaders as thaw's `atari/space_invaders@m1d1` plays and shows it.
+"""The environment of all programs: Space Invaders, as thaw's `atari/space_invaders@m1d1`.
 
-EnvPool's C++ engine for all, so that no program pays for a slower one.
+All use EnvPool's C++ engine, so that no program is slower because of its environment.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ NUM_ACTIONS = 18
 
 
 def make_pool(num_games: int, num_threads: int, seed: int) -> Any:
-    """Make games; pictures are [num_games, 4, 84, 84] uint8, rewards are clipped to [-1, 1]."""
+    """Make games; images are [num_games, 4, 84, 84] uint8, rewards are clipped to [-1, 1]."""
     return envpool.make_gymnasium(
         "SpaceInvaders-v5",
         num_envs=num_games,

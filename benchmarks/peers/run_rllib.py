@@ -1,9 +1,9 @@
 # mypy: ignore-errors
 # (its imports are only in its own virtual environment)
-"""RLlib's IMPALA with an LSTM, timed, on its present interface ("new API stack").
+"""Time RLlib's IMPALA with an LSTM on its "new API stack".
 
-RLlib ships no residual network for PyTorch, so the network is written here as RLlib's
-documentation asks for it. `--patched` makes it channels-last and bfloat16.
+RLlib has no residual network for PyTorch, so this file has one, as an RLModule. `--patched` makes
+it channels-last and bfloat16.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from torch import nn
 from window import NUM_ENVS, UNROLL_LENGTH, Window, parse
 
 SETTINGS = {
-    # Everything takes turns in one process, on all threads.
+    # Acting, learning and the environments take turns in one process, on all threads.
     "serial": {"num_env_runners": 0, "num_learners": 0},
     # One process acts while another one learns.
     "asynchronous": {"num_env_runners": 1, "num_learners": 1},
-    # As many that act as there are cores, and the learner in the program's own process.
+    # One process that acts for each core, and the learner in the main process.
     "two-runners": {"num_env_runners": 2, "num_learners": 0},
 }
 
 
 class SpaceInvaders(VectorEnv[Any, Any, Any]):
-    """EnvPool's games behind Gymnasium's vector interface, which RLlib steps at once."""
+    """EnvPool's games with Gymnasium's vector interface, which RLlib steps together."""
 
-    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (Gymnasium's own form)
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 (as in Gymnasium)
     render_mode = None
 
     def __init__(self, num_games: int, num_threads: int, seed: int) -> None:
@@ -54,7 +54,7 @@ class SpaceInvaders(VectorEnv[Any, Any, Any]):
         self.action_space = batch(self.single_action_space, num_games)
 
     def reset(self, **kwargs: object) -> tuple[Any, dict[str, Any]]:
-        del kwargs  # EnvPool is seeded when it is made
+        del kwargs  # EnvPool got its seed when it was made
         return self.pool.reset()[0], {}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -166,11 +166,11 @@ def make_config(options: Any) -> IMPALAConfig:
 
 def main() -> None:
     options = parse(__doc__, settings=tuple(SETTINGS), can_patch=True)
-    # Else Ray gives each of its processes one thread.
+    # Without this, Ray gives each of its processes one thread.
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
     window = Window(options)
     with tempfile.TemporaryDirectory() as folder:
-        # Logical cores, so that Ray places all processes; the real ones are fewer.
+        # More cores than the machine has, so that Ray starts all processes.
         ray.init(num_cpus=8, include_dashboard=False, _temp_dir=folder, log_to_driver=False)
         try:
             algorithm = make_config(options).build_algo()
@@ -178,9 +178,9 @@ def main() -> None:
             while window.closed is None:
                 learned = algorithm.train().get("learners", {}).get("__all_modules__", {})
                 consumed = int(learned.get("num_env_steps_trained_lifetime", 0))
-                if consumed > steps:  # some of its iterations bring no update
+                if consumed > steps:  # some iterations have no update
                     steps = consumed
-                    # It counts each unroll's 21st row, which only bootstraps, as a step.
+                    # It counts each unroll's 21st entry, which only bootstraps, as a step.
                     window.update(steps * UNROLL_LENGTH // (UNROLL_LENGTH + 1))
             algorithm.stop()
         finally:

@@ -1,10 +1,9 @@
 # mypy: ignore-errors
 # (its imports are only in its own virtual environment)
-"""Sample Factory's APPO with V-trace and an LSTM, timed; as shipped, or with its network patched.
+"""Time Sample Factory's APPO with V-trace and an LSTM, as released or with a patched network.
 
-The patch comes from outside, through Sample Factory's own interface for encoders: the same
-encoder with its weights channels-last and its arithmetic bfloat16, and as many threads in the
-learner and in the process that acts as there are cores.
+The patch uses Sample Factory's interface for encoders: the same encoder with weights in
+channels-last and arithmetic in bfloat16. Learner and acting process get one thread per core.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ from window import NUM_ENVS, UNROLL_LENGTH, Window, parse
 SETTINGS = {
     # Acting, learning and the environments take turns in one process, on all threads.
     "serial": {"serial_mode": True, "async_rl": False},
-    # A process each; acting goes on while the learner learns.
+    # Two processes; one acts while the other one learns.
     "asynchronous": {"serial_mode": False, "async_rl": True},
-    # And half of the environments step while the policy decides for the other half.
+    # In addition, half of the environments step while the policy decides for the other half.
     "split": {"serial_mode": False, "async_rl": True, "worker_num_splits": 2},
 }
 
 
 class SpaceInvaders(gymnasium.Env[Any, Any]):
-    """EnvPool's games as one environment of many agents, which is how Sample Factory takes them."""
+    """EnvPool's games as one environment of many agents, as Sample Factory needs them."""
 
     def __init__(self, num_games: int, num_threads: int, seed: int) -> None:
         self.pool = make_pool(num_games, num_threads, seed)
@@ -47,7 +46,7 @@ class SpaceInvaders(gymnasium.Env[Any, Any]):
         self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
 
     def reset(self, **kwargs: object) -> tuple[Any, dict[str, Any]]:
-        del kwargs  # EnvPool is seeded when it is made
+        del kwargs  # EnvPool got its seed when it was made
         return self.pool.reset()[0], {}
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -58,7 +57,7 @@ class SpaceInvaders(gymnasium.Env[Any, Any]):
         return pictures, rewards, terminated, truncated, {}
 
     def close(self) -> None:
-        pass  # EnvPool's own needs a newer Gymnasium than Sample Factory takes
+        pass  # EnvPool's close needs a newer Gymnasium than Sample Factory allows
 
 
 def make_env(name: str, cfg: Any, env_config: Any, render_mode: str | None = None) -> SpaceInvaders:
@@ -68,14 +67,14 @@ def make_env(name: str, cfg: Any, env_config: Any, render_mode: str | None = Non
 
 
 class PatchedEncoder(MultiInputEncoder):
-    """Its own encoder, channels-last and in bfloat16."""
+    """Sample Factory's encoder, channels-last and in bfloat16."""
 
     def __init__(self, cfg: Any, obs_space: Any) -> None:
         super().__init__(cfg, obs_space)
-        torch.set_num_threads(cfg.cores)  # encoders are made where they compute; theirs is 1
+        torch.set_num_threads(cfg.cores)  # in the process that computes; the default is 1
 
     def model_to_device(self, device: Any) -> None:
-        # Not before: weights are initialized through views that need the default layout.
+        # Not earlier: the initialization of the weights needs the default layout.
         self.to(device=device, memory_format=torch.channels_last)
 
     def forward(self, obs_dict: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -89,16 +88,16 @@ _record_summaries = Learner._record_summaries
 
 
 def record_summaries(self: Learner, train_loop_vars: Any) -> Any:
-    """Give 2.1.1's statistics the advantages, without which they crash under V-trace."""
+    """Add the advantages, without which the statistics of 2.1.1 fail with V-trace."""
     train_loop_vars.mb.advantages = train_loop_vars.adv
     return _record_summaries(self, train_loop_vars)
 
 
-Learner._record_summaries = record_summaries  # at import, which the learner's process does anew
+Learner._record_summaries = record_summaries  # at import, so also in the learner's process
 
 
 class Watch(AlgoObserver):
-    """Reads what the learner has consumed from Sample Factory's own counter."""
+    """Reads the steps that the learner has consumed from Sample Factory's counter."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -106,7 +105,7 @@ class Watch(AlgoObserver):
     def on_training_step(self, runner: Runner, training_iteration_since_resume: int) -> None:
         del training_iteration_since_resume
         if self.window.update(sum(runner.env_steps.values())):
-            runner.cfg.train_for_seconds = -1  # it looks there next
+            runner.cfg.train_for_seconds = -1  # Sample Factory then ends
 
 
 def make_cfg(options: Any, folder: str) -> Any:
@@ -136,10 +135,10 @@ def make_cfg(options: Any, folder: str) -> Any:
         num_batches_per_epoch=1,
         num_epochs=1,
         train_for_env_steps=10**9,  # the window ends it
-        # What counts is decisions, not frames.
+        # Decisions are counted, not frames.
         env_frameskip=4,
         summaries_use_frameskip=False,
-        # The processes. Of Python's workers one is enough: EnvPool's engine has threads.
+        # The processes. One Python worker is enough, because EnvPool has its own threads.
         batched_sampling=True,
         num_workers=1,
         num_envs_per_worker=1,

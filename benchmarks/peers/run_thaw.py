@@ -1,4 +1,4 @@
-"""`thaw train`, timed: whole training with its logs and checkpoints."""
+"""Time `thaw train`: the whole training with its logs and checkpoints."""
 
 from __future__ import annotations
 

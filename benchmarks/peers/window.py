@@ -1,6 +1,6 @@
-"""What every runner here shares: its options, the window it is timed over, the line it prints.
+"""What all runners share: their options, the timed window, the line that they print.
 
-Standard library only: each runner imports this in another virtual environment.
+It imports only the standard library, since each runner has another virtual environment.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import time
 
 NUM_ENVS = 32
-"""Environments, and unrolls of a batch."""
+"""Number of environments, and of the unrolls in a batch."""
 UNROLL_LENGTH = 20
 WARM_UP_UPDATES = 2
 
@@ -18,24 +18,24 @@ WARM_UP_UPDATES = 2
 def parse(
     description: str | None, settings: tuple[str, ...] = (), *, can_patch: bool = False
 ) -> argparse.Namespace:
-    """Read a runner's options; `settings` are the names that it can be run under."""
+    """Read a runner's options; `settings` are the allowed values of `--setting`."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--seconds", type=float, default=30.0, help="of the window")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the window")
     parser.add_argument("--warm-up-seconds", type=float, default=10.0, help="before the window")
     parser.add_argument("--threads", type=int, default=2, help="cores that the program may use")
     if settings:
         parser.add_argument("--setting", choices=settings, default=settings[0])
     if can_patch:
-        parser.add_argument("--patched", action="store_true", help="its network made faster")
+        parser.add_argument("--patched", action="store_true", help="with a faster network")
     return parser.parse_args()
 
 
 class Window:
     """Decisions that a learner consumed between two of its updates, and the time between them.
 
-    It opens with the first update behind the warm-up, which itself begins with the first
-    update of all, so that nothing of a program's start is timed; it closes with the first
-    update at least `seconds` later.
+    The warm-up begins with the first update, so that the program's start is not timed. The window
+    opens with the first update after the warm-up. It closes with the first update that comes at
+    least `seconds` later.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -46,7 +46,7 @@ class Window:
         self.closed: tuple[float, int] | None = None
 
     def update(self, steps: int) -> bool:
-        """Note an update, with all decisions consumed so far; returns whether that was the last."""
+        """Count an update, with all decisions consumed so far; return whether it was the last."""
         now = time.perf_counter()
         self.num_updates += 1
         if self.first_time is None:
@@ -60,9 +60,9 @@ class Window:
         return self.closed is not None
 
     def print_result(self) -> None:
-        """Print the one line that compare.py reads."""
+        """Print the line that compare.py reads."""
         if self.opened is None or self.closed is None:
-            raise SystemExit("the program ended before its window did")
+            raise SystemExit("the program ended before its window closed; give it more --seconds")
         (start, before), (end, after) = self.opened, self.closed
         result = {"steps": after - before, "seconds": round(end - start, 3)}
         print(json.dumps(result), flush=True)

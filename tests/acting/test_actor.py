@@ -1,196 +1,31 @@
+"""Auto-reset, truncation, the choice of actions, and restoring an actor."""
+
 from __future__ import annotations
 
-import itertools
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
-from counting_env import EMBEDDING, NUM_ACTIONS, LuckEnv, make_counting_env
+from counting_env import NUM_ACTIONS, LuckEnv, make_counting_env, make_luck_env
+from counting_unrolls import (
+    GAMMA,
+    MODES,
+    collect_unrolls,
+    counting_config,
+    counting_policy,
+    seen_in,
+)
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.typing import NDArray
 
 from thaw.acting.actor import Actor
-from thaw.acting.collector import Collector
-from thaw.acting.evaluation import evaluate
-from thaw.acting.unroll import collect, empty_trajectory
-from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
-from thaw.envs.families import make_env
 from thaw.envs.spaces import Restorable
 from thaw.impala.learner import Learner
-from thaw.policy.policy import Policy, UniformPolicy
-from thaw.training.clocks import Lockstep
-from thaw.trajectory import EpisodeStats, PolicyOutput, Trajectory
-
-MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
-LENGTHS = ((3, 1, 4), (2, 5))
-GAMMA = 0.9
-
-
-def counting_config(**changes: Any) -> AgentConfig:
-    sizes: dict[str, Any] = {
-        "embedding": EMBEDDING, "embedding_size": 8, "lstm_size": 6, "fc_size": 8,
-        "unroll_length": 4, "discount": GAMMA,
-    }  # fmt: skip
-    return AgentConfig(**(sizes | changes))
-
-
-def counting_policy(config: AgentConfig) -> Policy:
-    """A policy with strong opinions, so that a wrong input shows in its logits."""
-    torch.manual_seed(0)
-    policy = Policy((4,), NUM_ACTIONS, config).eval()
-    with torch.no_grad():
-        for parameter in policy.head.parameters():
-            parameter.mul_(2)
-    return policy
-
-
-def copied(trajectory: Trajectory) -> Trajectory:
-    tensors: dict[str, Any] = {n: t.clone() for n, t in trajectory.tensors().items()}
-    return Trajectory(**({"embeddings": None, "observations": None} | tensors))
-
-
-def collect_unrolls(
-    actor: Actor, config: AgentConfig, num_unrolls: int
-) -> tuple[list[Trajectory], list[EpisodeStats]]:
-    unroll = empty_trajectory(actor, config, store_embeddings=False)
-    trajectories, episodes = [], []
-    for _ in range(num_unrolls):
-        episodes += collect(actor, unroll, config.discount)
-        trajectories.append(copied(unroll))
-    return trajectories, episodes
-
-
-class Seen(NamedTuple):
-    """The observations of an unroll taken apart, [T+1, B] each."""
-
-    environment: NDArray[Any]
-    episode: NDArray[Any]
-    steps: NDArray[Any]
-    transitions: NDArray[Any]
-
-
-def seen_in(trajectory: Trajectory) -> Seen:
-    assert trajectory.observations is not None
-    return Seen(*trajectory.observations.numpy().transpose(2, 0, 1))
-
-
-def lengths_of(seen: Seen) -> NDArray[Any]:
-    """Length of the episode that each observation belongs to, [T+1, B]."""
-    pick = np.vectorize(
-        lambda number, episode: LENGTHS[int(number)][int(episode) % len(LENGTHS[int(number)])]
-    )
-    lengths: NDArray[Any] = pick(seen.environment, seen.episode)
-    return lengths
-
-
-# ------------------------------------------------------------------------------- the tape
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("unroll_length", [1, 4, 7])
-def test_every_row_of_an_unroll_holds_what_belongs_together(
-    mode: AutoresetMode, unroll_length: int
-) -> None:
-    config = counting_config(unroll_length=unroll_length)
-    actor = Actor(make_counting_env(mode=mode), counting_policy(config), seed=1)
-    trajectories, _ = collect_unrolls(actor, config, 12)
-    for trajectory in trajectories:
-        seen = seen_in(trajectory)
-        valid = trajectory.valid.numpy()
-        np.testing.assert_array_equal(seen.environment, np.tile([0, 1], (unroll_length + 1, 1)))
-        # A reward names the observation it leads to and the action that earned it.
-        led_to = (trajectory.rewards - trajectory.actions / 16).numpy()
-        np.testing.assert_array_equal(led_to[valid], seen.transitions[1:][valid])
-        np.testing.assert_array_equal(led_to[valid], seen.transitions[:-1][valid] + 1)
-        # The next entry remembers exactly this step.
-        assert torch.equal(trajectory.last_actions[1:], trajectory.actions)
-        assert torch.equal(trajectory.last_rewards[1:], trajectory.rewards)
-        # Episodes start where the environment says 0 steps, and nowhere else.
-        np.testing.assert_array_equal(trajectory.first.numpy(), seen.steps == 0)
-        # Only a step that ends its episode is not discounted further.
-        ends = seen.steps + 1 == lengths_of(seen)
-        expected = np.where(valid & ~ends[:-1], np.float32(GAMMA), 0)
-        np.testing.assert_array_equal(trajectory.discounts.numpy(), expected)
-        # A reset row is what follows an episode's last observation, in one mode of the three.
-        over = seen.steps == lengths_of(seen)
-        np.testing.assert_array_equal(valid, ~over[:-1])
-        assert not trajectory.rewards.numpy()[~valid].any()
-    all_valid = all(bool(trajectory.valid.all()) for trajectory in trajectories)
-    assert all_valid == (mode != AutoresetMode.NEXT_STEP)
-    assert any(bool((trajectory.discounts == 0).any()) for trajectory in trajectories)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_unrolls_overlap_by_exactly_one_entry(mode: AutoresetMode) -> None:
-    config = counting_config()
-    actor = Actor(make_counting_env(mode=mode), counting_policy(config), seed=1)
-    trajectories, _ = collect_unrolls(actor, config, 8)
-    for before, after in itertools.pairwise(trajectories):
-        for name in ("observations", "first", "last_actions", "last_rewards"):
-            assert torch.equal(getattr(before, name)[-1], getattr(after, name)[0]), name
-    # All steps of the environments are there, once.
-    for b in (0, 1):
-        rows = [(t.rewards - t.actions / 16)[:, b][t.valid[:, b]].numpy() for t in trajectories]
-        steps = np.concatenate(rows)
-        np.testing.assert_array_equal(steps, np.arange(1, len(steps) + 1))
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_stored_state_is_what_the_actor_had_before_entry_0(mode: AutoresetMode) -> None:
-    config = counting_config()
-    policy = counting_policy(config)
-    actor = Actor(make_counting_env(mode=mode), policy, seed=1)
-    trajectories, _ = collect_unrolls(actor, config, 8)
-    state = policy.initial_state(2)
-    for trajectory in trajectories:
-        np.testing.assert_allclose(trajectory.state, state, rtol=1e-5, atol=1e-6)
-        assert trajectory.observations is not None
-        with torch.no_grad():
-            state = policy.unroll(
-                policy.embed(trajectory.observations[:-1]), trajectory.first[:-1],
-                trajectory.last_actions[:-1], trajectory.last_rewards[:-1], state,
-            ).state  # fmt: skip
-        assert (state.abs() > 0.01).any(), "a state of zeros would prove nothing"
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_learner_s_logits_are_the_actor_s(mode: AutoresetMode) -> None:
-    """Across ends of episodes and unrolls, and so every importance weight is 1."""
-    config = counting_config()
-    policy = counting_policy(config)
-    actor = Actor(make_counting_env(mode=mode), policy, seed=1)
-    learner = Learner(policy, config, 1000)
-    for trajectory in collect_unrolls(actor, config, 8)[0]:
-        assert trajectory.observations is not None
-        with torch.no_grad():
-            output = policy.unroll(
-                policy.embed(trajectory.observations), trajectory.first, trajectory.last_actions,
-                trajectory.last_rewards, trajectory.state,
-            )  # fmt: skip
-        np.testing.assert_allclose(
-            output.logits[:-1], trajectory.behavior_logits, rtol=1e-5, atol=1e-5
-        )
-        assert learner.losses(trajectory).mean_rho.item() == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_in_lockstep_every_importance_weight_is_1_while_the_weights_change(
-    mode: AutoresetMode,
-) -> None:
-    config = counting_config(learning_rate=0.01)
-    learner = Learner(counting_policy(config), config, 1000)
-    clock = Lockstep(lambda p: Collector([Actor(make_counting_env(mode=mode), p, seed=1)]), learner)
-    for _ in range(8):
-        before = learner.policy.head.policy.weight.clone()
-        metrics = clock.update(last=False).metrics
-        assert metrics["mean_rho"].item() == pytest.approx(1, abs=1e-5)
-        assert (learner.policy.head.policy.weight - before).abs().max() > 1e-3
-
-
-# --------------------------------------------------------------------------------- auto-reset
+from thaw.policy.policy import UniformPolicy
+from thaw.trajectory import PolicyOutput
 
 
 def learned_from(mode: AutoresetMode, num_steps: int) -> list[dict[str, NDArray[Any]]]:
@@ -225,8 +60,8 @@ def test_all_reset_modes_learn_from_the_same_transitions() -> None:
                 np.testing.assert_allclose(array, expected[name], rtol=1e-5, err_msg=name)
 
 
-def test_a_reset_row_is_never_in_the_loss() -> None:
-    """Two episodes of 3 steps: 8 rows where resets take one, 6 where they take none."""
+def test_a_reset_step_is_never_in_the_loss() -> None:
+    """Two episodes of 3 steps: 8 steps if a reset takes one, 6 if it takes none."""
     losses = {}
     for mode, rows in zip(MODES, (8, 6, 6), strict=True):
         config = counting_config(unroll_length=rows)
@@ -244,39 +79,7 @@ def test_a_reset_row_is_never_in_the_loss() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_steps_and_episodes_are_counted_by_hand(mode: AutoresetMode) -> None:
-    config = counting_config()
-    env = make_counting_env(num_envs=1, mode=mode, lengths=((3, 1, 4),))
-    actor = Actor(env, counting_policy(config), seed=1)
-    trajectories, episodes = collect_unrolls(actor, config, 5)
-    valid = torch.cat([trajectory.valid[:, 0] for trajectory in trajectories])
-    rewards = torch.cat([trajectory.rewards[:, 0] for trajectory in trajectories])[valid]
-    assert actor.num_steps == int(valid.sum())
-    # Episodes of 3, 1, 4, 3, 1, 4 ... steps end at 3, 4, 8, 11, 12, 16, ...
-    ends = [end for end in (3, 4, 8, 11, 12, 16, 19, 20) if end <= actor.num_steps]
-    assert [episode.step for episode in episodes] == ends
-    assert [episode.length_steps for episode in episodes] == list(np.diff([0, *ends]))
-    for start, end, episode in zip([0, *ends], ends, episodes, strict=False):
-        assert episode.environment == 0
-        # Raw: these rewards are far beyond the clip of 1.
-        assert episode.episode_return == pytest.approx(rewards[start:end].sum().item())
-    assert max(episode.episode_return for episode in episodes) > 20
-
-
-def test_episodes_name_their_environment_and_the_run_s_steps() -> None:
-    env = make_counting_env(mode=AutoresetMode.SAME_STEP, lengths=((3,), (2,)))
-    config = counting_config(unroll_length=6)
-    actor = Actor(env, counting_policy(config), seed=1)
-    _, episodes = collect_unrolls(actor, config, 1)
-    found = [(e.step, e.environment, e.length_steps) for e in episodes]
-    assert found == [(4, 1, 2), (6, 0, 3), (8, 1, 2), (12, 0, 3), (12, 1, 2)]
-
-
-# --------------------------------------------------------------------------------- truncation
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_value_behind_a_truncated_step_by_hand(mode: AutoresetMode) -> None:
+def test_value_after_a_truncated_step_by_hand(mode: AutoresetMode) -> None:
     config = counting_config(unroll_length=12)
     policy = counting_policy(config)
     # Episode 0 (3 steps) is truncated, episode 1 (2 steps) terminates, and so on.
@@ -312,7 +115,7 @@ def test_value_behind_a_truncated_step_by_hand(mode: AutoresetMode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_truncated_step_is_worth_nothing_behind_it_unless_told(mode: AutoresetMode) -> None:
+def test_a_truncated_step_has_no_value_after_it_by_default(mode: AutoresetMode) -> None:
     config = counting_config()
     env = make_counting_env(mode=mode, truncated=(True,))
     actor = Actor(env, counting_policy(config), seed=1)
@@ -335,54 +138,8 @@ def test_bootstrapping_reaches_the_loss_of_truncated_episodes_only(truncated: bo
     assert (metrics[0] != metrics[1]) == truncated
 
 
-# --------------------------------------------------------------------------------- evaluation
-
-
-def luck(num_envs: int) -> SyncVectorEnv:
-    return SyncVectorEnv([LuckEnv] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
-
-
-def test_evaluation_does_not_prefer_short_episodes() -> None:
-    num_envs, num_episodes = 200, 200
-    episodes = evaluate(Actor(luck(num_envs), UniformPolicy(NUM_ACTIONS), seed=1), num_episodes)
-    returns = np.array([episode.episode_return for episode in episodes])
-    # The true mean is 0 and its standard error 0.07.
-    assert abs(returns.mean()) < 0.3
-    # The first episodes that finish anywhere would say something else.
-    actor = Actor(luck(num_envs), UniformPolicy(NUM_ACTIONS), seed=1)
-    first_to_finish: list[float] = []
-    while len(first_to_finish) < num_episodes:
-        first_to_finish += [episode.episode_return for episode in actor.step().finished]
-    assert np.mean(first_to_finish[:num_episodes]) < -0.7
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
-    ("num_envs", "num_episodes", "quotas"),
-    [(3, 7, [3, 2, 2]), (2, 6, [3, 3]), (4, 4, [1, 1, 1, 1]), (1, 5, [5])],
-)
-def test_every_environment_plays_its_share_from_its_first_episode_on(
-    mode: AutoresetMode, num_envs: int, num_episodes: int, quotas: list[int]
-) -> None:
-    lengths = [(1, 2), (5, 1, 9), (3,), (4, 8)]
-    env = make_counting_env(num_envs, mode, lengths=lengths)
-    heard: list[EpisodeStats] = []
-    actor = Actor(env, UniformPolicy(NUM_ACTIONS), seed=0)
-    episodes = evaluate(actor, num_episodes, heard.append)
-    expected = [
-        (number, lengths[number][i % len(lengths[number])])
-        for number, quota in enumerate(quotas)
-        for i in range(quota)
-    ]
-    assert [(e.environment, e.length_steps) for e in episodes] == expected
-    assert sorted(heard) == sorted(episodes)
-
-
-# ----------------------------------------------------------------------------------- choosing
-
-
 class FixedPolicy:
-    """Always says the same."""
+    """Always returns the same logits."""
 
     def __init__(self, *logits: float) -> None:
         self.logits = torch.tensor(logits)
@@ -448,12 +205,9 @@ def test_actions_that_are_not_discrete_are_refused() -> None:
         Actor(SyncVectorEnv([Continuous]), UniformPolicy(2), seed=0)
 
 
-# ------------------------------------------------------------------------- save and restore
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("num_unrolls", [1, 2, 3])
-def test_a_restored_actor_goes_on_exactly(mode: AutoresetMode, num_unrolls: int) -> None:
+def test_a_restored_actor_continues_exactly(mode: AutoresetMode, num_unrolls: int) -> None:
     config = counting_config()
     policy = counting_policy(config)
     actor = Actor(make_counting_env(mode=mode), policy, seed=1)
@@ -470,41 +224,10 @@ def test_a_restored_actor_goes_on_exactly(mode: AutoresetMode, num_unrolls: int)
 
 
 def test_an_environment_that_cannot_be_saved_starts_new_episodes_and_keeps_the_count() -> None:
-    actor = Actor(luck(3), UniformPolicy(NUM_ACTIONS), seed=0)
+    actor = Actor(make_luck_env(3), UniformPolicy(NUM_ACTIONS), seed=0)
     for _ in range(7):
         actor.step()
-    restored = Actor(luck(3), UniformPolicy(NUM_ACTIONS), seed=1)
+    restored = Actor(make_luck_env(3), UniformPolicy(NUM_ACTIONS), seed=1)
     restored.set_state(actor.get_state())
     assert restored.num_steps == actor.num_steps == 21
     assert restored.entry().first.all()
-
-
-# -------------------------------------------------------------------------------- the memory
-
-
-def test_images_stay_bytes_and_embeddings_take_their_place() -> None:
-    config = AgentConfig(
-        embedding="impala_shallow", embedding_size=16, lstm_size=8, fc_size=8, unroll_length=3
-    )
-    env = make_env("catch", 2, downsample=16)
-    torch.manual_seed(0)
-    policy = Policy((30, 20, 3), 54, config).eval()
-    actor = Actor(env, policy, seed=0)
-    images = empty_trajectory(actor, config, store_embeddings=False)
-    assert images.observations is not None
-    assert images.observations.dtype == torch.uint8
-    assert images.observations.shape == (4, 2, 30, 20, 3)
-    assert images.embeddings is None
-
-    unroll = empty_trajectory(actor, config, store_embeddings=True)
-    seen = [actor.entry().observations]
-    collect(actor, unroll, 0.99)
-    assert unroll.observations is None
-    assert unroll.embeddings is not None
-    assert unroll.embeddings.shape == (4, 2, 16)
-    seen.append(actor.entry().observations)
-    with torch.no_grad():
-        for t, observation in zip((0, 3), seen, strict=True):
-            np.testing.assert_allclose(
-                unroll.embeddings[t], policy.embed(observation)[0], rtol=1e-5
-            )

@@ -74,7 +74,9 @@ def test_seeds_of_different_purposes_flavors_and_conditions_differ() -> None:
 
 @pytest.mark.parametrize("num_envs", [0, -1, "x", True, None])
 def test_a_run_checks_its_number_of_environments(num_envs: object) -> None:
-    with pytest.raises(InputError, match=r"num_envs is .* it must be a whole number >= 1"):
+    with pytest.raises(
+        InputError, match=r"num_envs is .* it must be a whole number from 1 to 100,000"
+    ):
         spec(environment={"num_envs": num_envs})
 
 

@@ -5,7 +5,9 @@ import pytest
 import yaml
 
 from thaw.config.errors import InputError
-from thaw.config.strict import Config, Positive, from_plain, override, parse_yaml
+from thaw.config.strict import Config, Positive, from_plain, override, parse_yaml, to_plain
+from thaw.config.suite import Suite
+from thaw.experiment.suites import load_suite
 
 
 def test_numbers_are_read_as_people_write_them() -> None:
@@ -32,9 +34,9 @@ class Sample(Config, frozen=True, kw_only=True):
     ("plain", "theirs", "ours"),
     [
         (
-            {"size": 1, "sise": 2},
-            "Object contains unknown field `sise`",
-            "here: unknown key 'sise'; did you mean 'size'? Allowed: size, words",
+            {"size": 1, "sizes": 2},
+            "Object contains unknown field `sizes`",
+            "here: unknown key 'sizes'; did you mean 'size'? Allowed: size, words",
         ),
         ({}, "Object missing required field `size`", "here: the key 'size' is missing"),
         (
@@ -45,7 +47,7 @@ class Sample(Config, frozen=True, kw_only=True):
         (
             {"size": 0},
             "Expected `int` >= 1 - at `$.size`",
-            "here: size: expected a whole number >= 1",
+            "here: size: expected a whole number >= 1 (it is 0)",
         ),
         (
             {"size": 1, "words": ["a", 2]},
@@ -61,3 +63,39 @@ def test_the_wording_of_msgspec_that_is_translated(plain: object, theirs: str, o
     with pytest.raises(InputError) as explained:
         from_plain(plain, Sample, "here")
     assert str(explained.value) == ours
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{[a, b]: 1}", "line 1: a key must be a word"),
+        ("{{a: 1}: 1}", "line 1: a key must be a word"),
+        ("[" * 20_000, "nested too deeply"),
+        ("seeds: " + "9" * 5000, "not valid YAML"),
+        ("day: 2020-99-99", "not valid YAML"),
+    ],
+)
+def test_hostile_yaml_is_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        parse_yaml(text)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("seeds=2000000000", "seeds: expected a whole number <= 10000 (it is 2000000000)"),
+        ("seeds=[99999999999999999999999]", "seeds[0]: expected a whole number"),
+        ("agent.learning_rate=.inf", "agent.learning_rate: expected a number <= 1e+30 (it is inf)"),
+        ("agent.max_gradient_norm=.inf", "agent.max_gradient_norm: expected a number <= 1e+30"),
+        ("agent.lstm_size=0", "agent.lstm_size: expected a whole number >= 1 (it is 0)"),
+        ("environment.num_envs=100000000", "must be a whole number from 1 to 100,000"),
+    ],
+)
+def test_a_number_out_of_range_is_named_with_its_value(item: str, message: str) -> None:
+    plain = to_plain(load_suite("catch-quick"))
+    override(plain, item)
+    with pytest.raises(InputError) as caught:
+        from_plain(plain, Suite, "suite.yaml")
+    assert message in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.envs.families import flavor_spaces, make_env
-from thaw.envs.spaces import Spaces, count_actions
+from thaw.envs.spaces import Spaces, check_same_actions, count_actions
 
 HERE = Flavor("catch?downsample=16")
 
@@ -45,3 +45,52 @@ def test_observations_that_are_not_arrays_are_refused() -> None:
 
 def test_the_number_of_actions_is_a_plain_int() -> None:
     assert type(count_actions(gymnasium.spaces.Discrete(np.int64(3)), "here")) is int
+
+
+SOURCE, TARGET = Flavor("gym/source"), Flavor("gym/target")
+
+
+def named(*names: str, num_actions: int | None = None) -> Spaces:
+    return Spaces(
+        observation_shape=(4,),
+        observation_type="float32",
+        num_actions=len(names) if num_actions is None else num_actions,
+        action_meanings=names or None,
+        frames_per_step=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "said"),
+    [
+        (
+            named("NOOP", "FIRE", "LEFT"),
+            named("NOOP", "LEFT", "UP", "DOWN"),
+            r"only 'gym/source' has FIRE; only 'gym/target' has UP, DOWN\. .*remaps no actions: "
+            r"choose",
+        ),
+        (
+            named("LEFT", "RIGHT", "FIRE"),
+            named("LEFT", "FIRE", "RIGHT"),
+            r"action 1 is RIGHT in 'gym/source' and FIRE in 'gym/target'; action 2 is FIRE",
+        ),
+        (named("NOOP", "FIRE"), named("NOOP"), r"has 2 actions .* has 1.*only 'gym/source' has"),
+        (named(num_actions=3), named(num_actions=4), r"has 3 actions, but 'gym/target' has 4;"),
+        (named("NOOP"), named(num_actions=4), r"has 1 actions, but 'gym/target' has 4;"),
+    ],
+)
+def test_the_actions_that_differ_are_named(there: Spaces, here: Spaces, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        check_same_actions(SOURCE, there, TARGET, here)
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        (named("NOOP", "FIRE"), named("NOOP", "FIRE")),
+        (named(num_actions=3), named(num_actions=3)),
+        (named("NOOP", "FIRE"), named(num_actions=2)),
+    ],
+)
+def test_the_same_actions_pass(there: Spaces, here: Spaces) -> None:
+    check_same_actions(SOURCE, there, TARGET, here)

@@ -4,9 +4,12 @@ import pytest
 from command_line import TINY
 
 from thaw.config.errors import InputError
+from thaw.config.flavor import Flavor
 from thaw.config.strict import from_plain, parse_yaml
-from thaw.config.suite import Suite
-from thaw.experiment.check import check_suite
+from thaw.config.suite import Suite, Transfer
+from thaw.envs.families import canonical_flavor
+from thaw.experiment.check import canonical_suite, check_suite
+from thaw.experiment.plan import plan
 
 
 def suite(source: str = "catch", target: str = "catch@large_ball", **environment: object) -> Suite:
@@ -49,3 +52,44 @@ def test_a_misspelt_environment_option_is_refused() -> None:
 
 def test_what_differs_must_not_be_spaces_only() -> None:
     check_suite(suite(target="catch?ball_radius=20&background_color=BLUE"))
+
+
+def atari(source: str, target: str) -> Suite:
+    return Suite(
+        name="games",
+        transfers=(Transfer(source=Flavor(source), target=Flavor(target)),),
+        pretrain_steps=1,
+        transfer_steps=1,
+        environment={"full_action_space": False},
+    )
+
+
+def test_two_games_with_other_buttons() -> None:
+    pytest.importorskip("envpool")
+    pytest.importorskip("ale_py")
+    with pytest.raises(InputError, match=r"only 'atari/freeway' has UP, DOWN"):
+        check_suite(atari("atari/breakout", "atari/freeway"))
+    check_suite(atari("atari/breakout", "atari/breakout@m12d0"))
+
+
+def test_one_game_with_two_addresses_is_pretrained_once() -> None:
+    pytest.importorskip("ale_py")
+    chosen = Suite(
+        name="two-addresses",
+        transfers=(
+            Transfer(source=Flavor("atari/breakout"), target=Flavor("atari/breakout@m12d0")),
+            Transfer(source=Flavor("atari/breakout@m0d0"), target=Flavor("atari/breakout@m8d1")),
+        ),
+        conditions=("update_all",),
+        seeds=1,
+        pretrain_steps=100,
+        transfer_steps=100,
+    )
+    keys = [run.key for run in plan(canonical_suite(chosen)).runs]
+    assert keys == [
+        "atari/breakout/pretrain/seed0",
+        "atari/breakout@m12d0/update_all/seed0",
+        "atari/breakout@m8d1/update_all/seed0",
+    ]
+    assert canonical_flavor(Flavor("atari/breakout@m0d0?sticky=1")) == "atari/breakout?sticky=1"
+    assert canonical_flavor(Flavor("catch@large_ball")) == "catch@large_ball"

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import command_line
 from command_line import Spoken, thaw_command, thaw_process
+from fault_sizes import patience
 
-from thaw.experiment.process_tree import descendants
+from thaw.experiment.process_tree import descendants, kill_tree
 from thaw.experiment.suite_folder import SuiteFolder
 
 SUPPORT = str(Path(command_line.__file__).parent)
@@ -39,10 +40,20 @@ def command(root: Path, target: str, *flags: object, clock: str = "lockstep") ->
     return ["run", "bad.yaml", "--trust-code", "--out", "s", *flags]
 
 
+def ended(process: subprocess.Popen[str], seconds: float) -> tuple[str, str]:
+    """Wait for the end of a process and return what it wrote; kill it if it does not end."""
+    try:
+        return process.communicate(timeout=patience(seconds))
+    finally:
+        if process.poll() is None:
+            kill_tree(process.pid)
+
+
 def run(root: Path, target: str, *flags: object, clock: str = "lockstep") -> Spoken:
-    return thaw_command(
-        *command(root, target, *flags, clock=clock), cwd=root, PYTHONPATH=SUPPORT, TMP=str(root)
-    )
+    words = command(root, target, *flags, clock=clock)
+    with thaw_process(*words, cwd=root, PYTHONPATH=SUPPORT) as process:
+        out, err = ended(process, 60)
+    return Spoken(process.returncode, out, err)
 
 
 def statuses(root: Path) -> dict[str, str]:
@@ -69,13 +80,10 @@ def test_an_error_that_looks_like_markup_fails_its_run_alone(tmp_path: Path) -> 
 
 
 def test_a_process_that_does_not_end_after_its_run_is_ended(tmp_path: Path) -> None:
-    with thaw_process(
-        *command(tmp_path, "LeaveThread-v0", "--workers", 1), cwd=tmp_path, PYTHONPATH=SUPPORT
-    ) as process:
-        out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    spoken = run(tmp_path, "LeaveThread-v0", "--workers", 1)
+    assert spoken.status == 0, spoken.err
     assert statuses(tmp_path) == ALL_DONE
-    assert "report:" in out
+    assert "report:" in spoken.out
 
 
 def test_a_run_that_hangs_is_tried_twice_and_fails(tmp_path: Path) -> None:
@@ -86,7 +94,7 @@ def test_a_run_that_hangs_is_tried_twice_and_fails(tmp_path: Path) -> None:
     lines = [
         line for line in spoken.err.splitlines() if f"no progress for {STALL_SECONDS} s" in line
     ]
-    assert "its process was ended and starts again" in lines[0]
+    assert "its process was killed and starts again" in lines[0]
     assert re.search(r"\(last: step [24]0 of 80\): its environment hangs in step or", lines[0])
     assert lines[1].startswith("FAILED ")
     assert len(lines) == 3  # again, failed, summed up
@@ -138,15 +146,15 @@ def test_a_second_signal_ends_a_suite_whose_run_hangs(tmp_path: Path) -> None:
         workers = descendants(process.pid)
         os.killpg(process.pid, signal.SIGINT)
         begun = time.monotonic()
-        out, err = process.communicate(timeout=30)
+        out, err = ended(process, 10)
         seconds = time.monotonic() - begun
     assert process.returncode == 130
-    assert seconds < 30  # 3 on a machine that is not busy; without the second signal, an hour
+    assert seconds < patience(10)
     assert out == ""
     assert "Traceback" not in err
     lines = err.splitlines()
     assert lines[-1].startswith("stopped; ")
-    assert lines[-2].startswith("not saved since its last checkpoint gym/")
+    assert lines[-2].startswith("not saved since its last checkpoint: gym/")
     assert not [worker for worker in workers if is_running(worker)]
 
 
@@ -163,12 +171,12 @@ def test_a_second_signal_ends_a_training_that_hangs(tmp_path: Path) -> None:
         time.sleep(1.0)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = ended(process, 10)
     assert process.returncode == 143
     assert (out, err) == (
         "",
         "thaw: stopped by a second signal; what came after the last checkpoint is not saved; the "
-        "same command goes on\n",
+        "same command continues\n",
     )
     assert hanging_programs() == []
 

@@ -3,12 +3,15 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from command_line import TINY
 
+from thaw.config.errors import InputError
 from thaw.config.run_spec import RunSpec
 from thaw.config.strict import from_plain, parse_yaml, to_yaml
 from thaw.config.suite import Suite
 from thaw.experiment.plan import PlannedRun, plan
+from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
 
 
@@ -120,6 +123,69 @@ def test_keys_are_folders_below_runs_whatever_a_flavor_is_called() -> None:
         "atari/pong@m1d1/freeze_all-from-atari:pong@m0d1/seed0",
         "atari/pong/freeze_all-from-atari:pong@m0d1,sticky=0.5,x=1/seed0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("flavor", "folder"),
+    [
+        ("gym/Foo-v1?file=/../../escaped", "gym/Foo-v1,file=%2F..%2F..%2Fescaped"),
+        ("androidenv/../x.textproto", "androidenv%2F%2E%2E%2Fx.textproto"),
+        ("androidenv//tmp/x.textproto", "androidenv%2F%2Ftmp%2Fx.textproto"),
+        ("gym/..", "gym%2F%2E%2E"),
+        ("../x", "%2E%2E%2Fx"),
+        ("catch@..?x=1", "catch@..,x=1"),
+        ("gym/a%2Fb", "gym/a%252Fb"),
+        ("envpool/Jumanji/Snake-v1", "envpool/Jumanji/Snake-v1"),
+        ("catch?ball_radius=20&downsample=8", "catch,ball_radius=20,downsample=8"),
+    ],
+)
+def test_a_key_stays_below_runs(flavor: str, folder: str, tmp_path: Path) -> None:
+    chosen = suite(
+        transfers=[{"source": "catch", "target": flavor}], conditions=["random"], seeds=1
+    )
+    (run,) = plan(chosen).runs
+    assert run.key == f"{folder}/random/seed0"
+    place = (SuiteFolder(tmp_path).run_folder(run).path).resolve()
+    assert place.is_relative_to(tmp_path / "runs")
+
+
+def test_two_flavors_never_share_a_key() -> None:
+    pairs = [
+        ("catch?k=x,length=1", "catch?k=x&length=1"),
+        ("gym/a?x=b/c", "gym/a?x=b%2Fc"),
+        ("gym/..", "gym/%2E%2E"),
+        (f"gym/{'x' * 400}a", f"gym/{'x' * 400}b"),
+    ]
+    for pair in pairs:
+        chosen = suite(
+            transfers=[{"source": "catch", "target": flavor} for flavor in pair],
+            conditions=["random"],
+            seeds=1,
+        )
+        keys = [run.key for run in plan(chosen).runs]
+        assert len(set(keys)) == 2, pair
+        assert all(len(name.encode()) < 255 for key in keys for name in key.split("/"))
+
+
+def test_keys_differ_in_more_than_upper_case() -> None:
+    rule = "embedding=source:frozen,head=source:trained"
+    chosen = suite(update_rules={"New": rule, "new": rule}, conditions=["New", "new"])
+    with pytest.raises(InputError, match="differ in upper and lower case only"):
+        plan(chosen)
+    flavors = [{"source": "catch", "target": target} for target in ("gym/Foo-v0", "gym/foo-v0")]
+    with pytest.raises(InputError, match="put the flavors into two suites"):
+        plan(suite(transfers=flavors, conditions=["random"]))
+
+
+def test_two_runs_that_differ_never_share_a_folder() -> None:
+    rule = "embedding=source:frozen,head=source:trained"
+    chosen = suite(
+        transfers=[{"source": "gym", "target": "gym/a"}],
+        update_rules={"update_all-from-gym": rule},
+        conditions=["update_all", "update_all-from-gym"],
+    )
+    keys = [run.key for run in plan(chosen).runs]
+    assert len(set(keys)) == len(keys)
 
 
 def test_pretrainings_come_before_what_starts_from_them() -> None:

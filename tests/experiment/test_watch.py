@@ -103,12 +103,15 @@ def test_it_ends_when_thaw_run_has_ended_and_runs_are_left(tmp_path: Path) -> No
             time.sleep(2.0)
             assert watching.poll() is None
             running.send_signal(signal.SIGKILL)
-            _, told = watching.communicate(timeout=60)
+            try:
+                _, told = watching.communicate(timeout=60)
+            finally:
+                watching.kill()
         running.communicate(timeout=60)
     assert watching.returncode == 1
     last = told.splitlines()[-1]
-    assert last.startswith("no thaw works in suite any more; ")
-    assert last.endswith(" runs are left; the same `thaw run` goes on")
+    assert last.startswith("no thaw runs in suite any more; ")
+    assert last.endswith(" runs are left; the same `thaw run` continues")
 
 
 def test_it_ends_when_a_pretraining_has_failed(

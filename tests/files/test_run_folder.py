@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import json
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ from thaw.config.errors import InputError
 from thaw.config.run_spec import RunSpec
 from thaw.config.strict import from_plain
 from thaw.config.update_rule import UpdateRule
-from thaw.files.atomic import StoreMismatch, WriteFailed, check_out, locked, write_atomic
-from thaw.files.csv_log import CsvLog
+from thaw.files.atomic import StoreMismatch, WriteFailed
+from thaw.files.checksums import CHECKSUMS, Damaged
 from thaw.files.run_folder import RunFolder
 
 
@@ -29,17 +31,6 @@ def spec(**changes: object) -> RunSpec:
 
 def full_disk(*_: object, **__: object) -> Any:
     raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_atomic(path, b"old")
-    with monkeypatch.context() as broken:
-        broken.setattr("os.fsync", full_disk)
-        with pytest.raises(WriteFailed, match=r"cannot write .*No space left.*the same command"):
-            write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_begin_writes_what_spec_reads(tmp_path: Path) -> None:
@@ -71,7 +62,7 @@ def test_a_foreign_folder_and_a_file_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_a_kill_before_run_json_left_is_no_foreign_folder(tmp_path: Path) -> None:
-    for name in (".lock", "run.json.tmp", "error.txt"):
+    for name in (".lock", ".run.json.17.tmp", "error.txt"):
         (tmp_path / name).touch()
     RunFolder(tmp_path).begin(spec())
     assert RunFolder(tmp_path).spec() == spec()
@@ -97,21 +88,25 @@ def test_an_edited_run_json_is_refused(tmp_path: Path) -> None:
     folder.begin(spec())
     plain = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(plain | {"steps": 1_000_000}))
-    with pytest.raises(InputError, match="was edited"):
-        folder.spec()
+    for ask in (folder.spec, lambda: folder.begin(spec())):
+        with pytest.raises(Damaged, match=r"was edited.*delete the folder"):
+            ask()
 
 
 def test_result_json_means_done_and_must_be_a_result(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.begin(spec())
     folder.fail("Traceback\nValueError: once")
-    folder.finish({"mean_return": 1.0})
+    result = {"mean_return": 1.0, "steps": 10, "frames": 40, "seconds": 0.5}
+    folder.finish(result)
     assert folder.is_done
-    assert folder.result() == {"mean_return": 1.0}
+    assert folder.result() == result
     assert not folder.error_log.exists()
-    for text in ("", "{", "[1]", "{}"):
+    (tmp_path / CHECKSUMS).unlink()  # as an older thaw left it
+    assert folder.result() == result
+    for text in ("", "{", "[1]", "{}", json.dumps(result | {"mean_return": math.inf})):
         (tmp_path / "result.json").write_text(text)
-        with pytest.raises(InputError, match=r"result.json .*delete it"):
+        with pytest.raises(Damaged, match=r"result.json .*delete (it|the folder)"):
             folder.result()
 
 
@@ -129,22 +124,6 @@ def test_a_failure_that_cannot_be_written_down_is_no_second_failure(tmp_path: Pa
     RunFolder(tmp_path / "file" / "run").fail("ValueError: once")
 
 
-def test_logs_grow_by_rows_and_can_be_cut_back(tmp_path: Path) -> None:
-    log = CsvLog(tmp_path / "log.csv", ("step", "return"))
-    assert log.size == 0
-    log.cut(0)
-    log.append([{"step": 1, "return": 0.5}])
-    size = log.size
-    log.append([{"step": 2, "return": None}, {"step": 3}])
-    assert log.path.read_text() == "step,return\n1,0.5\n2,\n3,\n"
-    log.cut(size)
-    log.cut(10_000)  # never longer than it is
-    assert log.path.read_text() == "step,return\n1,0.5\n"
-    log.cut(0)
-    log.append([{"step": 4, "return": 1}])
-    assert log.path.read_text() == "step,return\n4,1\n"
-
-
 def test_a_checkpoint_is_replaced_as_a_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,14 +132,15 @@ def test_a_checkpoint_is_replaced_as_a_whole(
     assert folder.saved_steps() == 0
     folder.replace_checkpoint({"a": b"1", "gone": b"1", "training_state.json": b"{}"})
     folder.replace_checkpoint({"a": b"2", "training_state.json": b'{"learned_steps": 40}'})
-    assert {path.name for path in folder.checkpoint.iterdir()} == {"a", "training_state.json"}
+    names = {path.name for path in folder.checkpoint.iterdir()}
+    assert names == {"a", "training_state.json", CHECKSUMS}
     assert folder.saved_steps() == 40
     with monkeypatch.context() as broken:
         broken.setattr("os.fsync", full_disk)
         with pytest.raises(WriteFailed):
             folder.replace_checkpoint({"a": b"3"})
     assert (folder.checkpoint / "a").read_bytes() == b"2"
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint", "checkpoint.old"}
 
 
 def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
@@ -174,17 +154,11 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path) -> None:
     assert (folder.checkpoint / "a").read_bytes() == b"2"
 
 
-def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    with (
-        locked(tmp_path / "new"),
-        pytest.raises(InputError, match=r"another thaw works in .*new already"),
-        locked(tmp_path / "new"),
-    ):
-        pass
-    with locked(tmp_path / "new"):
-        pass
-
-
-def test_an_out_that_can_be_made_is_not_made(tmp_path: Path) -> None:
-    check_out(tmp_path / "a" / "b")
-    assert list(tmp_path.iterdir()) == []
+def test_a_full_disk_leaves_the_previous_json_and_says_so(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    result = {"mean_return": 1.0, "steps": 1, "frames": 1, "seconds": 1.0}
+    folder.finish(result)
+    (tmp_path / f".result.json.{os.getpid()}.tmp").symlink_to("/dev/full")
+    with pytest.raises(WriteFailed, match=r"cannot write .*result.json: No space left"):
+        folder.finish(result | {"mean_return": 2.0})
+    assert json.loads((tmp_path / "result.json").read_text()) == result

@@ -26,6 +26,7 @@ SMALL: dict[str, Any] = {
     "embedding": "impala_shallow", "embedding_size": 16, "lstm_size": 8, "fc_size": 8,
     "unroll_length": 5,
 }  # fmt: skip
+MLP = AgentConfig(embedding="mlp", embedding_size=8, lstm_size=8, fc_size=8, unroll_length=5)
 Arrays = dict[str, NDArray[np.float64]]
 
 
@@ -164,7 +165,7 @@ def test_the_learner_starts_from_the_stored_state() -> None:
     trajectory = random_trajectory()
     other = dataclasses.replace(trajectory, state=trajectory.state + 1)
     assert learner.losses(trajectory).total != learner.losses(other).total
-    # Where all episodes start afresh at entry 0, the state before them is nobody's business.
+    # Where all episodes start at entry 0, the state before them has no effect.
     first = trajectory.first.clone()
     first[0] = True
     fresh, other = (dataclasses.replace(t, first=first) for t in (trajectory, other))
@@ -246,8 +247,40 @@ def test_from_memory_of_its_own_as_on_a_gpu_it_learns_the_same(rule: str) -> Non
         found = copying.update(trajectory, 15 * update)
         assert {n: float(v) for n, v in found.items()} == {n: float(v) for n, v in expected.items()}
         for tensor in trajectory.tensors().values():
-            tensor.zero_()  # whoever still reads it is found out
+            tensor.zero_()  # a learner that still reads it would differ
     assert not any(tensor.any() for tensor in first.tensors().values()), "or writes to it"
     learned = weights(copying.policy)
     for name, expected_weights in weights(plain.policy).items():
         np.testing.assert_array_equal(learned[name], expected_weights)
+
+
+def test_float_observations_reach_the_learner_unchanged() -> None:
+    env = make_env("gym/CartPole-v1", 3)
+    policy = Policy((4,), 2, MLP)
+    actor = Actor(env, policy, seed=1)
+    unroll = empty_trajectory(actor, MLP, store_embeddings=False)
+    first = actor.entry().observations[0].clone()
+    collect(actor, unroll, 0.99)
+    observations = unroll.observations
+    assert observations is not None
+    assert observations.dtype == torch.float32
+    torch.testing.assert_close(observations[0], first, rtol=0, atol=0)
+    assert np.unique(observations.numpy()).size > 3 * 4 * 5
+    env.close()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_learner_trains_an_mlp_unless_it_is_frozen(frozen: bool) -> None:
+    env = make_env("gym/CartPole-v1", 3)
+    policy = Policy((4,), 2, MLP)
+    before = {name: tensor.detach().clone() for name, tensor in policy.parts()}
+    rule = f"embedding=source:{'frozen' if frozen else 'trained'},head=source:trained"
+    apply_update_rule(policy, UpdateRule(rule), before)
+    learner = Learner(policy, MLP, 1000)
+    actor = Actor(env, policy, seed=1)
+    unroll = empty_trajectory(actor, MLP, store_embeddings=policy.embedding_frozen)
+    collect(actor, unroll, 0.99)
+    learner.update(unroll, 0)
+    after = dict(policy.parts())["embedding.linear0.weight"]
+    assert torch.equal(before["embedding.linear0.weight"], after) == frozen
+    env.close()

@@ -121,7 +121,7 @@ def test_total_and_its_gradient_by_hand() -> None:
     trajectory, output = made_up(), learner_output()
     losses = impala_losses(output, trajectory, config)
 
-    # Everything again, from the definitions: rows 0 .. T-1 learn, row T is the bootstrap.
+    # Everything again, from the definitions: entries 0 .. T-1 learn, entry T is the bootstrap.
     logits, values = output.logits.detach()[:-1], output.values.detach()[:-1]
     probs = logits.softmax(-1)
     behavior = trajectory.behavior_logits.softmax(-1)
@@ -174,8 +174,8 @@ def test_losses_are_sums_and_not_means() -> None:
     assert both.mean_rho.item() == pytest.approx(once.mean_rho.item())
 
 
-def with_a_reset_row(trajectory: Trajectory, t: int, b: int) -> Trajectory:
-    """Row (t, b) is one that the environment spent on resetting itself."""
+def with_a_reset(trajectory: Trajectory, t: int, b: int) -> Trajectory:
+    """In entry (t, b), the environment only resets itself."""
     valid, discounts = trajectory.valid.clone(), trajectory.discounts.clone()
     valid[t, b] = False
     discounts[t - 1 : t + 1, b] = 0
@@ -183,8 +183,8 @@ def with_a_reset_row(trajectory: Trajectory, t: int, b: int) -> Trajectory:
 
 
 @pytest.mark.parametrize("t", [1, STEPS - 1])
-def test_whatever_a_reset_row_holds_contributes_nothing(t: int) -> None:
-    trajectory, output = with_a_reset_row(made_up(), t, 1), learner_output()
+def test_whatever_the_entry_of_a_reset_holds_contributes_nothing(t: int) -> None:
+    trajectory, output = with_a_reset(made_up(), t, 1), learner_output()
     before = impala_losses(output, trajectory, CONFIG)
     logits_before, values_before = gradients(before, output)
     for name in ("rewards", "behavior_logits", "actions", "bootstraps"):
@@ -205,8 +205,8 @@ def test_whatever_a_reset_row_holds_contributes_nothing(t: int) -> None:
     np.testing.assert_allclose(values_after, values_before, rtol=1e-9, atol=1e-12)
 
 
-def test_the_same_row_counts_if_it_is_a_step() -> None:
-    trajectory, output = with_a_reset_row(made_up(), 2, 1), learner_output()
+def test_the_same_entry_counts_if_it_is_a_step_and_no_reset() -> None:
+    trajectory, output = with_a_reset(made_up(), 2, 1), learner_output()
     masked = impala_losses(output, trajectory, CONFIG)
     everything = dataclasses.replace(trajectory, valid=torch.ones_like(trajectory.valid))
     unmasked = impala_losses(output, everything, CONFIG)
@@ -241,7 +241,7 @@ def one_step(
         pytest.param(5.0, 2.5, 0.9, 0.0, 2.5 + 0.9 * 4, id="another clip"),
         pytest.param(5.0, None, 0.9, 0.0, 5.0 + 0.9 * 4, id="no clip"),
         pytest.param(0.5, 1.0, 0.0, 0.0, 0.5, id="terminated"),
-        pytest.param(0.5, 1.0, 0.0, 3.0, 3.5, id="truncated, with a value behind it"),
+        pytest.param(0.5, 1.0, 0.0, 3.0, 3.5, id="truncated, with a value after it"),
         pytest.param(5.0, 1.0, 0.0, 3.0, 4.0, id="that value is not clipped"),
     ],
 )

@@ -6,12 +6,15 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import thaw.policy.policy
 from thaw.config.agent import AgentConfig
+from thaw.policy.embeddings import ConvEmbedding
 from thaw.policy.policy import Acting, Policy, UniformPolicy
 
 IMAGE = (36, 36, 3)
+ATARI, CATCH = (84, 84, 4), (120, 80, 3)
 
 
 def small_policy(
@@ -30,6 +33,10 @@ def small_policy(
 def images(*shape: int) -> torch.Tensor:
     draw = torch.Generator().manual_seed(0)
     return torch.randint(256, (*shape, *IMAGE), generator=draw, dtype=torch.uint8)
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 @pytest.mark.parametrize(
@@ -167,3 +174,45 @@ def test_the_uniform_policy_prefers_nothing_whatever_it_sees() -> None:
     assert output.logits.shape == (3, 2, 5)
     np.testing.assert_allclose(output.logits.softmax(-1), 0.2)
     assert not output.values.any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "num_actions", "total"),
+    [
+        (ATARI, 18, 1_704_675),
+        (CATCH, 54, 1_988_215),
+        (CATCH, 56, 1_990_777),
+        (CATCH, 108, 2_057_389),
+        (CATCH, 162, 2_126_563),
+    ],
+)
+def test_parameters_of_the_whole_policy(
+    shape: tuple[int, ...], num_actions: int, total: int
+) -> None:
+    assert count(Policy(shape, num_actions, AgentConfig(embedding="impala_deep"))) == total
+
+
+@pytest.mark.parametrize(("fc_size", "total"), [(128, 1_669_347), (512, 1_775_331)])
+def test_parameters_with_another_added_layer(fc_size: int, total: int) -> None:
+    assert count(Policy(ATARI, 18, AgentConfig(fc_size=fc_size))) == total
+
+
+def test_parameters_without_last_action_and_reward() -> None:
+    config = AgentConfig(last_action_input=False, last_reward_input=False)
+    assert count(Policy(ATARI, 18, config)) == 1_685_219
+    assert count(Policy(ATARI, 18, AgentConfig(last_reward_input=False))) == 1_704_675 - 4 * 256
+
+
+def test_parameters_part_by_part() -> None:
+    policy = Policy(ATARI, 18)
+    assert isinstance(policy.embedding, ConvEmbedding)
+    convolutions = [m for m in policy.embedding.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 15
+    assert count(policy.embedding.sections) == 97_744
+    assert count(policy.embedding.linear) == 991_488
+    assert count(policy.embedding) == 1_089_232
+    assert count(policy.head.lstm) == 544_768
+    assert count(policy.head.fc) == 65_792
+    assert count(policy.head.policy) == 4_626
+    assert count(policy.head.value) == 257
+    assert count(policy.head) == 615_443

@@ -190,7 +190,7 @@ def test_running_statistics_move_only_where_the_embedding_trains(rule: str, cloc
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         name = f"embedding.norm.{name}"
         assert torch.equal(before[name], after[name]) == frozen, name
-    # Once an update: by the learner, and never by whoever acts.
+    # Once an update: by the learner, and never by an actor.
     expected = 0 if frozen else 3
     assert after["embedding.norm.num_batches_tracked"] == expected
 

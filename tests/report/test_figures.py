@@ -19,7 +19,7 @@ from thaw.report.figures import (
     looks,
     short_steps,
 )
-from thaw.report.metrics import metrics_frame
+from thaw.report.metrics import aggregates_frame, metrics_frame
 from thaw.report.scores import read_curves, read_scores
 from thaw.report.spec import ReportSpec
 
@@ -119,6 +119,26 @@ def test_one_panel_per_transfer_and_one_color_per_condition() -> None:
             assert shown == {c: LOOKS[c].color.lower() for c in CATCH.conditions}
 
 
+@pytest.mark.parametrize(
+    ("target", "shared"),
+    [("catch@large_ball", True), ("catch?downsample=8", True), ("ball", False)],
+)
+def test_panels_share_their_axis_where_the_table_has_an_aggregate(
+    make_scores: MakeScores, target: str, shared: bool
+) -> None:
+    spec = ReportSpec("n", (("catch", "catch"), ("catch", target)), ("update_all",), (0,))
+    scores = pd.concat(
+        [make_scores({"update_all": [0.5]}, target=end) for _, end in spec.transfers],
+        ignore_index=True,
+    )
+    curves = scores[["source", "target", "condition", "seed", "mean_return"]].assign(steps=100)
+    figure = learning_curves_figure(curves, metrics_frame(scores, spec, resamples=100), spec)
+    assert figure is not None
+    first, second = figure.axes
+    assert first.get_shared_y_axes().joined(first, second) == shared
+    assert (not aggregates_frame(scores, spec, resamples=100).empty) == shared
+
+
 def test_without_a_run_that_learns_there_are_no_curves(make_scores: MakeScores) -> None:
     scores = make_scores({"random": [0.1]})
     spec = ReportSpec("n", (BALL,), ("random",), (0,))
@@ -137,6 +157,20 @@ def test_final_returns_show_seeds_means_and_intervals(make_scores: MakeScores) -
     assert np.isnan(lines(axes, "interval")["freeze_head"][0]).all()
     assert "scratch" not in lines(axes, "mean")
     assert [text.get_text() for text in axes.texts] == ["missing"]
+
+
+@pytest.mark.parametrize(
+    ("second", "shared"), [("catch?paddle_width=60", True), ("atari/pong", False)]
+)
+def test_panels_share_the_axis_of_returns_only_within_one_game(second: str, shared: bool) -> None:
+    spec = ReportSpec("n", (BALL, ("catch", second)), ("update_all",), (0,))
+    curves = make_curves({"update_all": {0: {100: 0.5}}})
+    other = curves.assign(target=second, mean_return=50.0)
+    metrics = metrics_frame(curves.iloc[:0], spec, resamples=100)
+    figure = learning_curves_figure(pd.concat([curves, other]), metrics, spec)
+    assert figure is not None
+    first_axes, second_axes = figure.axes
+    assert (first_axes.get_ylim() == second_axes.get_ylim()) == shared
 
 
 def test_figure_files_are_repeatable_and_undated(make_scores: MakeScores) -> None:

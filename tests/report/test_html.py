@@ -103,6 +103,20 @@ def test_verdicts_come_first_and_missing_runs_are_listed(
     assert "Pretrainings, and runs outside of the plan" in text
 
 
+def test_the_list_of_runs_and_the_table_count_the_same_runs(
+    make_scores: MakeScores, tmp_path: Path
+) -> None:
+    spec = ReportSpec("n", (("a", "t"), ("b", "t")), ("update_all",), (0, 1))
+    own = make_scores({"update_all": [0.5, None]}, source="a", target="t")
+    without_source = make_scores({"update_all": [0.1, 0.2]}, source="", target="t")
+    scores = pd.concat([own, without_source])
+    text = read(write_report(scores, None, spec, tmp_path)).text
+    table = (tmp_path / "table.csv").read_text(encoding="utf-8")
+    assert "(1 of 2 seeds)" in table  # of the transfer from a, whose own run of seed 1 is missing
+    assert "1 planned run is missing" in text
+    assert "T, from A (1 missing)" in text
+
+
 def test_absent_parts_say_why(make_scores: MakeScores, tmp_path: Path) -> None:
     spec = ReportSpec("n", (("catch", "catch@large_ball"),), ("update_all",), (0,))
     text = read(write_report(make_scores({"update_all": [0.5]}), None, spec, tmp_path)).text

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from thaw.report.scores import infer_spec, read_curves, read_scores
+from thaw.experiment import results
+from thaw.report.scores import (
+    CURVE_COLUMNS,
+    SCORE_COLUMNS,
+    infer_spec,
+    planned_rows,
+    read_curves,
+    read_scores,
+)
+from thaw.report.spec import ReportSpec
 
 GOOD = "target,condition,seed,mean_return\npong,update_all,0,1.5\npong,update_all,1,2\n"
 
@@ -103,6 +113,27 @@ def test_a_spec_is_inferred_from_what_is_there() -> None:
     assert spec.conditions == ("random", "scratch", "update_all", "freeze_head", "mine")
     assert spec.seeds == (0, 1, 2)
     assert (spec.name, spec.normalize, spec.paper) == ("theirs", "none", None)
+
+
+def test_the_report_knows_every_column_that_thaw_writes() -> None:
+    assert tuple(column.name for column in SCORE_COLUMNS) == results.SCORE_COLUMNS
+    assert tuple(column.name for column in CURVE_COLUMNS) == results.CURVE_COLUMNS
+
+
+def test_rows_without_a_source_serve_only_transfers_without_rows_of_their_own() -> None:
+    rows = [("", "t", 0), ("", "t", 1), ("a", "t", 0), ("a", "other", 1)]
+    frame = pd.DataFrame(rows, columns=["source", "target", "seed"]).assign(condition="mine")
+    spec = ReportSpec("n", (("a", "t"), ("b", "t")), ("mine",), (0, 1))
+
+    def found(source: str, seeds: tuple[int, ...] = (0, 1)) -> list[tuple[str, int]]:
+        plan = dataclasses.replace(spec, seeds=seeds)
+        rows = planned_rows(frame, plan, source, "t", "mine")
+        return list(zip(rows["source"], rows["seed"], strict=True))
+
+    assert found("a") == [("a", 0)]
+    assert found("a", seeds=(1,)) == []
+    assert found("b") == [("", 0), ("", 1)]
+    assert found("") == [("", 0), ("", 1)]
 
 
 def test_pretrainings_alone_are_nothing_to_compare() -> None:

@@ -41,6 +41,23 @@ def test_names_of_transfers_never_coincide() -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "one_game"),
+    [
+        ("catch@large_ball", True),
+        ("catch?downsample=8", True),
+        ("catch?title=a@b", True),
+        ("catch2", False),
+        ("androidenv/catch", False),
+    ],
+)
+def test_one_game_is_one_environment_in_any_variant_and_with_any_options(
+    target: str, one_game: bool
+) -> None:
+    spec = ReportSpec("n", (("catch", "catch"), ("catch", target)), ("scratch",), (0,))
+    assert spec.is_one_game == one_game
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"transfers": ()}, "needs transfers"),

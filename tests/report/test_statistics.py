@@ -59,7 +59,6 @@ def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
 def test_one_seed_has_a_value_and_no_interval(estimate: Estimate) -> None:
     assert np.isfinite(estimate.value)
     assert np.isnan([estimate.low, estimate.high]).all()
-    assert not estimate.excludes_zero
 
 
 def test_no_seed_has_nothing() -> None:
@@ -95,8 +94,6 @@ def test_pairing_takes_out_what_both_share() -> None:
     assert (paired.value, paired.low, paired.high) == pytest.approx((0.2, 0.2, 0.2))
     assert unpaired.value == pytest.approx(0.2)
     assert unpaired.low < 0 < unpaired.high
-    assert paired.excludes_zero
-    assert not unpaired.excludes_zero
 
 
 def test_pairs_must_be_equally_many() -> None:

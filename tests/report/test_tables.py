@@ -145,7 +145,7 @@ def test_the_papers_numbers_are_those_of_the_paper() -> None:
     for table in (TABLE_1, TABLE_2):
         assert list(table.values) == list(table.conditions)
         assert {len(row) for row in table.values.values()} == {len(table.targets)}
-        assert table.source.startswith("Dean, Toyama, Precup 2022, table")
+        assert table.citation.startswith("Dean, Toyama, Precup 2022, table")
 
 
 def test_the_source_table_begins_before_the_transfer(make_scores: MakeScores) -> None:

@@ -95,8 +95,8 @@ def test_a_verdict_needs_two_conditions(judge: Judge, returns: Mapping[str, obje
 
 def test_freezing_tells_appearance_from_behavior(judge: Judge) -> None:
     low, high = PRETRAINED, PRETRAINED + 0.2
-    assert "appearance;" in judge({"freeze_head": high, "freeze_embedding": low}).reading
-    assert "behavior." in judge({"freeze_head": low, "freeze_embedding": high}).reading
+    assert "be one of appearance." in judge({"freeze_head": high, "freeze_embedding": low}).reading
+    assert "be one of behavior." in judge({"freeze_head": low, "freeze_embedding": high}).reading
     assert "cannot be told apart" in judge({"freeze_head": low, "freeze_embedding": low}).reading
     assert judge({"freeze_head": low, "scratch": low}).reading == ""
     beaten = judge({"freeze_head": low, "freeze_embedding": high, "scratch": [3.0] * 5})

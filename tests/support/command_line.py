@@ -37,22 +37,23 @@ Say = Callable[..., Spoken]
 
 
 def thaw_process(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start the installed command in a process group of its own, its output piped.
-
-    A PYTHONPATH comes before the one that is set, which may name the package under test.
-    """
-    paths = [environment.get("PYTHONPATH"), os.environ.get("PYTHONPATH")]
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    """Start the installed command in a process group of its own, its output piped."""
     return subprocess.Popen(
         [str(Path(sys.executable).with_name("thaw")), *map(str, arguments)],
         cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        env=_extended(os.environ | {"OMP_NUM_THREADS": "1"}, environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+def _extended(here: dict[str, str], more: dict[str, str]) -> dict[str, str]:
+    """Return both; PYTHONPATH gets longer, so that it still leads to the thaw under test."""
+    paths = [env["PYTHONPATH"] for env in (more, here) if "PYTHONPATH" in env]
+    return here | more | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})
 
 
 def thaw_command(*arguments: object, cwd: Path, **environment: str) -> Spoken:

@@ -139,3 +139,8 @@ class CountingEmbedding(nn.Module):
 def embedding(observation_shape: tuple[int, ...], embedding_size: int) -> nn.Module:
     assert observation_shape == (OBSERVATION_SIZE,)
     return CountingEmbedding(embedding_size)
+
+
+def make_luck_env(num_envs: int) -> SyncVectorEnv:
+    """A vector of LuckEnv that resets in the same step."""
+    return SyncVectorEnv([LuckEnv] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)

@@ -2,7 +2,7 @@
 
 Run it after a change that moves numbers on purpose, and read the difference before keeping it.
 The runs are made up (a seeded generator, no training), but have the shape of real ones: seeds
-that share their pretraining, missing runs, bins without episodes, a game that nobody learns.
+that share their pretraining, missing runs, bins without episodes, a game that no condition learns.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def make_catch() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def make_atari() -> pd.DataFrame:
-    """Return scores of three Atari transfers; nobody scores on Freeway."""
+    """Return scores of three Atari transfers; every return on Freeway is 0."""
     rng = np.random.default_rng(12)
     scores = []
     for place, (source, target) in enumerate(ATARI.transfers):
@@ -181,7 +181,7 @@ def _curve(
 
 
 def main() -> None:
-    """Write everything under golden/ anew."""
+    """Write all files under golden/ again."""
     scores, curves = make_catch()
     for name in ("catch", "atari"):
         (GOLDEN / name).mkdir(parents=True, exist_ok=True)

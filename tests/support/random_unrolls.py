@@ -17,7 +17,7 @@ def random_trajectory(
     lstm_size: int = 8,
     dtype: torch.dtype = torch.float32,
 ) -> Trajectory:
-    """Images, rewards of all sizes, a few ends of episodes; every row is a step."""
+    """Images, rewards of all sizes, a few ends of episodes; every entry is a step."""
     draw = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Every finding of ``check_environment`` by an environment that is broken in just that way."""
+"""Each finding of ``check_environment``, from an environment with exactly this problem."""
 
 from __future__ import annotations
 
@@ -11,68 +11,13 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space
-from numpy.typing import NDArray
+from sound_env import DISABLED, LENGTH, NEXT, NUM_ENVS, SAME, Array, Infos, SoundEnv
 
 from thaw.testing import BrokenEnvironment, check_environment
 
-Array = NDArray[Any]
-Infos = dict[str, Any]
-NUM_ENVS, LENGTH = 3, 4
-SAME, NEXT, DISABLED = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED
-
-
-class SoundEnv(gymnasium.vector.VectorEnv[Array, Array, Array]):
-    """A number wanders at random and by the action; episodes last ``LENGTH`` steps.
-
-    Right in all three modes; the tests below break one thing each.
-    """
-
-    def __init__(self, mode: AutoresetMode = SAME) -> None:
-        self.num_envs = NUM_ENVS
-        self.metadata = {"autoreset_mode": mode}
-        self.mode = mode
-        self.single_observation_space = spaces.Box(-100, 100, (2,), np.float32)
-        self.single_action_space = spaces.Discrete(3)
-        self.observation_space = batch_space(self.single_observation_space, NUM_ENVS)
-        self.action_space = batch_space(self.single_action_space, NUM_ENVS)
-        self.places = np.zeros((NUM_ENVS, 2), np.float32)
-        self.ages = np.zeros(NUM_ENVS, np.int64)
-        self.resetting = np.zeros(NUM_ENVS, np.bool_)
-
-    def start(self, mask: Array) -> None:
-        self.places[mask] = self.np_random.uniform(-1, 1, (int(mask.sum()), 2))
-        self.ages[mask] = 0
-        self.resetting[mask] = False
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, Infos]:
-        super().reset(seed=seed)
-        self.start((options or {}).get("reset_mask", np.ones(NUM_ENVS, np.bool_)))
-        return self.places.copy(), {}
-
-    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, Infos]:
-        infos: Infos = {}
-        again = self.resetting.copy()
-        self.ages += 1
-        self.places += actions[:, None] * np.float32(0.1)
-        self.places += self.np_random.uniform(-0.1, 0.1, self.places.shape).astype(np.float32)
-        ended = (self.ages == LENGTH) & ~again
-        rewards = np.where(again, 0.0, self.places[:, 0])
-        if again.any():
-            self.start(again)
-        if self.mode == NEXT:
-            self.resetting = ended.copy()
-        elif self.mode == SAME and ended.any():
-            infos["final_obs"] = np.full(NUM_ENVS, None, object)
-            for index in np.flatnonzero(ended):
-                infos["final_obs"][index] = self.places[index].copy()
-            self.start(ended)
-        return self.places.copy(), rewards, ended, np.zeros(NUM_ENVS, np.bool_), infos
-
 
 def findings(env: gymnasium.vector.VectorEnv[Any, Any, Any], **options: Any) -> tuple[str, ...]:
-    """What the check finds."""
+    """Return what the check finds."""
     with pytest.raises(BrokenEnvironment) as caught:
         check_environment(env, **options)
     return caught.value.findings
@@ -289,7 +234,7 @@ def test_next_step_that_also_fills_the_last_observation() -> None:
 
 def test_same_step_declared_as_next_step() -> None:
     (finding,) = findings(declare(SoundEnv(SAME), NEXT))
-    assert "infos['final_obs'] is there" in finding
+    assert "infos['final_obs'] is set when an episode ends" in finding
 
 
 def test_same_step_declared_as_next_step_without_a_trace() -> None:

@@ -1,1 +1,1 @@
-"""A policy in environments: act, collect unrolls, play episodes."""
+"""Acting: a policy in environments, unrolls, evaluations, videos."""

@@ -1,6 +1,7 @@
 """The actor: a policy in a vector of environments, one decision at a time.
 
-Auto-reset is handled here and nowhere else. ``T``, ``B``, ... as in :mod:`thaw.trajectory`.
+Only this module handles auto-reset. ``T``, ``B`` and the other letters are those of
+:mod:`thaw.trajectory`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from thaw.acting.decision import Choice, Decision, DeviceMemory, Entry, Outcome
 from thaw.acting.episodes import EpisodeTracker
+from thaw.acting.finite import check_finite
 from thaw.config import AgentConfig, InputError
 from thaw.envs.spaces import Restorable, VectorEnv
 from thaw.policy import Acting
@@ -26,13 +28,13 @@ class Actor:
     """A policy in a vector of environments, one decision at a time.
 
     Args:
-        env: Any Gymnasium vector environment with discrete actions; its declared
-            ``autoreset_mode`` decides how its resets are read.
-        policy: What acts, in evaluation mode and without gradient.
-        seed: Of the environments' first reset and of the sampling.
-        config: The agent that learns from these decisions; it says what a truncation means
-            (``agent.truncation``). None where nothing learns, as in an evaluation.
-        device: Where the policy computes.
+        env: Any Gymnasium vector environment with discrete actions; the ``autoreset_mode`` in
+            its metadata says how it resets.
+        policy: Chooses the actions; in evaluation mode and without gradient.
+        seed: Seed of the environments' first reset and of the sampling.
+        config: The agent that learns from these decisions; its ``truncation`` says whether
+            truncated steps are valued. None if nothing learns, as in an evaluation.
+        device: Device of the policy.
         greedy: Take the most probable action instead of sampling.
 
     Raises:
@@ -64,6 +66,7 @@ class Actor:
         observations, _ = env.reset(seed=seed % 2**31)
         batch = env.num_envs
         self._observations = _as_tensor(observations)
+        check_finite("observation", self._observations, 0)
         self._first = np.ones(batch, bool)
         self._resetting = np.zeros(batch, bool)
         self._last_actions = torch.zeros(batch, dtype=torch.int64)
@@ -78,19 +81,19 @@ class Actor:
         self.invalidate()
 
     def invalidate(self) -> None:
-        """Forget what was computed from the observations, because they have changed."""
+        """Drop everything computed from the observations, because they have changed."""
         self._entry: Entry | None = None
         self._embeddings: torch.Tensor | None = None
 
     def entry(self) -> Entry:
-        """Return what the policy sees next, [1, B, ...], on the actor's device."""
+        """Return the policy's next inputs, [1, B, ...], on the actor's device."""
         if self._entry is None:
             here = self.host_entry()
             self._entry = here if self._memory is None else self._memory.fill(here)
         return self._entry
 
     def host_entry(self) -> Entry:
-        """Return the same before any copy: on the CPU, but for observations drawn elsewhere."""
+        """Return the same inputs before any copy: on the CPU, except images drawn on a GPU."""
         return Entry(
             self._observations.unsqueeze(0),
             torch.as_tensor(self._first).unsqueeze(0),
@@ -100,13 +103,13 @@ class Actor:
 
     @property
     def dropped_steps(self) -> int:
-        """Decisions that came too late for an environment in real time so far."""
+        """Decisions so far that came too late for real-time environments."""
         dropped: int = getattr(self.env, "dropped_steps", 0)
         return dropped
 
     @torch.inference_mode()
     def embeddings(self) -> torch.Tensor:
-        """Return the embeddings [1, B, D] of what the policy sees next, computed once."""
+        """Return the embeddings [1, B, D] of the next observations, computed once."""
         if self._embeddings is None:
             self.entry()
             self._embeddings = self._embed()
@@ -120,7 +123,7 @@ class Actor:
         return self.policy.unroll(self.embeddings(), first, last_actions, last_rewards, self.state)
 
     def step(self) -> Decision:
-        """Decide once in every environment and step them all."""
+        """Choose an action in every environment and step them all."""
         choice = self.decide()
         return self.observe(choice, self.env.step(choice.actions.numpy()))
 
@@ -134,7 +137,11 @@ class Actor:
 
     @torch.inference_mode()
     def observe(self, choice: Choice, outcome: Outcome) -> Decision:
-        """Take in what the environments returned for a choice."""
+        """Process the result of stepping the environments with a choice.
+
+        Raises:
+            NotFinite: A reward or an observation is nan or infinite.
+        """
         actions, logits, state = choice
         observations = _as_tensor(outcome[0])
         _, rewards, terminated, truncated, info = outcome
@@ -143,6 +150,7 @@ class Actor:
         done = (terminated | truncated) & valid
         rewards = np.where(valid, rewards, 0.0)
         self.num_steps += int(valid.sum())
+        check_finite("reward", rewards, self.num_steps)
         cut = truncated & ~terminated & valid
         finished = self._episodes.add(rewards, valid, done, cut, self.num_steps)
 
@@ -152,9 +160,12 @@ class Actor:
             if self.mode == AutoresetMode.SAME_STEP:
                 for index in np.flatnonzero(cut):
                     final[index] = torch.as_tensor(info["final_obs"][index])
+                check_finite("final observation", final, self.num_steps)
             bootstraps[cut] = self._values(final, actions, rewards, state)[cut]
         if self.mode == AutoresetMode.DISABLED and done.any():
             observations = _as_tensor(self.env.reset(options={"reset_mask": done})[0])
+
+        check_finite("observation", observations, self.num_steps)
 
         if self.mode == AutoresetMode.NEXT_STEP:
             self._first, self._resetting = self._resetting, done
@@ -188,7 +199,7 @@ class Actor:
         rewards: NDArray[np.float64],
         state: torch.Tensor,
     ) -> NDArray[np.float32]:
-        """Value observations [B, ...] that follow this decision in the same episodes; [B]."""
+        """Return the values [B] of observations [B, ...] that follow a decision in its episode."""
         output = self.policy.unroll(
             self.policy.embed(observations.to(self.device).unsqueeze(0)),
             torch.zeros(1, len(rewards), dtype=torch.bool, device=self.device),
@@ -200,7 +211,7 @@ class Actor:
         return values
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return everything that decides what comes next, as tensors."""
+        """Return everything that the next decisions depend on, as tensors."""
         if not isinstance(self.env, Restorable):
             return {"num_steps": torch.tensor(self.num_steps)}
         arrays = {
@@ -222,8 +233,8 @@ class Actor:
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
         """Continue from such a state.
 
-        An environment that cannot be restored starts new episodes instead; only the count of
-        steps is kept then.
+        An environment that cannot be restored starts new episodes; then only the number of
+        steps is kept.
         """
         self.num_steps = int(state["num_steps"])
         if not isinstance(self.env, Restorable) or "generator" not in state:

@@ -1,6 +1,6 @@
-"""Actors side by side: each has a group of the run's environments, and a thread of its own.
+"""Several actors at once: each has a group of the run's environments and its own thread.
 
-While one group's emulators step, the network looks at another group's pictures.
+While the emulators of one group step, the network processes the images of another group.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from thaw.trajectory import EpisodeStats, Trajectory
 
 
 class Collector:
-    """Fills unrolls; with one actor simply in the thread that asks.
+    """Fills unrolls with one or more actors; a single actor runs in the calling thread.
 
-    What is collected does not depend on which group is faster: each has its own environments,
-    random numbers and columns of the unroll.
+    The result does not depend on which group is faster: each has its own environments, random
+    numbers and columns of the unroll.
 
     Args:
-        actors: One for each group, with as many environments each, in the columns' order. They
-            share a policy, which nobody may change while they collect.
+        actors: One for each group, all with the same number of environments, in the order of
+            the columns. They share a policy, which must not change while they collect.
     """
 
     def __init__(self, actors: Sequence[Actor]) -> None:
@@ -37,7 +37,7 @@ class Collector:
         self.threads = ThreadPoolExecutor(
             num_groups, "group", initializer=torch.set_num_threads, initargs=(num_threads,)
         )
-        # On a GPU, one group's pictures must not queue up behind another's.
+        # On a GPU, one group's images must not wait for another group's.
         self.streams = [SideStream(device) for _ in self.actors]
 
     @property
@@ -47,11 +47,11 @@ class Collector:
 
     @property
     def dropped_steps(self) -> int:
-        """Decisions that environments in real time had to do without so far."""
+        """Decisions so far that came too late for real-time environments."""
         return sum(actor.dropped_steps for actor in self.actors)
 
     def empty_trajectory(self, config: AgentConfig, *, store_embeddings: bool) -> Trajectory:
-        """Make room for one unroll of all environments."""
+        """Allocate one unroll of all environments."""
         return empty_trajectory(
             self.actors[0],
             config,
@@ -63,8 +63,8 @@ class Collector:
         """Fill one unroll of T steps in every environment.
 
         Args:
-            trajectory: Where to; whatever it held is overwritten.
-            discount: Of every step that does not end its episode.
+            trajectory: The memory to fill; its content is overwritten.
+            discount: Discount of every step that does not end its episode.
 
         Returns:
             The episodes that finished, in raw reward, in order of time.
@@ -77,7 +77,7 @@ class Collector:
             self.threads.submit(self._collect_group, group, trajectory, discount, asked)
             for group in range(len(self.actors))
         ]
-        wait(groups)  # also behind an error: nobody may write to the unroll any more
+        wait(groups)  # even after an error: no thread may still be writing to the unroll
         found = [group.result() for group in groups]
         for stream in self.streams:
             stream.join()
@@ -93,29 +93,29 @@ class Collector:
     def _in_order(
         self, found: list[list[EpisodeStats]], begun: list[int], valid: torch.Tensor
     ) -> list[EpisodeStats]:
-        """Count the groups' episodes as one actor of all environments would have.
+        """Return the episodes with the steps that one actor of all environments would count.
 
         Args:
-            found: Episodes by group; their steps are the group's.
+            found: Episodes by group; ``step`` counts only the group's steps.
             begun: Steps of each group before the unroll.
-            valid: The unroll's, [T, B] bool.
+            valid: The unroll's valid steps, [T, B] bool.
         """
-        steps_by_row = sum(begun) + valid.sum(1).cumsum(0)
+        steps_by_t = sum(begun) + valid.sum(1).cumsum(0)
         episodes = []
         for group, (ended, before) in enumerate(zip(found, begun, strict=True)):
             first = group * self.group_size
-            own = before + valid[:, first : first + self.group_size].sum(1).cumsum(0)
+            steps_of_group = before + valid[:, first : first + self.group_size].sum(1).cumsum(0)
             for episode in ended:
-                row = int(torch.searchsorted(own, episode.step))
+                t = int(torch.searchsorted(steps_of_group, episode.step))
                 episodes.append(
                     episode._replace(
-                        step=int(steps_by_row[row]), environment=first + episode.environment
+                        step=int(steps_by_t[t]), environment=first + episode.environment
                     )
                 )
         return sorted(episodes, key=lambda episode: (episode.step, episode.environment))
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return everything that decides what comes next, as tensors."""
+        """Return everything that the next unrolls depend on, as tensors."""
         return {
             f"{self._prefix(group)}{name}": tensor
             for group, actor in enumerate(self.actors)

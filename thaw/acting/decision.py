@@ -1,4 +1,4 @@
-"""The data of one decision: what the policy sees, what it chooses, what happens."""
+"""The data of one decision: the policy's inputs, its choice, the result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thaw.trajectory import EpisodeStats
 
 
 class Entry(NamedTuple):
-    """What the policy sees next; each [1, B, ...]."""
+    """The policy's inputs at one time step; each [1, B, ...]."""
 
     observations: torch.Tensor
     first: torch.Tensor
@@ -21,18 +21,18 @@ class Entry(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What the policy does next in all environments."""
+    """The policy's choice in all environments."""
 
     actions: torch.Tensor
     """[B] int64, on the CPU."""
     logits: torch.Tensor
     """[B, A] float32, on the CPU."""
     state: torch.Tensor
-    """[2, B, H] float32, after this entry."""
+    """[2, B, H] float32, the LSTM state after this entry."""
 
 
 Outcome = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
-"""What ``env.step`` returns."""
+"""The tuple that ``env.step`` returns."""
 
 
 class Decision(NamedTuple):
@@ -41,13 +41,13 @@ class Decision(NamedTuple):
     actions: torch.Tensor
     logits: torch.Tensor
     rewards: NDArray[np.float64]
-    """Raw."""
+    """Not clipped."""
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     valid: NDArray[np.bool_]
-    """False where the environment spent the step on resetting itself."""
+    """False where the environment spent the step on its reset."""
     bootstraps: NDArray[np.float32]
-    """The policy's value of the observation that a truncation cut off, else 0."""
+    """Where an episode was truncated: the value of its final observation; elsewhere 0."""
     finished: list[EpisodeStats]
 
 
@@ -63,7 +63,7 @@ class DeviceMemory:
     def fill(self, entry: Entry) -> Entry:
         """Start an asynchronous copy; reading the logits later synchronizes with it."""
         for there, pinned, here in zip(self.entry, self.pinned, entry, strict=True):
-            if here.device == there.device:  # an environment drew it there
+            if here.device == there.device:  # an environment drew it on the GPU
                 there.copy_(here)
             else:
                 pinned.copy_(here)

@@ -1,4 +1,4 @@
-"""Returns and lengths of the episodes under way."""
+"""Returns and lengths of the current episodes."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class EpisodeTracker:
         """Count one step of all environments.
 
         Args:
-            rewards: [B], raw; 0 where not valid.
-            valid: [B], False where the environment spent the step on resetting itself.
+            rewards: [B], not clipped; 0 where not valid.
+            valid: [B], False where the environment spent the step on its reset.
             done: [B], where an episode ended with this step.
-            truncated: [B], where it was cut off rather than ended.
+            truncated: [B], where this end was a truncation.
             num_steps: Steps of all environments so far, this one included.
 
         Returns:
-            The episodes that ended, by environment.
+            The episodes that ended, in the order of their environments.
         """
         self.returns += rewards
         self.lengths += valid

@@ -1,4 +1,4 @@
-"""Score a policy: play a fixed number of episodes in a flavor, and sum them up."""
+"""Evaluate a policy: play a fixed number of episodes in a flavor and summarize them."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def evaluate(
 ) -> list[EpisodeStats]:
     """Play a fixed number of episodes in each environment.
 
-    Taking the first ``num_episodes`` that finish anywhere would prefer short ones; a quota for
-    each environment, set beforehand, does not.
+    The first ``num_episodes`` to finish anywhere would be too short on average. A quota for each
+    environment, fixed before the first step, avoids this bias.
 
     Args:
-        actor: Fresh; its environments share the episodes as evenly as they divide.
-        num_episodes: In all.
+        actor: A new actor; the episodes are divided among its environments as evenly as possible.
+        num_episodes: Episodes of all environments together.
         on_episode: Called with each episode that counts.
         check: Called after every step; may raise to end the evaluation.
 
     Returns:
-        The episodes, by environment and then in order of play.
+        The episodes, sorted by environment and then by time.
     """
     batch = actor.env.num_envs
     quota = np.full(batch, num_episodes // batch)
@@ -63,9 +63,9 @@ def playing(
     device: str = "cpu",
     options: Mapping[str, Any] | None = None,
 ) -> Iterator[Actor]:
-    """Put a policy, None for the uniform random one, into fresh environments of a flavor.
+    """Put a policy, or the uniform random policy for None, into new environments of a flavor.
 
-    Seed and flavor alone decide what it meets; the environments are closed behind it.
+    The episodes depend on seed and flavor alone. The environments are closed at the end.
     """
     env = make_env(flavor, num_envs, drawn_on=device, **(options or {}))
     try:
@@ -96,16 +96,16 @@ def evaluate_policy(
     watch: Callable[[EpisodeStats], None] | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> list[EpisodeStats]:
-    """Play episodes of a flavor, evenly spread over environments.
+    """Play episodes of a flavor, divided evenly among environments.
 
     Args:
-        policy: What acts; None is the uniform random policy.
-        flavor: Where.
-        num_episodes: In all.
-        seed: Decides episodes and sampling, together with the flavor; never shared with training.
-        num_envs: At most; not more than ``num_episodes``.
+        policy: Chooses the actions; None is the uniform random policy.
+        flavor: The environments' flavor.
+        num_episodes: Episodes of all environments together.
+        seed: Episodes and sampling depend on it and on the flavor; training never uses this seed.
+        num_envs: The largest number of environments; there are at most ``num_episodes``.
         greedy: Take the most probable action.
-        device: Where the policy computes.
+        device: Device of the policy.
         options: The family's options.
         watch: Called with each episode that counts.
         check: Called after every step; may raise to end the evaluation.
@@ -126,7 +126,7 @@ def evaluate_policy(
 
 
 def summary(returns: list[float]) -> dict[str, Any]:
-    """Return mean, standard error of the mean (None below two) and count."""
+    """Return mean, standard error of the mean (None for fewer than two returns) and count."""
     count = len(returns)
     sem = float(np.std(returns, ddof=1) / np.sqrt(count)) if count > 1 else None
     return {

@@ -14,13 +14,13 @@ from thaw.trajectory import EpisodeStats, Trajectory
 def empty_trajectory(
     actor: Actor, config: AgentConfig, *, store_embeddings: bool, num_actors: int = 1
 ) -> Trajectory:
-    """Allocate one unroll for several equal actors; it is filled again and again.
+    """Allocate one unroll for several equal actors; each new unroll overwrites it.
 
     Args:
-        actor: One of them.
-        config: Of the agent; T is ``unroll_length``.
+        actor: One of the actors.
+        config: The agent; T is ``unroll_length``.
         store_embeddings: Store embeddings instead of observations.
-        num_actors: How many; B is ``num_actors`` times the environments of one.
+        num_actors: Number of actors; B is this times the environments of one actor.
 
     Returns:
         Observations or embeddings on the actor's device, everything else on the CPU.
@@ -59,12 +59,12 @@ def collect(actor: Actor, trajectory: Trajectory, discount: float) -> list[Episo
     """Fill one unroll of T steps in every environment.
 
     Args:
-        actor: Acts; its recurrent state at entry 0 is stored too.
-        trajectory: Is overwritten.
-        discount: Of every step that does not end its episode.
+        actor: Collects; its LSTM state before entry 0 is stored too.
+        trajectory: The memory to fill; its content is overwritten.
+        discount: Discount of every step that does not end its episode.
 
     Returns:
-        The episodes that finished, in raw reward.
+        The episodes that finished; their returns are not clipped.
     """
     num_steps = len(trajectory.actions)
     trajectory.state.copy_(actor.state)

@@ -1,4 +1,4 @@
-"""A film of a policy at work, with its score drawn above the picture."""
+"""A video of a policy, with its score above the image."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from thaw.policy.policy import Acting
 from thaw.trajectory import EpisodeStats
 
 SMALLEST_SIDE_PX = 320
-"""Smaller pictures are enlarged by a whole number, up to at least this long a side."""
+"""Smaller images are enlarged by a whole factor until the shorter side has this length."""
 
 STRIP_PX = 24
 
 END_SECONDS = 0.6
-"""The last picture of an episode stays, with the final score."""
+"""The last image of an episode is shown this long, with the final score."""
 
 DEFAULT_FPS = 15.0
 
@@ -45,14 +45,14 @@ def record(
     greedy: bool = False,
     options: dict[str, Any] | None = None,
 ) -> list[EpisodeStats]:
-    """Film episodes of a flavor, one behind the other, on the CPU.
+    """Record episodes of a flavor, one after the other, on the CPU.
 
     Args:
-        policy: What acts; None is the uniform random policy.
-        flavor: Where.
-        out: An .mp4 file; written beside it first, so that it is whole or not there.
-        num_episodes: In all.
-        seed: Decides episodes and sampling, as in ``thaw evaluate``.
+        policy: Chooses the actions; None is the uniform random policy.
+        flavor: The environment's flavor.
+        out: An .mp4 file; written under another name first, so that it is complete or absent.
+        num_episodes: Number of episodes.
+        seed: Episodes and sampling depend on it, as in ``thaw evaluate``.
         greedy: Take the most probable action.
         options: The family's options.
 
@@ -60,7 +60,7 @@ def record(
         The episodes.
 
     Raises:
-        InputError: The file is no .mp4, imageio-ffmpeg is missing, or the flavor has no pictures.
+        InputError: The file is no .mp4, imageio-ffmpeg is missing, or the flavor has no images.
         OSError: The file cannot be written.
     """
     if out.suffix != ".mp4":
@@ -71,31 +71,31 @@ def record(
         out.parent.mkdir(parents=True, exist_ok=True)
         part = out.with_name(f".{out.stem}.part.mp4")
         try:
-            episodes = _film(ffmpeg, actor, flavor, part, num_episodes, fps)
+            episodes = _play(ffmpeg, actor, flavor, part, num_episodes, fps)
             part.replace(out)
         finally:
             part.unlink(missing_ok=True)
         return episodes
 
 
-def _film(
+def _play(
     ffmpeg: Any, actor: Actor, flavor: Flavor, path: Path, num_episodes: int, fps: float
 ) -> list[EpisodeStats]:
-    """Play and write; the pictures are of what the policy sees before each decision."""
+    """Play and write; each image shows the environment before a decision."""
     episodes: list[EpisodeStats] = []
     screen, score, step = _screen(actor.env, flavor), 0.0, 0
     with _writer(ffmpeg, path, draw_frame(screen, score, step), fps) as writer:
         while len(episodes) < num_episodes:
             frame = draw_frame(screen, score, step)
             decision = actor.step()
-            if decision.valid[0]:  # else the picture is the last episode's end again
+            if decision.valid[0]:  # else the image is the end of the last episode again
                 writer.send(frame)
             score += float(decision.rewards[0])
             step += int(decision.valid[0])
             before, screen = screen, _screen(actor.env, flavor)
             if decision.finished:
                 episodes += decision.finished
-                # Where the environment has reset already, its last picture is gone.
+                # If the environment has reset already, its last image is gone.
                 last = screen if actor.mode == AutoresetMode.NEXT_STEP else before
                 for _ in range(max(1, round(END_SECONDS * fps))):
                     writer.send(draw_frame(last, score, step))
@@ -104,15 +104,15 @@ def _film(
 
 
 def draw_frame(screen: Picture, score: float, step: int) -> Picture:
-    """Return a picture, enlarged if small, below a strip with score and step.
+    """Return an image, enlarged if small, below a strip with score and step.
 
     Args:
         screen: [height, width, 3], or [height, width] or [height, width, 1] in gray.
-        score: Raw return so far.
+        score: Return so far, not clipped.
         step: Decisions so far.
 
     Returns:
-        [height, width, 3], both even, as H.264 wants.
+        [height, width, 3]; height and width are even, as H.264 requires.
     """
     picture = np.asarray(screen, np.uint8)
     picture = picture[..., None] if picture.ndim == 2 else picture
@@ -130,10 +130,10 @@ def draw_frame(screen: Picture, score: float, step: int) -> Picture:
 
 
 def _screen(env: VectorEnv, flavor: Flavor) -> Picture:
-    """Take the picture of the only environment.
+    """Return the image of the only environment.
 
     Raises:
-        InputError: It has none.
+        InputError: It has no image.
     """
     try:
         screens = env.render()
@@ -150,7 +150,7 @@ def _screen(env: VectorEnv, flavor: Flavor) -> Picture:
 def _writer(
     ffmpeg: Any, path: Path, frame: Picture, fps: float
 ) -> Generator[Generator[None, Picture, None]]:
-    """Open a film of frames like this one."""
+    """Open a video of frames of this size."""
     height, width, _ = frame.shape
     writer = ffmpeg.write_frames(
         str(path), (width, height), fps=fps, macro_block_size=2, ffmpeg_log_level="error"
@@ -167,5 +167,5 @@ def _ffmpeg() -> Any:
         return importlib.import_module("imageio_ffmpeg")
     except ImportError:
         raise InputError(
-            f"films need imageio-ffmpeg, which is not installed: {install_hint('video')}"
+            f"videos need imageio-ffmpeg, which is not installed: {install_hint('video')}"
         ) from None

@@ -1,4 +1,4 @@
-"""How fast thaw is on this machine, and how near to what the machine can do."""
+"""Measure the speed of training on this machine, and compare it with an upper bound."""
 
 from thaw.bench.present import markdown, summarize, table, write_benchmark
 from thaw.bench.rates import Rates, measure

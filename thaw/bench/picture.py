@@ -1,4 +1,4 @@
-"""Where the time of a decision goes, as a picture."""
+"""A picture of the time that each part of a decision takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = {
     "environment": "environment",
     "act": "network, acting",
     "learn": "network, learning",
-    "rest": "all else",
+    "rest": "everything else",
 }
 BARS = {
     "bound": ("environment", "act", "learn"),
@@ -23,14 +23,14 @@ BARS = {
     "lockstep freeze_embedding": ("environment", "act"),
     "freeze_all": ("environment", "act"),
 }
-"""What each does of the three things that were also measured alone."""
+"""The separately measured parts that each bar contains."""
 
 
 def draw_times(summary: dict[str, Any]) -> bytes:
-    """Draw microseconds a decision, parts and whole, as SVG.
+    """Draw the microseconds of a decision and of its parts, as SVG.
 
-    The parts are their medians alone; what the whole takes beyond them is the rest (with a frozen
-    embedding, the head's learning is in it).
+    The length of a part is its median when measured alone. The rest is the whole minus the parts;
+    with a frozen embedding, it contains the learning of the head.
     """
     medians = {n: s["median"] for n, s in summary["steps_per_second"].items()}
     with matplotlib.rc_context(STYLE):
@@ -50,7 +50,7 @@ def draw_times(summary: dict[str, Any]) -> bytes:
         axes.invert_yaxis()
         axes.margins(x=0.2)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("microseconds a decision")
+        axes.set_xlabel("microseconds per decision")
         axes.set_title(f"{summary['flavor']}, {summary['embedding']}, {summary['precision']}")
         figure.legend(loc="outside lower center", ncols=len(COLORS), frameon=False)
         svg = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Say what was measured: a table, ratios with their spread, a page of its own for each machine."""
+"""Present the rates: a table, ratios with their spread, one page for each machine."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ RATIOS = {
 
 
 def summarize(workload: Workload, rates: Rates) -> dict[str, Any]:
-    """Sum rates up as plain data: medians over rounds with the lowest and the highest.
+    """Summarize rates: the median, lowest and highest over rounds.
 
-    A ratio is taken within each round, so that a machine that is slow for a while is so for both.
+    A ratio is taken within each round, so that a slow phase of the machine affects both rates.
     """
     rounds = {name: np.array(values) for name, values in rates.steps_per_second.items()}
     rounds["bound"] = 1 / np.sum([1 / rounds[part] for part in PARTS], axis=0)
@@ -71,7 +71,7 @@ def summarize(workload: Workload, rates: Rates) -> dict[str, Any]:
 
 
 def table(summary: dict[str, Any]) -> str:
-    """Write a summary as Markdown tables, which a terminal shows as well."""
+    """Write a summary as Markdown tables, which are also readable in a terminal."""
     rows = ["| decisions per second | median | lowest | highest |", "|---|---:|---:|---:|"]
     for name, spread in summary["steps_per_second"].items():
         label = LABELS.get(name, name)
@@ -99,10 +99,10 @@ def markdown(summary: dict[str, Any], command: str) -> str:
 
 
 def write_benchmark(summary: dict[str, Any], command: str, folder: Path) -> Path:
-    """Put a summary on its machine's page, in place of an earlier one of the same workload.
+    """Write a summary to its machine's page; it replaces an earlier one of the same workload.
 
     Returns:
-        The page, ``<hardware>.md``; the picture lies beside it.
+        The page, ``<hardware>.md``; the picture is in the same folder.
 
     Raises:
         WriteFailed: It cannot be written.

@@ -1,4 +1,4 @@
-"""Training in processes of its own, for what must be measured apart."""
+"""Training in other processes, where it must not share this process."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from thaw.bench.workload import WARM_UP_SECONDS, Workload
 
 
 class Measure(NamedTuple):
-    """Asks a process to train and to answer with decisions per second."""
+    """Request: train for some seconds; the answer is decisions per second."""
 
     condition: str
     seconds: float
 
 
 class PeakMemory(NamedTuple):
-    """Asks a process for its peak memory in MiB."""
+    """Request: the answer is the process's peak memory in MiB."""
 
 
 class TrainingProcesses:
-    """Processes that train at the same time, when they are asked to."""
+    """Processes that train at the same time, on request."""
 
     def __init__(self, connections: Sequence[Connection]) -> None:
         self.connections = tuple(connections)
 
     def steps_per_second(self, condition: str, seconds: float) -> float:
-        """Let all of them train; return the sum of their rates."""
+        """Train in all of them at once; return the sum of their rates."""
         return sum(self._ask(Measure(condition, seconds)))
 
     def peak_mib(self) -> float:
@@ -60,7 +60,7 @@ def training_processes(
         ours.append(mine)
     try:
         for connection in ours:
-            connection.recv()  # it is warm
+            connection.recv()  # sent after the warm-up
         yield TrainingProcesses(ours)
     finally:
         for connection in ours:

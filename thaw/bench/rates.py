@@ -1,6 +1,6 @@
-"""Measure rates side by side: every round takes all of them in turn, ratios are within rounds.
+"""Measure rates in rounds: every round measures each rate once; ratios are within rounds.
 
-All rates are decisions per second, summed over the environments and runs that act at once.
+A rate is decisions per second, summed over all environments and all runs that act at once.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from thaw.bench.workload import WARM_UP_SECONDS, Workload, variant
 from thaw.envs.families import one_engine_thread
 
 GROUPED = ("update_all", "freeze_embedding")
-"""Also measured with the environments in two groups, where their number is even."""
+"""Also measured with the environments in two groups, if their number is even."""
 
 
 class Rates(NamedTuple):
     """Measured rates."""
 
     steps_per_second: dict[str, list[float]]
-    """By name, one entry a round. ``environment``, ``act`` and ``learn`` are each alone;
-    ``<clock> <condition>`` is whole training; ``<clock> <condition>, two groups`` the same with
-    the environments in two groups; ``packed`` several runs at once."""
+    """By name, one entry per round. ``environment``, ``act`` and ``learn`` are measured alone;
+    ``<clock> <condition>`` is whole training; ``<clock> <condition>, two groups`` is the same with
+    the environments in two groups; ``packed`` is several runs at once."""
     peak_mib: float
-    """Of one run's process."""
+    """Peak memory of one run's process."""
 
 
 def measure(
@@ -43,10 +43,10 @@ def measure(
     """Measure a workload.
 
     Args:
-        workload: What to measure.
-        num_rounds: How often each rate is measured.
-        seconds: The least time of each measurement; whole updates are timed.
-        watch: Called after each measurement with its share of all the work.
+        workload: The workload.
+        num_rounds: Number of measurements of each rate.
+        seconds: Shortest time of one measurement, which ends with a whole update.
+        watch: Called after each measurement with its fraction of the whole work.
 
     Raises:
         InputError: The flavor, its options or the network are wrong.
@@ -73,7 +73,7 @@ def measure(
             return processes
 
         others: list[Subject] = []
-        # The overlapped clock's two teams of threads would slow down others in their process.
+        # The overlapped clock has twice the threads, which would slow down others in its process.
         elsewhere(overlapped, {f"overlapped {c}": c for c in TRAINED})
         if workload.num_envs % 2 == 0:
             for one in (lockstep, overlapped) if workload.device != "cpu" else (lockstep,):
@@ -81,7 +81,7 @@ def measure(
                 elsewhere(variant(one, env_groups=2), names)
         if workload.asynchronous:
             with_actors = variant(lockstep, clock="asynchronous")
-            for condition in TRAINED:  # Ray lets a process have one cluster
+            for condition in TRAINED:  # a process can use only one Ray cluster
                 elsewhere(with_actors, {f"asynchronous {condition}": condition})
         packed = elsewhere(alone, {"packed": "update_all"}, workload.num_packed)
         for subject in subjects:

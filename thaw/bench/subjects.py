@@ -1,4 +1,4 @@
-"""What is measured: environment, acting and learning alone, and whole training."""
+"""The subjects of a measurement: environment, acting and learning alone; whole training."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Subject(NamedTuple):
 
     name: str
     rate: Callable[[float], float]
-    """Takes the seconds to measure for; returns decisions per second."""
+    """Takes the shortest time in seconds; returns decisions per second."""
 
 
 def subjects_here(workload: Workload, stack: ExitStack) -> list[Subject]:
-    """Return what is measured in this process; the stack closes it."""
+    """Return the subjects that are measured in this process; the stack closes them."""
     agent, num_envs = workload.agent, workload.num_envs
     options = options_from(workload.flavor, workload.environment, 0)
     env = make_env(workload.flavor, num_envs, drawn_on=workload.device, **options)
@@ -85,7 +85,7 @@ def subjects_here(workload: Workload, stack: ExitStack) -> list[Subject]:
 
 
 def training_update(workload: Workload, stack: ExitStack, condition: str) -> Callable[[], int]:
-    """Return a function that does one update of whole training; the stack ends it."""
+    """Return a function that makes one update of whole training; the stack ends it."""
     spec = workload.spec
     envs = make_training_envs(spec, workload.device)
     for env in envs:
@@ -109,11 +109,11 @@ def rate_of(repeat: Callable[[], int], device: str) -> Callable[[float], float]:
     """Return a function that repeats work and measures its rate.
 
     Args:
-        repeat: Does the work once and returns its decisions.
-        device: Where; a GPU is waited for.
+        repeat: Does the work once and returns its number of decisions.
+        device: Device of the work; the measurement waits until a GPU has finished.
 
     Returns:
-        Takes the least seconds to measure for; returns decisions per second.
+        A function that takes the shortest time in seconds and returns decisions per second.
     """
 
     def rate(seconds: float) -> float:

@@ -15,14 +15,14 @@ from thaw.config.runtime import num_cores
 from thaw.config.strict import Config
 from thaw.config.update_rule import UpdateRule
 from thaw.envs.families import make_env
-from thaw.policy.precision import settle_precision
+from thaw.policy.precision import resolve_precision
 from thaw.training.build import policy_for
 
 WARM_UP_SECONDS = 1.0
 
 
 class Workload(Config, frozen=True, kw_only=True):
-    """The network, the environments and the machine's share that are measured."""
+    """The network, the environments, and the device and threads that are used."""
 
     flavor: Flavor
     agent: AgentConfig
@@ -32,14 +32,14 @@ class Workload(Config, frozen=True, kw_only=True):
     """The family's options, without `num_envs`."""
     device: str = "cpu"
     num_threads: int = 1
-    """Of one run alone; packed runs have one each."""
+    """Threads of a single run; each packed run has one."""
     num_packed: int = 2
     asynchronous: bool = False
     """Also measure the asynchronous clock, each condition with its own actors."""
 
     @property
     def spec(self) -> RunSpec:
-        """The run that is timed, as if it trained from scratch."""
+        """The measured run, as if it trained from scratch."""
         return RunSpec(
             condition="pretrain",
             flavor=self.flavor,
@@ -58,11 +58,11 @@ def prepare(
     num_packed: int,
     asynchronous: bool = False,
 ) -> Workload:
-    """Make a workload of a run's description, with its precision chosen for this machine.
+    """Return the workload of a run, with its precision chosen for this machine.
 
     Raises:
         InputError: The flavor, its options or the network are wrong, or the asynchronous clock
-            lacks Ray or environments.
+            needs Ray or more environments.
     """
     if asynchronous:
         check_ray(None)
@@ -75,7 +75,7 @@ def prepare(
     env.close()
     return Workload(
         flavor=spec.flavor,
-        agent=settle_precision(spec.agent, shape, torch.device(device)),
+        agent=resolve_precision(spec.agent, shape, torch.device(device)),
         num_envs=spec.num_envs,
         environment=spec.environment_options,
         device=device,

@@ -1,4 +1,4 @@
-"""The command line; :func:`main` is the program ``thaw``."""
+"""The command line; :func:`main` is the command ``thaw``."""
 
 from thaw.cli.main import main
 

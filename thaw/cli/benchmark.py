@@ -7,10 +7,9 @@ from typing import Annotated
 
 import tyro
 
-from thaw.cli.output import bar, check_at_least, environments_on_stderr, print_json, say
+from thaw.cli.output import bar, print_json, prints_on_stderr, say
 from thaw.cli.parsing import Device, FlavorName, Json, Number, Set
-from thaw.config.errors import InputError
-from thaw.experiment.single import single_spec
+from thaw.config.errors import check_above_zero, check_at_least
 
 
 def bench(
@@ -27,41 +26,37 @@ def bench(
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     as_json: Json = False,
 ) -> int:
-    """Measure how fast thaw is here, and how near to what the machine can do.
+    """Measure how fast thaw is on this machine, and how close to what the machine can do.
 
     Args:
         flavor: Where to act, as in atari/space_invaders@m1d1.
-        embedding: impala_deep, impala_shallow, mlp, or module:function.
-        overrides: As for train: agent.* and environment.*.
+        embedding: The network's embedding: impala_deep, impala_shallow, mlp, or module:function.
+        overrides: As for `thaw train`: agent.* and environment.*.
         device: Where the networks compute.
-        threads: Of one run alone, on a CPU; by default one for each core.
-        packed: Runs at once, one thread each; by default as many as `thaw run` would take.
-        rounds: How often each rate is measured, in turn with the others.
-        seconds: Of each measurement.
-        asynchronous: Measure that clock too; needs Ray and three times agent.actors processes.
-        out: Also put the result on this machine's page in this folder, DIR/<hardware>.md.
+        threads: Threads of one run alone, on a CPU. By default one for each core.
+        packed: How many runs share the machine, one thread each. By default as for `thaw run`.
+        rounds: How often each rate is measured. The rates take turns.
+        seconds: How long each measurement takes.
+        asynchronous: Also measure the asynchronous clock; needs Ray, and 3x agent.actors processes.
+        out: Also write the result to this machine's page in this folder, DIR/<hardware>.md.
         as_json: Print one JSON document.
     """
     from thaw.bench import measure, prepare, summarize, table, write_benchmark
     from thaw.experiment.execute import default_num_workers
+    from thaw.experiment.single import train_spec
     from thaw.files.atomic import check_out
     from thaw.training.machine import resolve_device
 
     check_at_least("--rounds", rounds, 1)
     check_at_least("--threads", threads, 1)
     check_at_least("--packed", packed, 1)
-    if seconds <= 0:
-        raise InputError(f"--seconds is {seconds:g}; it must be above 0")
+    check_above_zero("--seconds", seconds)
     if out is not None:
         check_out(out)
-    plain = {
-        "condition": "pretrain", "flavor": flavor, "update_rule": "scratch", "seed": 0, "steps": 1,
-        "agent": {"embedding": embedding},
-    }  # fmt: skip
     chosen = str(resolve_device(device))
-    with environments_on_stderr():
+    with prints_on_stderr():
         workload = prepare(
-            single_spec(plain, overrides),
+            train_spec(flavor, steps=1, embedding=embedding, overrides=overrides),
             chosen,
             threads,
             packed or default_num_workers(chosen),

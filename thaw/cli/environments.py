@@ -8,9 +8,9 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from thaw.cli.output import check_at_least, environments_on_stderr, print_json, say
+from thaw.cli.output import print_json, prints_on_stderr, say
 from thaw.cli.parsing import WITH_TRUST, Json, Set, SuiteName, TrustCode
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, check_at_least
 from thaw.experiment.suites import load_suite_to_execute
 
 
@@ -19,10 +19,10 @@ def flavors(
     *,
     as_json: Json = False,
 ) -> int:
-    """List the flavors that ship.
+    """List the built-in flavors.
 
     Args:
-        pattern: A shell pattern or a part of the address.
+        pattern: List only addresses that match this shell pattern or contain this text.
         as_json: Print one JSON document.
     """
     from thaw.envs.families import list_flavors
@@ -45,25 +45,24 @@ def gallery(
     trust_code: TrustCode = False,
     steps: int = 20,
 ) -> int:
-    """Draw the default flavors of a suite beside their variants, after the same actions.
+    """Draw each source flavor of a suite, and next to it its targets, after the same actions.
 
     Args:
-        suite: Built-in name, .yaml file, or module:function.
-        out: The picture, .png.
-        overrides: As for run.
-        trust_code: Import, call and start what a suite's file names: an embedding's
-            module:function, environments' modules and programs. Only for files that you trust.
-        steps: Seeded random decisions before the picture is taken.
+        suite: A built-in suite, a .yaml file, or module:function.
+        out: The picture, a .png file.
+        overrides: As for `thaw run`.
+        trust_code: Execute the code that the file names. Only for files that you trust.
+        steps: How many random decisions to make before the picture is taken.
     """
     from thaw.experiment.gallery import draw_gallery
     from thaw.files.atomic import check_out
 
     if out.suffix != ".png" or out.is_dir():
-        raise InputError(f"--out {out} is not a .png file")
+        raise InputError(f"--out {out} is not a .png file; give one, as in --out flavors.png")
     check_out(out.parent)
     check_at_least("--steps", steps, 0)
     chosen = load_suite_to_execute(suite, overrides, trust_code=trust_code, how=WITH_TRUST)
-    with environments_on_stderr():
+    with prints_on_stderr():
         draw_gallery(chosen, out, num_steps=steps)
     print(out)
     return 0

@@ -7,16 +7,18 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from thaw.config.errors import InputError
 from thaw.experiment.signals import drop_dead_terminal
 
 
 @contextlib.contextmanager
-def bar(what: str, total: int, unit: str) -> Iterator[Any]:
-    """Show a bar with rate and time left on a terminal; nothing when piped."""
+def bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], None]]:
+    """Show a bar with the time left on a terminal, and nothing elsewhere.
+
+    Yields:
+        A function that advances the bar by so many units.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -30,29 +32,9 @@ def bar(what: str, total: int, unit: str) -> Iterator[Any]:
         yield lambda amount: bars.advance(task, amount)
 
 
-def check_at_least(flag: str, value: int | None, least: int) -> None:
-    """Check a flag's number; None was not given.
-
-    Raises:
-        InputError: It is too small.
-    """
-    if value is not None and value < least:
-        raise InputError(f"{flag} is {value}; it must be at least {least}")
-
-
-def check_above_zero(flag: str, value: float) -> None:
-    """Check a flag's number of seconds.
-
-    Raises:
-        InputError: It is 0, below, or no number.
-    """
-    if not value > 0:
-        raise InputError(f"{flag} is {value:g}; it must be above 0")
-
-
 @contextlib.contextmanager
-def environments_on_stderr() -> Iterator[None]:
-    """Let all that is printed go to standard error for a while, also by libraries in C.
+def prints_on_stderr() -> Iterator[None]:
+    """Send everything that is printed to standard error for a while, also by libraries in C.
 
     Standard output is for results; an environment that prints would mix its lines with them.
     """
@@ -68,7 +50,7 @@ def environments_on_stderr() -> Iterator[None]:
         yield
     finally:
         sys.stdout.flush()
-        ctypes.CDLL(None).fflush(None)  # what C code has printed but not written yet
+        ctypes.CDLL(None).fflush(None)  # C libraries have a buffer of their own
         os.dup2(kept, 1)
         os.close(kept)
 
@@ -82,5 +64,5 @@ def say(line: str) -> None:
     """Print a line on standard error."""
     try:
         print(line, file=sys.stderr, flush=True)
-    except OSError:  # its terminal was closed, or its reader has left
+    except OSError:  # the terminal was closed, or the reader has left
         drop_dead_terminal()

@@ -1,4 +1,8 @@
-"""How commands are declared, and how tyro is asked to parse them; errors are one line."""
+"""The types of the commands' options, and how tyro parses them; every error is one line.
+
+The docstrings of commands are their help. tyro keeps a line break within the text of an option, so
+that text is one line in the source.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ SuiteName = Annotated[str, tyro.conf.arg(metavar="SUITE")]
 
 FlavorName = Annotated[str, tyro.conf.arg(metavar="FLAVOR")]
 
+PolicyName = Annotated[str, tyro.conf.arg(metavar="CHECKPOINT|random")]
+
 Folder = Annotated[Path, tyro.conf.arg(metavar="DIR")]
 
 Set = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE"),
@@ -31,46 +37,59 @@ Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda")]
 StallSeconds = Annotated[float, tyro.conf.arg(metavar="SECONDS")]
 
 TrustCode = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
 WITH_TRUST = "repeat the command with --trust-code"
+"""What to type for a file that is trusted."""
 
 Json = Annotated[bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff]
 
 Commands = Mapping[str, Callable[..., int]]
 """The commands by name, in the order of the help."""
 
+DESCRIPTION = """\
+When a trained policy meets a changed environment, which part should keep learning?
+`thaw COMMAND --help` explains a command, `thaw --version` prints the version."""
+
 
 def parse_and_run(commands: Commands, arguments: list[str]) -> int:
-    """Let tyro parse, its boxed complaints made one line, and run the command.
+    """Parse the arguments and run the command that they name.
 
     Returns:
         The command's exit status; 0 for help.
 
     Raises:
-        InputError: No such command or flag, or a value of the wrong type.
+        InputError: No such command or option, or a value of the wrong type.
     """
     if arguments and not arguments[0].startswith("-") and arguments[0] not in commands:
         hint = f"{nearest(arguments[0], commands)} Allowed: {', '.join(commands)}"
         raise InputError(f"unknown command '{arguments[0]}'{hint}")
-    boxes = io.StringIO()
-    with contextlib.redirect_stderr(boxes):
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors):
         try:
-            bound = _app(commands).cli(prog="thaw", args=arguments)
+            command = _parse(commands, arguments)
         except SystemExit as ended:
             if ended.code in (0, None):
                 return 0
-            raise InputError(_one_line(boxes.getvalue(), commands, arguments)) from None
-    return int(bound())
+            raise InputError(_one_line(errors.getvalue(), commands, arguments)) from None
+    return command()
 
 
-def _app(commands: Commands) -> tyro.extras.SubcommandApp:
-    """Declare the commands. Parsing only binds arguments, so its errors stay apart from theirs."""
+def _parse(commands: Commands, arguments: list[str]) -> Callable[[], int]:
+    """Return the command with its arguments; it runs later, so its errors stay its own.
+
+    Raises:
+        SystemExit: tyro has printed a help (code 0), or an error in a box (code 2).
+    """
     app = tyro.extras.SubcommandApp()
     for name, function in commands.items():
         app.command(name=name)(_binding(function))
-    return app
+    command: Callable[[], int] = app.cli(prog="thaw", description=DESCRIPTION, args=arguments)
+    return command
 
 
 def _binding(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
+    """Return a function with the same parameters and help that only binds its arguments."""
+
     @functools.wraps(function)
     def bind(*arguments: Any, **named: Any) -> Callable[[], int]:
         return functools.partial(function, *arguments, **named)
@@ -78,30 +97,29 @@ def _binding(function: Callable[..., int]) -> Callable[..., Callable[[], int]]:
     return bind
 
 
-def _one_line(boxes: str, commands: Commands, arguments: list[str]) -> str:
-    """Take the words out of tyro's box: the complaint, what was meant, and where to read on."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in boxes.splitlines()[1:]]
-    sections = [" ".join(words) for filled, words in itertools.groupby(lines, bool) if filled]
-    complaint = sections[0].rstrip(".") if sections else "wrong arguments"
-    complaint = re.sub(
+def _one_line(box: str, commands: Commands, arguments: list[str]) -> str:
+    """Return tyro's error without its box: what was wrong, what is allowed, where to read more."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()[1:]]
+    paragraphs = [" ".join(group) for filled, group in itertools.groupby(lines, bool) if filled]
+    error = paragraphs[0].rstrip(".") if paragraphs else "wrong arguments"
+    error = re.sub(
         r"(?:no type matching .* could be instantiated from \['(.*)'\]"
         r"|invalid literal for int\(\) with base 10: '(.*)')$",
         lambda value: f"'{value[1] or value[2]}' is not a whole number",
-        complaint,
+        error,
     )
-    word = re.match(r"Unrecognized options: (--[\w-]+)", complaint)
-    command_name = arguments[0] if arguments and arguments[0] in commands else None
-    if word and command_name:
-        flags = _flags(commands, command_name)
-        hint = f"{nearest(word[1], flags)} Allowed: {', '.join(flags)}"
-        complaint = f"unknown option '{word[1]}' of thaw {command_name}{hint}"
-    words = ["thaw", *([command_name] if command_name else []), "--help"]
-    return f"{complaint}; see `{' '.join(words)}`"
+    command = [arguments[0]] if arguments and arguments[0] in commands else []
+    option = re.match(r"Unrecognized options: (--[\w-]+)", error)
+    if option and command:
+        allowed = _options(commands, command[0])
+        hint = f"{nearest(option[1], allowed)} Allowed: {', '.join(allowed)}"
+        error = f"unknown option '{option[1]}' of thaw {command[0]}{hint}"
+    return f"{error}; see `{' '.join(['thaw', *command, '--help'])}`"
 
 
-def _flags(commands: Commands, command_name: str) -> list[str]:
-    """Return the flags of a command, as its help lists them."""
+def _options(commands: Commands, command: str) -> list[str]:
+    """Return the options of a command in the order of its help, from which they are read."""
     text = io.StringIO()
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        _app(commands).cli(prog="thaw", args=[command_name, "--help"])
+        _parse(commands, [command, "--help"])
     return re.findall(r"^[│ ]{2}(--[\w-]+)", text.getvalue(), re.MULTILINE)

@@ -9,13 +9,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
-from thaw.cli.output import (
-    check_above_zero,
-    check_at_least,
-    environments_on_stderr,
-    print_json,
-    say,
-)
+from thaw.cli.output import print_json, prints_on_stderr, say
 from thaw.cli.parsing import (
     WITH_TRUST,
     Device,
@@ -27,10 +21,10 @@ from thaw.cli.parsing import (
     SuiteName,
     TrustCode,
 )
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, check_above_zero, check_at_least
 from thaw.config.runtime import STALL_SECONDS, Runtime
 from thaw.config.strict import to_yaml
-from thaw.experiment.reporting import as_input_error, report_suite
+from thaw.experiment.reporting import report_suite
 from thaw.experiment.suites import load_suite_to_execute
 
 
@@ -46,44 +40,42 @@ def run(
     device: Device = "auto",
     stall_seconds: StallSeconds = STALL_SECONDS,
 ) -> int:
-    """Execute a suite, or go on with it, and write its report.
+    """Execute a suite, or continue it, and write its report.
 
     Args:
-        suite: Built-in name (catch-quick, catch-paper), .yaml file, or module:function.
-        out: The suite's folder; the same command goes on where it stopped.
-        overrides: Change one value of the suite, as in --set agent.discount=0.9; repeatable.
-        trust_code: Import, call and start what a suite's file names: an embedding's
-            module:function, environments' modules and programs. Only for files that you trust.
+        suite: A built-in suite, as catch-quick, or a .yaml file, or module:function.
+        out: The suite's folder. The same command continues a stopped suite.
+        overrides: Change one value of the suite, as in --set agent.discount=0.9.
+        trust_code: Execute the code that the file names. Only for files that you trust.
         seeds: Short for --set seeds=N.
-        executor: Where runs execute: processes on this machine.
-        workers: Runs at once; by default one for each core.
+        executor: Where runs execute: in processes on this machine.
+        workers: How many runs execute at once. By default one for each core, at most 4 on a GPU.
         device: Where the networks compute.
-        stall_seconds: End a run that makes no progress for this long, as its environment hangs,
-            and start it once more.
+        stall_seconds: Kill a run that makes no progress for this long, and start it once more.
     """
     from thaw.experiment.execute import execute
 
-    del executor  # there is one so far; the flag keeps its place
+    del executor  # reserved: "local" is the only one
     check_above_zero("--stall-seconds", stall_seconds)
     runtime = Runtime(device=device, stall_seconds=stall_seconds)
     chosen = load_suite_to_execute(
         suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
     )
-    with environments_on_stderr():
+    with prints_on_stderr():
         summary = execute(chosen, out, num_workers=workers, runtime=runtime)
     for key, reason in summary.failed.items():
         say(f"FAILED {key}: {reason} (see {out / 'runs' / key / 'error.txt'})")
     if summary.failed and summary.stopped_by is None:
         for key in summary.not_run:
             say(f"not run {key}")
-        say(f"{len(summary.failed)} failed; the same command tries again")
+        say(f"{len(summary.failed)} failed; the same command tries them again")
     if summary.stopped_by is not None:
         for key in summary.not_saved:
-            say(f"not saved since its last checkpoint {key}")
+            say(f"not saved since its last checkpoint: {key}")
         how = "stopped" if summary.not_saved else "saved"
-        say(f"{how}; {len(summary.not_run)} runs are left; the same command goes on")
+        say(f"{how}; {len(summary.not_run)} runs are left; the same command continues")
         return 128 + summary.stopped_by
-    report_suite(out)
+    _print_report(report_suite(out))
     return 1 if summary.failed else 0
 
 
@@ -100,16 +92,15 @@ def plan(
     """Show the runs of a suite, their steps, and an estimate of time and disk.
 
     Args:
-        suite: Built-in name, .yaml file, or module:function.
-        overrides: As for run.
-        trust_code: Import, call and start what a suite's file names: an embedding's
-            module:function, environments' modules and programs. Only for files that you trust.
+        suite: A built-in suite, a .yaml file, or module:function.
+        overrides: As for `thaw run`.
+        trust_code: Execute the code that the file names. Only for files that you trust.
         seeds: Short for --set seeds=N.
-        workers: Runs at once, for the estimate; by default one for each core.
+        workers: How many runs execute at once, for the estimate. By default one for each core.
         as_json: Print one JSON document.
         as_yaml: Print the suite as a file that `thaw run` takes.
     """
-    from thaw.experiment.check import check_suite
+    from thaw.experiment.check import canonical_suite, check_suite
     from thaw.experiment.estimate import estimate
     from thaw.experiment.plan import plan as make_plan
 
@@ -120,35 +111,41 @@ def plan(
     if as_yaml:
         print(to_yaml(chosen), end="")
         return 0
-    planned = make_plan(chosen)
-    with environments_on_stderr():
+    with prints_on_stderr():
+        chosen = canonical_suite(chosen)
+        planned = make_plan(chosen)
         spaces = check_suite(chosen)[chosen.transfers[0].source]
     cost = estimate(planned, spaces.observation_shape, workers)
-    runs = [
-        {"key": r.key, "condition": r.spec.condition, "steps": r.spec.steps, "source": r.source_key}
-        for r in planned.runs
-    ]
-    shared = sum(run["condition"] == "pretrain" for run in runs)
-    document = {
-        "suite": chosen.name,
-        "num_runs": len(runs),
-        "num_pretrainings": shared,
-        "total_steps": planned.total_steps,
-        "total_frames": planned.total_steps * spaces.frames_per_step,
-        **cost._asdict(),
-        "runs": runs,
-    }
+    num_pretrainings = sum(run.spec.condition == "pretrain" for run in planned.runs)
     if as_json:
-        print_json(document)
+        print_json(
+            {
+                "suite": chosen.name,
+                "num_runs": len(planned.runs),
+                "num_pretrainings": num_pretrainings,
+                "total_steps": planned.total_steps,
+                "total_frames": planned.total_steps * spaces.frames_per_step,
+                **cost._asdict(),
+                "runs": [
+                    {
+                        "key": run.key,
+                        "condition": run.spec.condition,
+                        "steps": run.spec.steps,
+                        "source": run.source_key,
+                    }
+                    for run in planned.runs
+                ],
+            }
+        )
         return 0
     width = max(len(run.key) for run in planned.runs)
-    for run_ in planned.runs:
-        steps = f"{run_.spec.steps:>12,} steps" if run_.spec.steps else f"{'only scored':>18}"
-        after = f"  after {run_.source_key}" if run_.source_key else ""
-        print(f"{run_.key:{width}} {steps}{after}")
+    for run in planned.runs:
+        steps = f"{run.spec.steps:>12,} steps" if run.spec.steps else f"{'only scored':>18}"
+        after = f"  after {run.source_key}" if run.source_key else ""
+        print(f"{run.key:{width}} {steps}{after}")
     print(
-        f"\n{chosen.name}: {len(runs)} runs, {shared} of them pretrainings that transfers share; "
-        f"{planned.total_steps:,} steps in all\n"
+        f"\n{chosen.name}: {len(planned.runs)} runs, {num_pretrainings} of them pretrainings that "
+        f"transfers share; {planned.total_steps:,} steps in all\n"
         f"about {_duration(cost.hours)} with {cost.num_workers} runs at once on cores like the "
         f"measured ones, {cost.disk_mib:,.0f} MiB on disk"
     )
@@ -160,10 +157,10 @@ def status(
     *,
     as_json: Json = False,
 ) -> int:
-    """Show which runs of a suite's folder are done, failed, started or waiting.
+    """Show which runs of a suite's folder are done, failed, started, waiting or damaged.
 
     Args:
-        folder: What --out was.
+        folder: The suite's folder, the --out of `thaw run`.
         as_json: Print one JSON document.
     """
     from thaw.experiment.suite_folder import SuiteFolder
@@ -172,7 +169,7 @@ def status(
     rows = [suite_folder.describe(run) for run in suite_folder.plan().runs]
     counts = {
         word: sum(row["status"] == word for row in rows)
-        for word in ("done", "failed", "started", "waiting")
+        for word in ("done", "failed", "started", "waiting", "damaged")
     }
     if as_json:
         print_json({"folder": str(folder), **counts, "runs": rows})
@@ -183,19 +180,21 @@ def status(
         steps = f"{row['steps']:,} of {total:,} steps" if total else "only scored"
         shown = f"return {mean:8.2f}" if mean is not None else row["error"] or ""
         print(f"{row['status']:8} {row['key']:{width}} {steps:>28}  {shown}".rstrip())
+    if not counts["damaged"]:
+        del counts["damaged"]
     print(", ".join(f"{count} {word}" for word, count in counts.items()))
     return 0
 
 
 def watch(folder: Positional[Folder]) -> int:
-    """Look on while a suite runs, from another terminal, until no run is left.
+    """Follow a suite from another terminal until all runs are done or `thaw run` has ended.
 
     Args:
-        folder: What --out was.
+        folder: The suite's folder, the --out of `thaw run`.
     """
-    from thaw.experiment.watch import watch as look_on
+    from thaw.experiment.watch import watch as watch_folder
 
-    return 1 if look_on(folder) else 0
+    return 1 if watch_folder(folder) else 0
 
 
 def report(
@@ -204,12 +203,12 @@ def report(
     scores: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
 ) -> int:
-    """Write tables, figures and a page from a suite's folder, or from anybody's scores.
+    """Write tables, figures and a page from a suite's folder, or from a file of scores.
 
     Args:
-        folder: What --out of `thaw run` was; runs still missing are shown as missing.
-        scores: Instead: a CSV file with at least target, condition, seed, mean_return.
-        out: Where to; by default DIR/report.
+        folder: The suite's folder, the --out of `thaw run`. Runs may be missing.
+        scores: Instead: a CSV file with the columns target, condition, seed, mean_return.
+        out: The folder to write into. By default DIR/report.
     """
     if (folder is None) == (scores is None):
         raise InputError("give either a suite's folder or --scores FILE.csv --out DIR")
@@ -218,23 +217,26 @@ def report(
     if out is not None:
         check_out(out)
     if folder is not None:
-        report_suite(folder, out)
+        _print_report(report_suite(folder, out))
         return 0
     from thaw.report.scores import infer_spec, read_scores
     from thaw.report.write import write_report
 
     if out is None or scores is None:
         raise InputError("--scores needs --out DIR, the folder to write the report into")
-    with as_input_error():
-        table = read_scores(scores)
-        index = write_report(table, None, infer_spec(table, name=scores.stem), out)
-    print((out / "table.md").read_text(encoding="utf-8"))
-    print(f"report: {index}")
+    table = read_scores(scores)
+    _print_report(write_report(table, None, infer_spec(table, name=scores.stem), out))
     return 0
 
 
+def _print_report(index: Path) -> None:
+    """Print the main table of a report and where its page is."""
+    print((index.parent / "table.md").read_text(encoding="utf-8"))
+    print(f"report: {index}")
+
+
 def _duration(hours: float) -> str:
-    """Say a duration in the unit that a person would choose."""
+    """Round a duration to the largest unit of which it has at least two, or to minutes."""
     for unit, length_hours in (("days", 24.0), ("hours", 1.0)):
         if hours >= 2 * length_hours:
             return f"{hours / length_hours:.0f} {unit}"
@@ -242,4 +244,5 @@ def _duration(hours: float) -> str:
 
 
 def _with_seeds(overrides: Sequence[str], seeds: int | None) -> list[str]:
+    """Return the overrides with ``--seeds N`` as one of them."""
     return [*overrides, *([f"seeds={seeds}"] if seeds is not None else [])]

@@ -37,8 +37,9 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     unroll_length: Positive = 20
     """Steps in one unroll; an update learns from ``num_envs`` unrolls."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the embedding; weights, head and losses stay float32. auto: bfloat16 if a
-    measurement shows that it is clearly faster, else float32; run.json records the choice."""
+    """Arithmetic of the embedding; weights, head and losses stay float32. auto: bfloat16 for large
+    convolutional networks on processors that multiply in it, else float32; run.json has the
+    choice (docs/performance.md has the rule)."""
 
     discount: Fraction = 0.99
     baseline_cost: NonNegativeFloat = 0.5

@@ -1,4 +1,4 @@
-"""The error for wrong input, and the hints in its messages."""
+"""The error for wrong input, and the hints in its messages; errors in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ Extra = Literal["androidenv", "atari", "envpool", "procgen", "ray", "video"]
 
 
 class InputError(ValueError):
-    """The user's input was wrong: one line that says what, what is allowed and how to fix it."""
+    """The user's input was wrong: one line says what, what is allowed and how to fix it."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's type and message in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+class NotFinite(FloatingPointError):
+    """A reward, observation, loss, gradient norm or weight was nan or infinite; one line."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -40,3 +49,23 @@ def check_no_repeats(what: str, items: Iterable[object]) -> None:
         if item in seen:
             raise InputError(f"{what}: '{item}' is there twice; name each once")
         seen.add(item)
+
+
+def check_at_least(what: str, value: int | None, least: int) -> None:
+    """Check a number; None means that it was not given.
+
+    Raises:
+        InputError: It is too small.
+    """
+    if value is not None and value < least:
+        raise InputError(f"{what} is {value}; it must be at least {least}")
+
+
+def check_above_zero(what: str, value: float) -> None:
+    """Check a duration.
+
+    Raises:
+        InputError: It is 0, negative, or not a number.
+    """
+    if not value > 0:
+        raise InputError(f"{what} is {value:g}; it must be above 0")

@@ -37,6 +37,8 @@ NOT_OPTIONS = {
 }
 """Arguments of ``make_env`` that are not options of an environment, and why."""
 
+MAX_NUM_ENVS = 100_000
+"""Environments of one run; more is a mistake in the file."""
 DEFAULT_NUM_ENVS = 32
 """Unrolls of one batch (IMPALA, table G.1)."""
 
@@ -45,14 +47,18 @@ def check_environment_section(environment: Mapping[str, object]) -> None:
     """Check those keys of an ``environment`` section that have a meaning in every family.
 
     Raises:
-        InputError: A reserved key is set, or ``num_envs`` is not a whole number of at least 1.
+        InputError: A reserved key is set, or ``num_envs`` is out of range.
     """
     for name, reason in NOT_OPTIONS.items():
         if name in environment:
             raise InputError(f"environment.{name} cannot be set: {reason}; leave it out")
     num_envs = environment.get("num_envs", DEFAULT_NUM_ENVS)
-    if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-        raise InputError(f"num_envs is {num_envs!r}; it must be a whole number >= 1")
+    is_number = isinstance(num_envs, int) and not isinstance(num_envs, bool)
+    if not is_number or num_envs not in range(1, MAX_NUM_ENVS + 1):
+        raise InputError(
+            f"environment.num_envs is {num_envs!r}; it must be a whole number from 1 to "
+            f"{MAX_NUM_ENVS:,}"
+        )
 
 
 def split_environment(environment: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -104,7 +110,9 @@ class RunSpec(Config, frozen=True, kw_only=True):
     source: Flavor | None = None
     """The flavor in which its weights were pretrained; None without pretraining."""
     source_hash: str | None = None
-    """Hash of the pretraining (its spec or its policy file): another pretraining, another run."""
+    """Names the pretrained policy, so that another pretraining is another run. In a suite it is the
+    content hash of the pretraining's spec; in ``thaw transfer`` it is the hash of the policy file
+    (16 hex digits of SHA-256 either way)."""
     update_rule: UpdateRule | None
     """None: the uniform random policy."""
     seed: Natural

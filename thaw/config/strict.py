@@ -10,13 +10,18 @@ import yaml
 
 from thaw.config.errors import InputError, nearest
 
-Natural = Annotated[int, msgspec.Meta(ge=0)]
+MAX_INT = 2**63 - 1
+"""What fits into the 64 bits that PyTorch, NumPy and CSV readers use."""
+MAX_FLOAT = 1e30
+"""Far above any sensible setting, and finite: infinity is written as null where it makes sense."""
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0, le=MAX_INT)]
 
-PositiveFloat = Annotated[float, msgspec.Meta(gt=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_INT)]
 
-NonNegativeFloat = Annotated[float, msgspec.Meta(ge=0)]
+PositiveFloat = Annotated[float, msgspec.Meta(gt=0, le=MAX_FLOAT)]
+
+NonNegativeFloat = Annotated[float, msgspec.Meta(ge=0, le=MAX_FLOAT)]
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -37,6 +42,10 @@ class _Loader(yaml.SafeLoader):
         """Refuse a key that is there twice; PyYAML alone would keep the last value."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    problem="a key must be a word", problem_mark=key.start_mark
+                )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"the key '{key.value}' is there twice", problem_mark=key.start_mark
@@ -63,7 +72,9 @@ def parse_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise InputError(f"not valid YAML: {line}{error.problem}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise InputError("not valid YAML: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # a date or a number that cannot be one
         raise InputError("not valid YAML: " + " ".join(str(error).split())) from None
 
 
@@ -123,7 +134,7 @@ def from_plain(plain: object, kind: type[T], where: str) -> T:
     try:
         return msgspec.convert(plain, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise InputError(f"{where}: {_explain(str(error), kind)}") from None
+        raise InputError(f"{where}: {_explain(str(error), kind, plain)}") from None
 
 
 def to_yaml(config: object) -> str:
@@ -163,7 +174,7 @@ _PLAIN_WORDS = {
 }
 
 
-def _explain(message: str, kind: object) -> str:
+def _explain(message: str, kind: object, plain: object) -> str:
     """Translate msgspec's message: first the dotted path, then the problem, then a hint."""
     message, _, path = message.partition(" - at `")
     path = path.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", "")
@@ -188,7 +199,17 @@ def _explain(message: str, kind: object) -> str:
             lambda kinds: " or ".join(_PLAIN_WORDS.get(k, k) for k in kinds[1].split(" | ")),
             message,
         ).replace("got a number", "got a number with a point or an exponent")
+        found = _value_at(plain, path)
+        if isinstance(found, int | float):
+            message += f" (it is {found})"
     return f"{path}: {message}" if path else message
+
+
+def _value_at(plain: object, path: str) -> object:
+    """Return the value at a dotted path; None where the path leads through a list or nowhere."""
+    for step in path.split("."):
+        plain = plain.get(step) if isinstance(plain, dict) else None
+    return plain
 
 
 def _field_type(node: object, field: str) -> object:

@@ -17,6 +17,8 @@ from thaw.config.run_spec import EvaluationConfig, check_shares, split_environme
 from thaw.config.strict import Config, Natural, Positive, Scalar
 from thaw.config.update_rule import CONDITIONS, UpdateRule
 
+NumSeeds = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+
 
 class ReportConfig(Config, frozen=True, kw_only=True):
     """What the report shows; it changes no run."""
@@ -44,7 +46,7 @@ class Suite(Config, frozen=True, kw_only=True):
     conditions: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = CONDITIONS
     update_rules: dict[str, UpdateRule] = msgspec.field(default_factory=dict)
     """Additional conditions, by name."""
-    seeds: Positive | Annotated[tuple[Natural, ...], msgspec.Meta(min_length=1)] = 5
+    seeds: NumSeeds | Annotated[tuple[Natural, ...], msgspec.Meta(min_length=1)] = 5
     """A count or a list; transfer seed i starts from pretraining seed i (point 20)."""
     pretrain_steps: Positive
     """Agent decisions in the source flavor."""

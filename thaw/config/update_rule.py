@@ -71,7 +71,7 @@ class UpdateRule(str):
         matching = [
             (len(prefix), part)
             for prefix, part in self.parts.items()
-            if parameter_name == prefix or parameter_name.startswith(prefix + ".")
+            if covers(prefix, parameter_name)
         ]
         return max(matching, key=lambda match: match[0])[1]
 
@@ -84,6 +84,11 @@ class UpdateRule(str):
     def needs_source(self) -> bool:
         """Whether any weights come from a pretrained policy."""
         return any(part.weights == "source" for part in self.parts.values())
+
+
+def covers(part: str, name: str) -> bool:
+    """Return whether a part, given as a dotted prefix, contains a parameter or buffer."""
+    return name == part or name.startswith(part + ".")
 
 
 NAMED_RULES: Mapping[str, str] = {

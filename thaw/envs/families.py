@@ -101,6 +101,24 @@ def flavor_spaces(flavor: Flavor, options: Mapping[str, Any]) -> Spaces:
 # ------------------------------------------------------- facts about families that others ask for
 
 
+def canonical_flavor(flavor: Flavor) -> Flavor:
+    """Return the one address of an environment that has several.
+
+    ``atari/breakout`` and ``atari/breakout@m0d0`` are the same game: ALE plays that mode and
+    difficulty by default. The shorter address is returned.
+
+    Raises:
+        InputError: No such Atari game or variant, or a package that is not installed.
+    """
+    if flavor.family != "atari" or flavor.variant == "default":
+        return flavor
+    from thaw.envs.atari.games import ask_ale, parse_variant
+
+    if parse_variant(flavor) != ask_ale(flavor.name).default:
+        return flavor
+    return Flavor(str(flavor).replace(f"@{flavor.variant}", "", 1))
+
+
 def options_from(
     flavor: Flavor, options: Mapping[str, Any], first_environment: int
 ) -> dict[str, Any]:

@@ -6,7 +6,6 @@ The id may name the module that registers it, as in ``gym/my_package:MyEnv-v0``.
 from __future__ import annotations
 
 import copy
-import importlib
 import inspect
 import os
 import signal
@@ -22,6 +21,7 @@ from gymnasium.wrappers import TransformAction, TransformObservation
 from thaw.config.errors import InputError, nearest
 from thaw.config.flavor import Flavor
 from thaw.config.strict import Config, Scalar
+from thaw.config.user_code import import_by_name
 from thaw.envs.options import checked_option, merge_options, split_options
 from thaw.envs.spaces import VectorEnv, count_actions
 from thaw.envs.views import view_of
@@ -117,7 +117,7 @@ def _raw_maker(
     module, colon, id_ = name.rpartition(":")
     try:
         if colon:
-            importlib.import_module(module)
+            import_by_name(module)
         spec = copy.deepcopy(gymnasium.spec(id_))
         creator = _creator(spec)
     except (gymnasium.error.Error, ImportError, AttributeError, ValueError) as error:
@@ -132,6 +132,8 @@ def _raw_maker(
     arguments: dict[str, Any] = {k: v for k, v in options.items() if k in named}
     if "rgb_array" in (getattr(creator, "metadata", None) or {}).get("render_modes", ()):
         arguments["render_mode"] = "rgb_array"
+        # Pictures only: without this SDL looks for a screen and complains where there is none.
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
     def make() -> gymnasium.Env[Any, Any]:
         return gymnasium.make(spec, disable_env_checker=True, **arguments)

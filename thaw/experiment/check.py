@@ -1,24 +1,41 @@
-"""Look for what could not work before anything is written."""
+"""Checks a suite's environments before anything is written."""
 
 from __future__ import annotations
+
+import msgspec
 
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import split_environment
-from thaw.config.suite import Suite
-from thaw.envs.families import flavor_spaces
+from thaw.config.suite import Suite, Transfer
+from thaw.envs.families import canonical_flavor, flavor_spaces
 from thaw.envs.spaces import Spaces, check_same_actions
 
 
-def check_suite(suite: Suite) -> dict[Flavor, Spaces]:
-    """Make every flavor of a suite once and compare source with target.
-
-    Returns:
-        The spaces of each flavor; needs no torch.
+def canonical_suite(suite: Suite) -> Suite:
+    """Write every environment of a suite by its one address, so that it is pretrained once.
 
     Raises:
-        InputError: An unknown flavor or option, actions that are not discrete, or a source and
-            target with different observations or actions.
+        InputError: No such flavor, or two transfers that are the same one.
+    """
+    transfers = tuple(
+        Transfer(source=canonical_flavor(t.source), target=canonical_flavor(t.target))
+        for t in suite.transfers
+    )
+    return msgspec.structs.replace(suite, transfers=transfers)
+
+
+def check_suite(suite: Suite) -> dict[Flavor, Spaces]:
+    """Make every flavor of a suite once, and compare each source with its target.
+
+    This needs no torch.
+
+    Returns:
+        The spaces of each flavor.
+
+    Raises:
+        InputError: A flavor or an option is unknown, actions are not discrete, or a source and its
+            target have different observations or actions.
     """
     spaces: dict[Flavor, Spaces] = {}
     _, options = split_environment(suite.environment)

@@ -1,4 +1,4 @@
-"""What a person sees while a suite runs: one line a run, quiet when piped."""
+"""Shows how a suite advances: bars on a terminal, one line for each finished run elsewhere."""
 
 from __future__ import annotations
 
@@ -21,24 +21,29 @@ from thaw.experiment.plan import PlannedRun
 from thaw.experiment.signals import drop_dead_terminal
 
 EVALUATION_STEPS = 5_000
-"""What scoring a run counts for in the total, so that the time left stays honest."""
+"""The share of scoring in a run's size, so that the time left is not too short."""
 
 
 class RateColumn(ProgressColumn):
-    """Decisions per second."""
+    """The rate in decisions per second."""
 
     def render(self, task: Task) -> Text:
-        """Show the rate once it is known."""
+        """Return the rate, or nothing while it is unknown."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f} steps/s" if speed else "", style="progress.data.speed")
 
 
 class Display:
-    """Runs done, rate, time left and last returns on a terminal; one line a run elsewhere."""
+    """Shows runs done, rate, time left and last returns on a terminal, one line a run elsewhere.
+
+    Args:
+        runs: All runs of the suite.
+        done: Keys of the runs that are done already.
+    """
 
     def __init__(self, runs: Iterable[PlannedRun], done: Iterable[str]) -> None:
         self.sizes = {run.key: run.spec.steps + EVALUATION_STEPS for run in runs}
-        done = list(done)
+        done = set(done)
         self.console = Console(stderr=True)
         self.bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -77,20 +82,26 @@ class Display:
             drop_dead_terminal()
 
     def start(self, run: PlannedRun) -> None:
-        """Show a run that has begun."""
+        """Add a bar for a run that starts."""
         self.tasks[run.key] = self.bars.add_task(
             run.key, total=self.sizes[run.key], note="", start=True
         )
         self.counted.setdefault(run.key, 0)
 
     def update(self, run: PlannedRun, steps: int, mean_return: float | None) -> None:
-        """Show how far a run is, and its most recent returns."""
+        """Show the steps of a run so far, and the mean of its most recent returns."""
         note = "" if mean_return is None else f"return {mean_return:.2f}"
         self.bars.update(self.tasks[run.key], completed=steps, note=note)
         self._count(run.key, steps)
 
     def finish(self, run: PlannedRun, kind: str, content: Any) -> None:
-        """Show how a run ended: ``content`` is its result if it is done, or what went wrong."""
+        """Show how a run ended.
+
+        Args:
+            run: The run; its bar goes.
+            kind: done, failed or stopped.
+            content: The result of a run that is done, the error of one that failed.
+        """
         self.bars.remove_task(self.tasks.pop(run.key))
         if kind == "done":
             self.num_done += 1

@@ -1,4 +1,4 @@
-"""What a suite will cost, before it is started."""
+"""Estimates the time and disk that a suite needs."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from thaw.config.runtime import num_cores
 from thaw.experiment.plan import Plan
 
 STEP_SECONDS = {"impala_shallow": 120e-6, "impala_deep": 250e-6, "mlp": 200e-6}
-"""One decision and what is learned from it, apart from the image; one core, measured on the
-machine of docs/performance.md, good to a factor of two."""
+"""One decision and its share of an update, without the part that grows with the image. Measured on
+one core of the machine in docs/performance.md; right within a factor of two."""
 PIXEL_SECONDS = {"impala_shallow": 0.05e-6, "impala_deep": 0.45e-6, "mlp": 0.0}
-"""For each pixel (of any number of channels) of a decision's image."""
+"""For each pixel of a decision's image, whatever its number of channels."""
 START_SECONDS = 4.0
-"""Starting, scoring and saving one run."""
+"""Time to start, score and save one run."""
 EPISODE_BYTES = 30
 """One row of episodes.csv."""
 STEPS_PER_EPISODE = 100
-"""A guess between Catch's 39 and Atari's hundreds."""
+"""A guess; Catch has 39, Atari has hundreds."""
 PARAMETER_BYTES = 8
-"""A weight and its optimizer state."""
+"""One weight and its optimizer state."""
+KEPT_CHECKPOINTS = 2
+"""The newest and the one before it."""
 
 
 class Estimate(NamedTuple):
-    """Rough figures."""
+    """A rough estimate."""
 
     hours: float
     disk_mib: float
@@ -37,8 +39,8 @@ def estimate(
 
     Args:
         planned: The suite's runs.
-        observation_shape: Of one observation; images are [height, width, channels].
-        num_workers: Runs at once; None for one on each core.
+        observation_shape: Shape of one observation; images are [height, width, channels].
+        num_workers: How many runs execute at once; None is one on each core.
     """
     workers = num_workers or num_cores()
     agent = planned.suite.agent
@@ -51,6 +53,6 @@ def estimate(
     )
     num_bytes = (
         planned.total_steps / STEPS_PER_EPISODE * EPISODE_BYTES
-        + len(planned.runs) * num_parameters * PARAMETER_BYTES
+        + len(planned.runs) * num_parameters * PARAMETER_BYTES * KEPT_CHECKPOINTS
     )
     return Estimate(seconds / workers / 3600, num_bytes / 2**20, workers)

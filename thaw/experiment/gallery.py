@@ -1,4 +1,4 @@
-"""Pictures of flavors side by side, as the paper's figures 2 and 4 show them."""
+"""Draws flavors side by side, as in figures 2 and 4 of the paper."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from thaw.envs.spaces import Spaces
 
 
 def draw_gallery(suite: Suite, out: Path, *, num_steps: int, seed: int = 0) -> None:
-    """Draw each source flavor and its targets in a row.
+    """Draw one row for each source flavor: the source, then its targets.
 
     Args:
-        suite: Names the flavors.
+        suite: The suite.
         out: A .png file.
-        num_steps: Random decisions, the same in every flavor, before the picture is taken.
-        seed: Of the environments and the decisions.
+        num_steps: How many random decisions, the same in every flavor, come before the picture.
+        seed: Seeds the environments and the decisions.
 
     Raises:
-        InputError: An unknown flavor or option.
+        InputError: A flavor or an option is unknown.
         OSError: The file cannot be written.
     """
     _, options = split_environment(suite.environment)

@@ -1,9 +1,13 @@
-"""From a suite to its runs: which there are, in which order, from which pretraining."""
+"""The runs of a suite: which there are, in which order, and from which pretraining."""
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec
 from thaw.config.suite import Suite
@@ -13,29 +17,32 @@ class PlannedRun(NamedTuple):
     """One run of a suite."""
 
     key: str
-    """Readable, unique, the folder below ``runs/``: catch@large_ball/freeze_head/seed3."""
+    """Readable and unique; the run's folder below ``runs/``: catch@large_ball/freeze_head/seed3."""
     spec: RunSpec
     source_key: str | None
-    """The pretraining that must be done first; None if nothing must."""
+    """The pretraining that must be done first; None if there is none."""
 
 
 class Plan(NamedTuple):
-    """All runs of a suite, each pretraining once and before whatever starts from it."""
+    """All runs of a suite. Each pretraining is there once, before the runs that start from it."""
 
     suite: Suite
     runs: tuple[PlannedRun, ...]
 
     @property
     def total_steps(self) -> int:
-        """Decisions of all runs together."""
+        """The agent's decisions in all runs together."""
         return sum(run.spec.steps for run in self.runs)
 
 
 def plan(suite: Suite) -> Plan:
-    """Spell a suite out.
+    """Return the runs of a suite.
 
-    Pretraining seed i serves every transfer of seed i from that source; scratch and random serve
-    every transfer to their target.
+    The pretraining with seed i is shared by all transfers with seed i from that source. Scratch and
+    random are shared by all transfers to their target.
+
+    Raises:
+        InputError: Two runs would share a folder, at least on some file systems.
     """
     runs: dict[str, PlannedRun] = {}
 
@@ -55,7 +62,13 @@ def plan(suite: Suite) -> Plan:
             evaluation=suite.evaluation,
         )
         key = run_key(spec)
-        return runs.setdefault(key, PlannedRun(key, spec, source.key if source else None))
+        run = runs.setdefault(key, PlannedRun(key, spec, source.key if source else None))
+        if run.spec != spec:
+            raise InputError(
+                f"two different runs would share the folder 'runs/{key}'; give the condition "
+                f"'{condition}' another name"
+            )
+        return run
 
     for transfer in suite.transfers:
         for seed in suite.seed_list:
@@ -65,22 +78,62 @@ def plan(suite: Suite) -> Plan:
                 if rule is not None and rule.needs_source:
                     source = add("pretrain", transfer.source, seed, None)
                 add(condition, transfer.target, seed, source)
-    # Pretrainings first: others wait for them. The sort is stable and keeps the rest in order.
+    _check_upper_case(runs)
+    # Pretrainings first, because other runs wait for them. The sort keeps the order of the rest.
     ordered = sorted(runs.values(), key=lambda run: run.spec.condition != "pretrain")
     return Plan(suite, tuple(ordered))
 
 
-def run_key(spec: RunSpec) -> str:
-    """Return the readable key of a run.
+def _check_upper_case(keys: Iterable[str]) -> None:
+    """Check that keys differ in more than upper and lower case."""
+    found: dict[str, str] = {}
+    for key in keys:
+        other = found.setdefault(key.casefold(), key)
+        if other != key:
+            raise InputError(
+                f"'{other}' and '{key}' differ in upper and lower case only, which some file "
+                "systems cannot tell apart; rename the update rule, or put the flavors into two "
+                "suites"
+            )
 
-    The source is named where it is not the default variant of the target's own environment.
+
+MAX_SEGMENT_LETTERS = 150
+"""Of one folder's name; file systems take 255 bytes."""
+
+
+def run_key(spec: RunSpec) -> str:
+    """Return the readable key of a run, which is its folder below ``runs/``.
+
+    The key names the source if it is not the default variant of the target's environment.
     """
-    flavor = str(spec.flavor).replace("?", ",").replace("&", ",")
     condition = spec.condition
     if spec.source is not None:
         usual = (spec.flavor.family, spec.flavor.name, "default", ())
         source = spec.source
         if (source.family, source.name, source.variant, source.options) != usual:
-            written = str(source).replace("?", ",").replace("&", ",").replace("/", ":")
-            condition += f"-from-{written}"
-    return f"{flavor}/{condition}/seed{spec.seed}"
+            condition += f"-from-{_place(source).replace('/', ':')}"
+    segments = [*_place(spec.flavor).split("/"), condition, f"seed{spec.seed}"]
+    return "/".join(_shortened(segment) for segment in segments)
+
+
+def _place(flavor: Flavor) -> str:
+    """Write a flavor as a path that stays below its parent and that no other flavor has."""
+    address, mark, options = str(flavor).partition("?")
+    segments = _quoted(address, r"[%\\]").split("/")
+    if {"", ".", ".."} & set(segments):
+        segments = ["%2F".join(s.replace(".", "%2E") if set(s) <= {"."} else s for s in segments)]
+    # A comma separates the options here, so a comma inside of a value must look different.
+    options = _quoted(options, r"[%,/\\]").replace("&", ",")
+    return "/".join(segments) + mark.replace("?", ",") + options
+
+
+def _quoted(text: str, letters: str) -> str:
+    """Write letters that a path may not have as ``%XX``, as URLs do."""
+    return re.sub(letters, lambda letter: f"%{ord(letter[0]):02X}", text)
+
+
+def _shortened(segment: str) -> str:
+    """Cut a long name and end it with a hash of the whole."""
+    if len(segment) <= MAX_SEGMENT_LETTERS:
+        return segment
+    return segment[:MAX_SEGMENT_LETTERS] + "~" + hashlib.sha256(segment.encode()).hexdigest()[:8]

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
-from thaw.config.errors import InputError
+from thaw.experiment.results import derive_results
+from thaw.experiment.suite_folder import SuiteFolder
 
 
-def report_suite(folder: Path, out: Path | None = None) -> None:
-    """Derive the tables of a suite's folder, write its report and print the main table."""
-    from thaw.experiment.results import derive_results
-    from thaw.experiment.suite_folder import SuiteFolder
+def report_suite(folder: Path, out: Path | None = None) -> Path:
+    """Derive the tables of a suite's folder and write its report.
+
+    Args:
+        folder: The suite's folder; missing runs are shown as missing.
+        out: The report's folder; by default ``folder/report``.
+
+    Returns:
+        The path of index.html; table.md lies next to it.
+
+    Raises:
+        InputError: Not a suite's folder, or a broken file in it.
+        WriteFailed: Disk full and the like.
+    """
     from thaw.report.spec import ReportSpec
     from thaw.report.write import write_report
 
     suite_folder = SuiteFolder(folder)
-    suite = suite_folder.suite()
-    results = derive_results(suite_folder)
+    planned = suite_folder.plan()
+    suite = planned.suite
+    results = derive_results(suite_folder, planned)
+    for line in results.left_out:
+        print(f"thaw: {line}", file=sys.stderr)
     spec = ReportSpec(
         name=suite.name,
         transfers=tuple((str(t.source), str(t.target)) for t in suite.transfers),
@@ -27,16 +40,4 @@ def report_suite(folder: Path, out: Path | None = None) -> None:
         normalize=suite.report.normalize,
         paper=suite.report.paper,
     )
-    with as_input_error():
-        index = write_report(results.scores, results.curves, spec, out or suite_folder.report)
-    print((index.parent / "table.md").read_text(encoding="utf-8"))
-    print(f"report: {index}")
-
-
-@contextlib.contextmanager
-def as_input_error() -> Iterator[None]:
-    """Let the report's complaints about its input count as wrong input."""
-    try:
-        yield
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    return write_report(results.scores, results.curves, spec, out or suite_folder.report)

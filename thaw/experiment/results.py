@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from thaw.config import RunSpec
-from thaw.experiment.plan import PlannedRun
+from thaw.config.errors import InputError
+from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import write_atomic
+from thaw.files.checksums import Damaged, check_files
 from thaw.files.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -21,18 +23,21 @@ SCORE_COLUMNS = (
     "key", *RUN_COLUMNS, "mean_return", "sem", "num_episodes",
     "training_mean_return", "training_sem", "evaluation_mean_return", "evaluation_sem",
     "source_mean_return", "source_sem", "steps", "frames", "seconds", "clock", "mean_policy_lag",
+    "diverged",
 )  # fmt: skip
 
 CURVE_COLUMNS = (*RUN_COLUMNS, "steps", "frames", "mean_return", "num_episodes")
 
 
 class Results(NamedTuple):
-    """Everything a report is made of."""
+    """What a report is made from."""
 
     scores: pd.DataFrame
     """One row per finished run, SCORE_COLUMNS."""
     curves: pd.DataFrame
     """One row per finished run and bin of training steps, CURVE_COLUMNS."""
+    left_out: tuple[str, ...] = ()
+    """One line for each run that counts as finished but whose files are damaged."""
 
 
 def load_results(path: str | Path) -> Results:
@@ -41,31 +46,71 @@ def load_results(path: str | Path) -> Results:
     Raises:
         InputError: Not a suite's folder, or a broken file in it.
     """
-    return derive_results(SuiteFolder(path))
+    folder = SuiteFolder(path)
+    return derive_results(folder, folder.plan())
 
 
-def derive_results(folder: SuiteFolder) -> Results:
+def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
     """Derive scores and curves from the run folders and write them as CSV.
 
+    A damaged run is left out; the others are not disturbed.
+
+    Args:
+        folder: The suite's folder.
+        planned: The runs of its suite.
+
     Raises:
-        InputError: A file of a run is broken.
+        InputError: The folder's suite.yaml is broken.
         WriteFailed: Disk full and the like.
     """
     import pandas as pd
 
-    planned = folder.plan()
-    done = [run for run in planned.runs if folder.run_folder(run).is_done]
-    scores = pd.DataFrame(
-        [_score(run, folder.run_folder(run)) for run in done], columns=list(SCORE_COLUMNS)
-    )
-    num_bins = planned.suite.report.num_bins
-    curves = pd.DataFrame(
-        [row for run in done for row in _curve(run.spec, folder.run_folder(run), num_bins)],
-        columns=list(CURVE_COLUMNS),
-    )
+    score_rows: list[dict[str, Any]] = []
+    curve_rows: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    for run in planned.runs:
+        run_folder = folder.run_folder(run)
+        if not run_folder.is_done:
+            continue
+        try:
+            score, curve = _rows(run, run_folder, planned.suite.report.num_bins)
+        except InputError as error:
+            left_out.append(f"{run.key} is left out: {' '.join(str(error).split())}")
+            continue
+        score_rows.append(score)
+        curve_rows.extend(curve)
+    scores = pd.DataFrame(score_rows, columns=list(SCORE_COLUMNS))
+    curves = pd.DataFrame(curve_rows, columns=list(CURVE_COLUMNS))
     write_atomic(folder.path / "scores.csv", scores.to_csv(index=False).encode())
     write_atomic(folder.path / "curves.csv", curves.to_csv(index=False).encode())
-    return Results(scores, curves)
+    return Results(scores, curves, tuple(left_out))
+
+
+def _rows(
+    run: PlannedRun, folder: RunFolder, num_bins: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a finished run's row of scores and its rows of curves.
+
+    Raises:
+        InputError: A file of the run is damaged.
+    """
+    folder.spec()
+    advice = f"delete the folder {folder.path} to do this run again from its beginning"
+    try:
+        check_files(folder.path)
+    except InputError as error:
+        folder.result()  # a damaged result.json has its own advice
+        raise Damaged(f"{error}; {advice}") from None
+    for log in (folder.episodes, folder.progress):  # pandas skips zeros that a checksum would find
+        if log.path.is_file() and b"\0" in log.path.read_bytes():
+            raise Damaged(f"{log.path} is damaged: it has zero bytes; {advice}")
+    try:
+        return _score(run, folder), list(_curve(run.spec, folder, num_bins))
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:  # pandas has one for each damage
+        logs = f"{folder.episodes.path} or {folder.progress.path.name}"
+        raise Damaged(f"{logs} cannot be read ({error}); {advice}") from None
 
 
 def _score(run: PlannedRun, folder: RunFolder) -> dict[str, Any]:
@@ -73,6 +118,7 @@ def _score(run: PlannedRun, folder: RunFolder) -> dict[str, Any]:
     row = _run_columns(run.spec) | {"key": run.key}
     for name in ("mean_return", "sem", "num_episodes", "steps", "frames", "seconds"):
         row[name] = result.get(name)
+    row["diverged"] = bool(result.get("diverged"))
     if run.spec.steps:
         row["clock"] = run.spec.agent.clock
         row["mean_policy_lag"] = _mean_policy_lag(folder)
@@ -110,7 +156,7 @@ def _curve(spec: RunSpec, folder: RunFolder, num_bins: int) -> Iterator[dict[str
     result = folder.result()
     frames_per_step = result["frames"] / max(1, result["steps"])
     width = spec.steps / num_bins
-    # The last batch may reach past the budget; its episodes belong to the last bin.
+    # The last batch may go beyond the budget; its episodes belong to the last bin.
     bins = np.clip(np.ceil(episodes["step"] / width).astype(int), 1, num_bins)
     for right_edge, returns in episodes["return"].groupby(bins):
         steps = round(int(str(right_edge)) * width)

@@ -120,7 +120,7 @@ def leave_at_once(signum: int, frame: FrameType | None = None) -> NoReturn:
     """
     del frame
     name = signal.Signals(signum).name
-    end(f"thaw: stopped by {name}; the same command goes on", 128 + signum)
+    end(f"thaw: stopped by {name}; the same command continues", 128 + signum)
 
 
 def end_unsaved(signum: int) -> NoReturn:
@@ -128,7 +128,7 @@ def end_unsaved(signum: int) -> NoReturn:
     kill_descendants(os.getpid())
     end(
         "thaw: stopped by a second signal; what came after the last checkpoint is not saved; the "
-        "same command goes on",
+        "same command continues",
         128 + signum,
     )
 

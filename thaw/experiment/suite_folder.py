@@ -1,9 +1,9 @@
-"""The files of a suite's folder. Run folders are the truth; the tables are derived from them."""
+"""The files of a suite's folder. Its run folders hold the results; tables are derived from them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from thaw.config.errors import InputError
 from thaw.config.strict import to_plain, to_yaml
@@ -13,11 +13,7 @@ from thaw.experiment.suites import load_suite
 from thaw.files.atomic import StoreMismatch, check_not_foreign, check_out, write_atomic
 from thaw.files.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    pass
-
-
-Status = Literal["done", "failed", "started", "waiting"]
+Status = Literal["done", "failed", "started", "waiting", "damaged"]
 
 
 class SuiteFolder:
@@ -28,35 +24,36 @@ class SuiteFolder:
         self.suite_yaml = self.path / "suite.yaml"
         self.report = self.path / "report"
 
-    def check(self, suite: Suite) -> None:
-        """Check that the folder is new, or that what it holds belongs to this suite.
+    def check(self, planned: Plan) -> None:
+        """Check that the folder is new, or that its files belong to this plan's suite.
 
-        More seeds, conditions or transfers of the same suite are welcome: runs that are there
-        stay valid, because each is named by its own content.
+        More seeds, conditions or transfers of the same suite are allowed: finished runs stay
+        valid, because the hash of its content names each run.
+
+        Damaged runs are not looked at: they must not keep the others from being done.
 
         Raises:
-            InputError: It holds something else, or something broken.
+            InputError: It holds something else.
         """
         check_out(self.path)
         check_not_foreign(self.path, "suite.yaml")
-        for run in plan(suite).runs:
+        for run in planned.runs:
             folder = self.run_folder(run)
-            if (folder.path / "run.json").exists():
-                if folder.content_hash() != run.spec.content_hash:
-                    there, here = to_plain(folder.spec()), to_plain(run.spec)
-                    raise StoreMismatch(
-                        f"{self.path} holds runs of another configuration (in {run.key} differ "
-                        f"{', '.join(_differences(there, here))}); choose another --out, or "
-                        "repeat the settings of its suite.yaml"
-                    )
-                if folder.is_done:
-                    folder.result()
+            if not (folder.path / "run.json").exists() or self.damage(run) is not None:
+                continue
+            if folder.content_hash() != run.spec.content_hash:
+                there, here = to_plain(folder.spec()), to_plain(run.spec)
+                raise StoreMismatch(
+                    f"{self.path} holds runs of another configuration (in {run.key} differ "
+                    f"{', '.join(_differences(there, here))}); choose another --out, or "
+                    "repeat the settings of its suite.yaml"
+                )
 
     def begin(self, suite: Suite) -> None:
-        """Write down what the folder is for; call :meth:`check` first.
+        """Write suite.yaml; call :meth:`check` first.
 
         Raises:
-            WriteFailed: It cannot be written.
+            WriteFailed: The file cannot be written.
         """
         write_atomic(self.suite_yaml, to_yaml(suite).encode())
 
@@ -77,7 +74,11 @@ class SuiteFolder:
         return load_suite(self.suite_yaml)
 
     def plan(self) -> Plan:
-        """Spell the folder's suite out."""
+        """Return the runs of the folder's suite.
+
+        Raises:
+            InputError: suite.yaml is missing or broken.
+        """
         return plan(self.suite())
 
     def run_folder(self, run: PlannedRun | str) -> RunFolder:
@@ -85,16 +86,33 @@ class SuiteFolder:
         return RunFolder(self.path / "runs" / (run if isinstance(run, str) else run.key))
 
     def status(self, run: PlannedRun) -> Status:
-        """Say how far a run is."""
+        """Return whether a run is done, failed, started or waiting."""
         folder = self.run_folder(run)
+        if self.damage(run) is not None:
+            return "damaged"
         if folder.is_done:
             return "done"
         if folder.error_log.exists():
             return "failed"
         return "started" if folder.path.exists() else "waiting"
 
+    def damage(self, run: PlannedRun) -> str | None:
+        """Name the file that makes a run unusable and what helps; None if there is none.
+
+        A checkpoint is not looked at: a run that goes on does so itself.
+        """
+        folder = self.run_folder(run)
+        try:
+            if folder.is_done or (folder.path / "run.json").exists():
+                folder.spec()
+            if folder.is_done:
+                folder.result()
+        except InputError as error:
+            return " ".join(str(error).split())
+        return None
+
     def describe(self, run: PlannedRun) -> dict[str, Any]:
-        """Say how far a run is, for people and for JSON."""
+        """Return what ``thaw status`` shows of a run."""
         folder, status = self.run_folder(run), self.status(run)
         result = folder.result() if status == "done" else {}
         return {
@@ -103,16 +121,19 @@ class SuiteFolder:
             "steps": result.get("steps", folder.saved_steps()),
             "total_steps": run.spec.steps,
             "mean_return": result.get("mean_return"),
-            "error": self.error(run) if status == "failed" else None,
+            "error": self.error(run) if status in ("failed", "damaged") else None,
         }
 
     def error(self, run: PlannedRun) -> str:
-        """Return the message of a failed run."""
-        return _message(self.run_folder(run).error_log.read_text(encoding="utf-8"))
+        """Return the message of a failed or damaged run."""
+        if (damage := self.damage(run)) is not None:
+            return damage
+        text = self.run_folder(run).error_log.read_text(encoding="utf-8", errors="replace")
+        return _message(text)
 
 
 def _message(traceback: str) -> str:
-    """Return what stands behind the last frame of a traceback, in one line."""
+    """Return the text after the last frame of a traceback, in one line."""
     lines = traceback.split("\n")
     frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
     return " ".join(" ".join(lines[frames[-1] + 1 if frames else 0 :]).split())

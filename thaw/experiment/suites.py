@@ -1,4 +1,4 @@
-"""The built-in suites, as functions that return a Suite, and how any suite is loaded."""
+"""The built-in suites, as functions that return a Suite, and the loading of any suite."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ CATCH_VARIANTS = ("large_ball", "small_ball", "small_paddle", "red_background")
 def catch_quick() -> Suite:
     """Two variants, all six conditions, two seeds: minutes on a laptop.
 
-    Not the paper's numbers: images of 60x40, the shallow network, a narrow LSTM, ten decisions a
-    throw, and an optimizer tuned for few updates (docs/decisions.md says what was measured).
+    The numbers are not the paper's: images are 60x40, the network is shallow, the LSTM narrow, a
+    ball falls in ten decisions, and the optimizer is tuned for few updates (docs/decisions.md
+    says what was measured).
     """
     return Suite(
         name="catch-quick",
@@ -63,9 +64,10 @@ def catch_paper() -> Suite:
 def androidenv_catch_paper() -> Suite:
     """The paper's Catch experiment on Android devices, in real time, with five actors.
 
-    The devices are the emulators catch_0 to catch_4 of docs/androidenv.md, or whatever --set
-    environment.* names. 5M decisions take five devices a day at 15 a second and AndroidEnv's
-    resets, for each of 85 trainings; one run at a time (--workers 1): there is one set of devices.
+    The devices are the emulators catch_0 to catch_4 of docs/androidenv.md, unless --set
+    environment.* names others. There are 85 trainings. Each takes five devices about a day: 5M
+    decisions at 15 a second, and AndroidEnv's resets. Use --workers 1, because there is one set
+    of devices.
     """
     return Suite(
         name="androidenv-catch-paper",
@@ -82,7 +84,7 @@ def androidenv_catch_paper() -> Suite:
 def androidenv_quick() -> Suite:
     """AndroidEnv's whole stack on simulated phones, five asynchronous actors: minutes.
 
-    The agent and the pictures are those of catch-quick, the phones' clock is virtual.
+    Agent and images are those of catch-quick. The phones' clock is virtual.
     """
     quick = catch_quick()
     return Suite(
@@ -102,8 +104,8 @@ def androidenv_quick() -> Suite:
 def atari_paper() -> Suite:
     """The paper's nine Atari transfers: table 1 and figure 3 (Dean, Toyama, Precup 2022).
 
-    The targets are the columns of table 1, read correctly (docs/reproducing.md, point 1); 50M is
-    read as decisions of the agent (point 2).
+    The targets are the columns of table 1, read correctly (docs/reproducing.md, point 1). The
+    paper's 50M are taken as decisions of the agent (point 2).
     """
     from thaw.report.paper import TABLE_1  # here, because importing the report takes a second
 
@@ -119,7 +121,7 @@ def atari_paper() -> Suite:
 
 
 def atari_paper_frames() -> Suite:
-    """The same with 50M read as emulator frames, four a decision."""
+    """The same, with the paper's 50M taken as emulator frames, four for each decision."""
     return msgspec.structs.replace(
         atari_paper(),
         name="atari-paper-frames",
@@ -129,10 +131,11 @@ def atari_paper_frames() -> Suite:
 
 
 def atari_quick() -> Suite:
-    """Two of the nine transfers, small pictures, the shallow network: within half an hour.
+    """Two of the nine transfers, small images, the shallow network: half an hour at most.
 
-    Not the paper's numbers: pictures of 42x42, only the joystick's actions that do something in
-    the game, a narrow LSTM, a hundredth of the decisions, and an optimizer tuned for few updates.
+    The numbers are not the paper's: images are 42x42, the agent has only the joystick actions that
+    the game uses, the LSTM is narrow, there are a hundredth of the decisions, and the optimizer is
+    tuned for few updates.
     """
     return Suite(
         name="atari-quick",
@@ -159,9 +162,9 @@ def atari_quick() -> Suite:
 
 
 def minigrid_quick() -> Suite:
-    """From an empty room to a larger one, and to one with lava in the way: minutes on a laptop.
+    """From an empty room to a larger one, and to one with lava: minutes on a laptop.
 
-    The policy sees the tiles in front of the agent as one-hot vectors, through the small MLP.
+    The policy sees the tiles in front of the agent as one-hot vectors, through a small MLP.
     """
     return Suite(
         name="minigrid-quick",
@@ -192,10 +195,10 @@ def minigrid_quick() -> Suite:
 
 
 def procgen_quick() -> Suite:
-    """From few levels of a game to levels never seen: what generalizes, and what to retrain.
+    """From ten levels of a game to ten new ones: what generalizes, and what to retrain?
 
-    Ten easy levels of each, the shallow network: minutes on a laptop, and far from Procgen's own
-    protocol (200 easy or 500 hard levels, 25M or 200M steps; Cobbe et al. 2020).
+    Easy levels and the shallow network: minutes on a laptop, and far from Procgen's own protocol
+    (200 easy or 500 hard levels, 25M or 200M steps; Cobbe et al. 2020).
     """
     return Suite(
         name="procgen-quick",
@@ -260,14 +263,15 @@ BUILT_IN: Mapping[str, Callable[[], Suite]] = {
 
 
 def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
-    """Load a suite. What a file says is only read; ``module:function`` is called.
+    """Load a suite. A file is only read, nothing that it names is executed.
 
     Args:
-        source: A built-in name, a YAML file, or ``module:function`` that returns a Suite.
-        overrides: ``dotted.key=value`` items that win over the suite.
+        source: A built-in name, a YAML file, or ``module:function`` that returns a Suite; the
+            function is called.
+        overrides: ``dotted.key=value`` items that replace the suite's own values.
 
     Raises:
-        InputError: Unknown suite, or anything wrong inside it.
+        InputError: The suite is unknown, or something in it is wrong.
     """
     text = str(source)
     if text in BUILT_IN:
@@ -304,9 +308,9 @@ def load_suite_to_execute(
 
     Args:
         source: As for :func:`load_suite`.
-        overrides: Likewise; what they name is the user's own choice.
-        trust_code: Let a file name any code.
-        how: What to type for a file that is trusted.
+        overrides: As for :func:`load_suite`; the user named the code in them.
+        trust_code: Allow a file to name any code.
+        how: What to type for a file that is trusted; part of the error.
 
     Raises:
         InputError: As :func:`load_suite`, or a file names code that the overrides do not.
@@ -319,5 +323,5 @@ def load_suite_to_execute(
 
 
 def _is_file(source: str) -> bool:
-    """Return whether a suite comes from a file, and not from thaw or the user's own module."""
+    """Return whether a suite comes from a file, not from thaw or from the user's module."""
     return source not in BUILT_IN and (source.endswith((".yaml", ".yml")) or Path(source).is_file())

@@ -1,4 +1,4 @@
-"""Look on while a suite's folder fills, from any terminal: what `thaw run` itself shows."""
+"""Follows the runs in a suite's folder, and shows what `thaw run` shows."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ POLL_SECONDS = 1.0
 def watch(path: str | Path) -> int:
     """Show a suite's runs until all are done, or until no `thaw run` works on them any more.
 
-    Only files are read, so whoever executes the suite need not know.
+    It only reads files, so it works from any terminal and does not disturb the runs.
 
     Args:
-        path: What --out was.
+        path: The suite's folder.
 
     Returns:
-        How many runs are not done.
+        The number of runs that are not done.
 
     Raises:
-        InputError: No suite's folder.
+        InputError: Not a suite's folder.
     """
     folder = SuiteFolder(path)
     runs = folder.plan().runs
@@ -35,7 +35,7 @@ def watch(path: str | Path) -> int:
     seen = {run.key: "done" if run.key in done else "waiting" for run in runs}
     with Display(runs, done) as display:
         while True:
-            may_go_on = is_locked(folder.path)  # asked first: what ended before it is seen below
+            may_continue = is_locked(folder.path)  # asked before the files are read
             for run in runs:
                 status, run_folder = folder.status(run), folder.run_folder(run)
                 if status not in (seen[run.key], "waiting") and run.key not in display.tasks:
@@ -43,13 +43,13 @@ def watch(path: str | Path) -> int:
                 if status == "started":
                     display.update(run, *run_folder.progress_so_far())
                 elif run.key in display.tasks:
-                    ended = folder.error(run) if status == "failed" else run_folder.result()
-                    display.finish(run, status, ended)
+                    if status == "done":
+                        display.finish(run, "done", run_folder.result())
+                    else:
+                        display.finish(run, "failed", folder.error(run))
                 seen[run.key] = status
             num_left = sum(status != "done" for status in seen.values())
-            if num_left == 0:
-                return 0
-            if not may_go_on:
+            if num_left == 0 or not may_continue:
                 for line in describe_left(runs, seen, folder.path):
                     display.print(line)
                 return num_left
@@ -69,14 +69,15 @@ def is_locked(folder: Path) -> bool:
 
 
 def describe_left(runs: Iterable[PlannedRun], status: Mapping[str, str], folder: Path) -> list[str]:
-    """Say why the runs that have neither ended nor failed will not go on."""
-    left = [run for run in runs if status[run.key] not in ("done", "failed")]
-    blocked = [run.key for run in left if status.get(run.source_key or "") == "failed"]
+    """Say why runs that have neither ended nor failed do not continue."""
+    ended = ("failed", "damaged")
+    left = [run for run in runs if status[run.key] not in ("done", *ended)]
+    blocked = [run.key for run in left if status.get(run.source_key or "") in ended]
     lines = [f"not run {key}: its pretraining failed" for key in blocked]
     if len(blocked) < len(left):
         num_left = len(left) - len(blocked)
         lines.append(
-            f"no thaw works in {folder} any more; {num_left} runs are left; the same `thaw run` "
-            "goes on"
+            f"no thaw runs in {folder} any more; {num_left} runs are left; the same `thaw run` "
+            "continues"
         )
     return lines

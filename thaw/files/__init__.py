@@ -1,1 +1,1 @@
-"""What lies on disk: run folders, checkpoints, logs."""
+"""The files that thaw writes: run folders, checkpoints, logs."""

@@ -1,12 +1,14 @@
-"""Files that are whole or not there, locked folders, JSON."""
+"""Atomic writes, folder checks and locks, JSON."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import msgspec
 from thaw.config.errors import InputError
 
 LOCK = ".lock"
+"""The file in a folder that :func:`locked` locks."""
 
 
 class StoreMismatch(InputError):
@@ -22,12 +25,16 @@ class StoreMismatch(InputError):
 
 
 class WriteFailed(OSError):
-    """A file could not be written; what was there before is intact."""
+    """A file could not be written; the old file, if there was one, is intact."""
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn an operating system's error while writing into one that says what is safe."""
+def as_write_failed(path: Path) -> Iterator[None]:
+    """Turn an OSError in the block into a WriteFailed that names a path.
+
+    Raises:
+        WriteFailed: Disk full, no permission, and the like.
+    """
     try:
         yield
     except WriteFailed:
@@ -40,28 +47,33 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def check_out(path: Path) -> None:
-    """Check that a folder is there or can be made.
+    """Check that a folder exists or can be created.
 
     Raises:
         InputError: A file is in the way, or there is no permission to write.
     """
-    place = next(place for place in (path, *path.parents) if place.exists())
-    if not place.is_dir():
-        raise InputError(f"--out {path}: '{place}' is a file; give a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise InputError(f"--out {path}: no permission to write in '{place}'; choose another")
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not existing.is_dir():
+        raise InputError(f"--out {path}: '{existing}' is a file; give a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"--out {path}: no permission to write in '{existing}'; choose another")
 
 
 def check_not_foreign(path: Path, mark: str) -> None:
-    """Check that a folder is absent, empty or marked as ours.
+    """Check that a folder is absent, is empty, or was made by thaw.
+
+    Args:
+        path: The folder.
+        mark: The name of the file that thaw writes first into such a folder.
 
     Raises:
         StoreMismatch: It holds other files, which might be lost.
     """
     if path.is_dir() and not (path / mark).exists():
-        # What may be there if an earlier thaw was killed before it could write the mark.
-        others = {file.name for file in path.iterdir()} - {LOCK, mark + ".tmp", "error.txt"}
-        if others:
+        # An earlier thaw may have left these if it was killed before it could write the mark.
+        ours = (LOCK, f".{mark}.*.tmp", "error.txt")
+        names = [file.name for file in path.iterdir()]
+        if any(not any(fnmatch(name, pattern) for pattern in ours) for name in names):
             raise StoreMismatch(
                 f"{path} is not empty and holds no {mark}; choose a new or an empty folder"
             )
@@ -69,13 +81,13 @@ def check_not_foreign(path: Path, mark: str) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process, making it if need be.
+    """Lock a folder for this process; create it if needed.
 
     Raises:
-        InputError: Another process works in it.
-        WriteFailed: It cannot be made.
+        InputError: Another process has locked it.
+        WriteFailed: It cannot be created.
     """
-    with explained(folder):
+    with as_write_failed(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("w")
     with file:
@@ -89,43 +101,70 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a kill leaves either the old one or the new one.
+    """Write a file so that a kill, or a reader at any moment, finds the whole old or new file.
 
     Raises:
         WriteFailed: Disk full, no permission, and the like.
     """
-    temporary = path.with_name(path.name + ".tmp")
-    with explained(path):
+    # With the process in its name: two processes may write the same file at the same time.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with as_write_failed(path):
         try:
             with temporary.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
+            sync_folder(path.parent)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder last through a power loss.
+
+    Raises:
+        OSError: The disk failed.
+    """
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot do it
+            raise
+    finally:
+        os.close(opened)
+
+
 def write_json(path: Path, content: object) -> None:
-    """Write indented JSON, atomically."""
-    write_atomic(path, json.dumps(content, indent=2).encode() + b"\n")
+    """Write indented JSON atomically.
+
+    Raises:
+        WriteFailed: Disk full, no permission, and the like.
+    """
+    write_atomic(path, indented_json(content))
+
+
+def indented_json(content: object) -> bytes:
+    """Encode JSON for people."""
+    return json.dumps(content, indent=2).encode() + b"\n"
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON.
+    """Read a JSON file.
 
     Raises:
-        InputError: Missing or broken file.
+        InputError: The file is missing or broken.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is broken ({error}); delete it to make it again") from None
+        raise InputError(f"{path} is broken ({error})") from None
 
 
 def encode_json(content: object) -> bytes:
-    """Encode JSON with sorted keys, for files that are compared."""
+    """Encode JSON with sorted keys, so that equal contents give equal bytes."""
     return msgspec.json.encode(content, order="deterministic")

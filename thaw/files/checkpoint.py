@@ -1,4 +1,4 @@
-"""Policies and training states as safetensors files: no pickle, strict shapes."""
+"""Policies and training states as safetensors files: no pickle, all shapes checked."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ from thaw.config.errors import InputError
 from thaw.config.strict import Config, from_plain, to_plain
 from thaw.config.trust import check_code, code_named_in
 from thaw.files.atomic import encode_json, read_json
+from thaw.files.checksums import Damaged, check_files
 from thaw.files.run_folder import RunFolder
 from thaw.policy.policy import Policy
 
 POLICY_FILE = "policy.safetensors"
-
 STATE_FILE = "training_state.safetensors"
-
 STATE_JSON = "training_state.json"
 
 MAX_SIZE = 65_536
-"""Of anything that a policy file describes: each side of an observation, actions, layers."""
+"""The most that a policy file may give as the size of one axis, of a layer, or of the actions."""
 MAX_OBSERVATION_NUMBERS = 2**23
-"""Of one observation: a phone's whole screen of 1080x2400 in three colors fits."""
+"""The most numbers in one observation; a phone's screen (1080x2400, three colors) fits."""
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIZE)]
 
 
 class PolicyDescription(Config, frozen=True, kw_only=True):
-    """What a policy file says of its policy, so that it can be built again."""
+    """What a policy file says about its policy: enough to build it again.
+
+    Raises:
+        InputError: A size is larger than thaw builds.
+    """
 
     observation_shape: Annotated[tuple[Size, ...], msgspec.Meta(min_length=1, max_length=4)]
     num_actions: Size
@@ -59,13 +62,13 @@ def save_checkpoint(
     state: Mapping[str, torch.Tensor] | None = None,
     counters: Mapping[str, object] | None = None,
 ) -> None:
-    """Replace a run's checkpoint, atomically.
+    """Replace a run's checkpoint atomically.
 
     Args:
         folder: The run's folder.
-        policy: Saved with what is needed to build it again.
-        state: Tensors from which the run resumes; None for a policy that does not train.
-        counters: Numbers from which the run resumes.
+        policy: Saved with the description that is needed to build it again.
+        state: Tensors that the run needs to resume; None for a policy that does not train.
+        counters: Numbers that the run needs to resume.
 
     Raises:
         WriteFailed: Disk full, no permission, and the like; the old checkpoint is intact.
@@ -87,32 +90,57 @@ def save_checkpoint(
 
 
 def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Load what a run resumes from.
+    """Load the training state from which a run resumes.
+
+    Args:
+        folder: The checkpoint folder.
 
     Returns:
         Tensors and counters as given to :func:`save_checkpoint`.
 
     Raises:
-        InputError: Missing or broken files.
+        InputError: A file is missing or broken.
     """
     return load_tensors(folder / STATE_FILE), read_json(folder / STATE_JSON)
 
 
 def find_policy(path: str | Path) -> Path:
-    """Return the policy file of a run's folder or of the folder that holds it.
+    """Return the policy file of a run's folder or of a checkpoint folder.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or it is damaged. An older checkpoint is not taken for it: its
+            policy is another one.
     """
     root = Path(path)
     if not root.exists():
         raise InputError(f"checkpoint '{path}' does not exist")
-    for folder in (root, RunFolder(root).find_checkpoint()):
-        if folder is not None and (folder / POLICY_FILE).is_file():
+    for folder in (root, *RunFolder(root).checkpoints):
+        if (folder / POLICY_FILE).is_file():
+            _check_policy(folder)
             return folder / POLICY_FILE
     raise InputError(
         f"checkpoint '{path}' has no {POLICY_FILE}; give a run's folder or its checkpoint folder"
     )
+
+
+def _check_policy(folder: Path) -> None:
+    """Check the files of the checkpoint that a policy lies in.
+
+    Raises:
+        Damaged: One is; the message says how to have the policy made again.
+    """
+    try:
+        check_files(folder)
+    except Damaged as error:
+        run = RunFolder(folder.parent)
+        newest, old = run.checkpoints
+        if folder != newest or not run.is_done:
+            raise
+        advice = f"delete the folder {run.path} and do its run again"
+        if old.is_dir():
+            result = run.path / "result.json"
+            advice = f"delete {result} and do its run again; it goes on from {old}"
+        raise Damaged(f"{error}; {advice}") from None
 
 
 def load_policy(
@@ -122,21 +150,33 @@ def load_policy(
 
     Args:
         path: The folder.
-        embedding: The ``module:function`` that the policy's embedding may come from. A file that
-            names this one may have it called; built-in embeddings need no permission.
-        trust_code: Import and call whatever ``module:function`` the file names.
+        embedding: A ``module:function`` that may be called if the file names it as the embedding
+            of its policy. Built-in embeddings need no permission.
+        trust_code: Import and call any ``module:function`` that the file names.
 
     Raises:
-        InputError: Missing or broken file, one that thaw did not write, or one that names a
+        InputError: The file is missing or broken, was not written by thaw, or names a
             ``module:function`` without permission.
     """
     file = find_policy(path)
     description = read_description(file)
-    code = code_named_in(description.agent)
     if not trust_code:
         how = f"pass embedding={description.agent.embedding!r} or trust_code=True"
-        check_code(str(file), code, [f"agent.embedding={embedding}"], how)
-    if code:
+        named = code_named_in(description.agent)
+        check_code(str(file), named, [f"agent.embedding={embedding}"], how)
+    return load_described(file, description)
+
+
+def load_described(file: Path, description: PolicyDescription) -> Policy:
+    """Build the policy that a file describes, and load its tensors, in evaluation mode.
+
+    This calls the embedding's ``module:function``, if the description names one: check first that
+    it may be called (:func:`thaw.config.trust.check_code`).
+
+    Raises:
+        InputError: The file is broken or does not fit its description.
+    """
+    if code_named_in(description.agent):
         policy = Policy(description.observation_shape, description.num_actions, description.agent)
     else:
         policy = _outline(description).to_empty(device="cpu")
@@ -145,18 +185,18 @@ def load_policy(
 
 
 def read_description(file: Path) -> PolicyDescription:
-    """Read what a policy file says of itself, and check it against the tensors in the file.
+    """Read a policy file's description, and check it against the tensors in the file.
 
-    Nothing that the file names is imported or called, and no memory is taken for the sizes that
-    it gives. Of a policy whose embedding is ``module:function`` only the head is compared.
+    Nothing that the file names is imported or called, and no memory is allocated for the sizes
+    that it gives. If the embedding is a ``module:function``, only the head is compared.
 
     Raises:
-        InputError: Missing or broken file, or one that thaw did not write.
+        InputError: The file is missing or broken, or was not written by thaw.
     """
     try:
         with cast(Any, safe_open)(file, framework="pt") as opened:  # it has no types
             text = (opened.metadata() or {})["thaw"]
-            there = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
+            in_file = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
         plain = json.loads(text)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{file} is not a readable safetensors file: {error}") from None
@@ -164,22 +204,22 @@ def read_description(file: Path) -> PolicyDescription:
         raise InputError(f"{file} was not written by thaw: its description is missing") from None
     description = from_plain(plain, PolicyDescription, str(file))
     try:
-        here = _shapes(_outline(description).parts())
+        in_policy = _shapes(_outline(description).parts())
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     if code_named_in(description.agent):
-        here, there = (
+        in_policy, in_file = (
             {name: shape for name, shape in shapes.items() if name.startswith("head.")}
-            for shapes in (here, there)
+            for shapes in (in_policy, in_file)
         )
-    _check_shapes(here, there, str(file))
+    _check_shapes(in_policy, in_file, str(file))
     return description
 
 
 def _outline(description: PolicyDescription) -> Policy:
     """Build a policy on the meta device: names and shapes, but no memory for the numbers.
 
-    Where the embedding is ``module:function``, an MLP takes its place.
+    A ``module:function`` is not called; the policy has an MLP as embedding instead.
     """
     agent = description.agent
     if code_named_in(agent):
@@ -189,18 +229,23 @@ def _outline(description: PolicyDescription) -> Policy:
 
 
 def load_tensors_into(policy: Policy, tensors: Mapping[str, torch.Tensor], where: str) -> None:
-    """Copy all parameters and buffers, strictly.
+    """Copy tensors into all parameters and buffers of a policy.
 
-    Not ``load_state_dict``: that leaves out buffers which an embedding declares non-persistent,
-    and a part that is frozen must come back whole.
+    ``load_state_dict`` would leave out buffers that an embedding declares non-persistent, and a
+    frozen part must be restored completely.
+
+    Args:
+        policy: Changed in place.
+        tensors: One for each parameter and buffer, by name.
+        where: The file, for errors.
 
     Raises:
         InputError: Names or shapes differ.
     """
-    own = dict(policy.parts())
-    _check_shapes(_shapes(own.items()), _shapes(tensors.items()), where)
+    in_policy = dict(policy.parts())
+    _check_shapes(_shapes(in_policy.items()), _shapes(tensors.items()), where)
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in in_policy.items():
             tensor.copy_(tensors[name])
 
 
@@ -208,7 +253,7 @@ def load_tensors(file: Path) -> dict[str, torch.Tensor]:
     """Load a safetensors file.
 
     Raises:
-        InputError: Missing or broken file.
+        InputError: The file is missing or broken.
     """
     try:
         return load_file(file)
@@ -221,21 +266,21 @@ def _shapes(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, list[int]]
 
 
 def _check_shapes(
-    here: Mapping[str, list[int]], there: Mapping[str, list[int]], where: str
+    in_policy: Mapping[str, list[int]], in_file: Mapping[str, list[int]], where: str
 ) -> None:
-    """Check that the network and a file have the same names and shapes.
+    """Check that a policy and a file have tensors of the same names and shapes.
 
     Raises:
         InputError: They differ.
     """
-    for name in sorted(here.keys() | there.keys()):
-        if here.get(name) != there.get(name):
+    for name in sorted(in_policy.keys() | in_file.keys()):
+        if in_policy.get(name) != in_file.get(name):
             raise InputError(
-                f"{where} does not fit its own description: '{name}' has shape {there.get(name)} "
-                f"in the file and {here.get(name)} in the network"
+                f"{where} does not fit its own description: '{name}' has shape {in_file.get(name)} "
+                f"in the file and {in_policy.get(name)} in the network"
             )
 
 
 def _plain_tensors(tensors: Any) -> dict[str, torch.Tensor]:
-    """Detach and lay out tensors as safetensors wants them, in any memory format."""
+    """Return detached, contiguous copies on the CPU, as safetensors needs them."""
     return {name: t.detach().cpu().contiguous().clone() for name, t in tensors}

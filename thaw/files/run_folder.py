@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from thaw.config.errors import InputError
 from thaw.config.run_spec import RunSpec
 from thaw.config.strict import from_plain, to_plain
 from thaw.files.atomic import (
     StoreMismatch,
+    as_write_failed,
     check_not_foreign,
     check_out,
-    explained,
+    indented_json,
     read_json,
+    sync_folder,
     write_atomic,
     write_json,
 )
+from thaw.files.checksums import CHECKSUMS, Damaged, check_files, checksums
 from thaw.files.csv_log import CsvLog
-
-
-def origin_of(policy_file: Path) -> RunSpec | None:
-    """Return the run that a policy file lies in, if it lies in one."""
-    from thaw.files.run_folder import RunFolder
-
-    for folder in (policy_file.parent, policy_file.parent.parent):
-        if (folder / "run.json").is_file():
-            return RunFolder(folder).spec()
-    return None
-
 
 EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase", "truncated")
 
@@ -42,9 +38,18 @@ PROGRESS_COLUMNS = (
     "dropped_steps",
 )  # fmt: skip
 
+RESULT_NUMBERS = {"mean_return", "steps", "frames", "seconds"}
+"""What every result.json has."""
+
+LOGGER = logging.getLogger(__name__)
+
 
 class RunFolder:
-    """``DIR/runs/<key>``: one run's files; ``result.json`` is written last and means done."""
+    """The files of one run; ``result.json`` is written last and says that the run is done.
+
+    Args:
+        path: The folder, ``DIR/runs/<key>`` in the folder of a suite.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -54,10 +59,11 @@ class RunFolder:
         self.error_log = self.path / "error.txt"
 
     def begin(self, spec: RunSpec) -> None:
-        """Create the folder for a run, or check that it is this run's.
+        """Create the folder for a run, or check that it belongs to this run.
 
         Raises:
             StoreMismatch: It belongs to another configuration, or holds other files.
+            Damaged: Its run.json is broken, missing or was edited.
             WriteFailed: It cannot be created.
         """
         if (self.path / "run.json").exists():
@@ -66,11 +72,14 @@ class RunFolder:
                     f"{self.path} holds a run of another configuration (see its run.json); "
                     "choose another --out, or delete that folder"
                 )
+            self.spec()  # notices an edited run.json that kept its hash
             self.error_log.unlink(missing_ok=True)
             return
         check_out(self.path)
+        if self.is_done or any(checkpoint.exists() for checkpoint in self.checkpoints):
+            raise Damaged(f"{self.path / 'run.json'} is missing; {self._do_again}")
         check_not_foreign(self.path, "run.json")
-        with explained(self.path):
+        with as_write_failed(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         plain = to_plain(spec) | {"content_hash": spec.content_hash}
         write_json(self.path / "run.json", plain)
@@ -79,99 +88,215 @@ class RunFolder:
         """Return the hash stored in run.json.
 
         Raises:
-            InputError: Missing or broken file.
+            Damaged: Missing or broken file.
         """
-        plain = read_json(self.path / "run.json")
-        if not isinstance(plain, dict) or not isinstance(plain.get("content_hash"), str):
-            raise InputError(f"{self.path / 'run.json'} is not a run's description")
-        return str(plain["content_hash"])
+        return str(self._description()["content_hash"])
 
     def spec(self) -> RunSpec:
-        """Read back what the run is.
+        """Read the run's specification from run.json.
 
         Raises:
-            InputError: Missing, broken or edited run.json.
+            Damaged: Missing, broken or edited run.json.
         """
         path = self.path / "run.json"
-        plain = read_json(path)
-        if not isinstance(plain, dict):
-            raise InputError(f"{path} is not a run's description")
-        content_hash = plain.pop("content_hash", None)
-        spec = from_plain(plain, RunSpec, str(path))
+        plain = self._description()
+        content_hash = plain.pop("content_hash")
+        try:
+            spec = from_plain(plain, RunSpec, str(path))
+        except InputError as error:
+            raise Damaged(f"{error}; {self._do_again}") from None
         if spec.content_hash != content_hash:
-            raise InputError(f"{path} was edited: its content_hash does not fit")
+            raise Damaged(
+                f"{path} was edited: its content_hash does not fit; undo that, or {self._do_again}"
+            )
         return spec
 
+    def _description(self) -> dict[str, Any]:
+        """Read run.json as it is."""
+        path = self.path / "run.json"
+        try:
+            plain = read_json(path)
+        except InputError as error:
+            raise Damaged(f"{error}; {self._do_again}") from None
+        if not isinstance(plain, dict) or not isinstance(plain.get("content_hash"), str):
+            raise Damaged(f"{path} is not a run's description; {self._do_again}")
+        return plain
+
+    @property
+    def _do_again(self) -> str:
+        return f"delete the folder {self.path} to do this run again from its beginning"
+
     def saved_steps(self) -> int:
-        """Return the steps that the checkpoint stands at; 0 without one."""
-        checkpoint = self.find_checkpoint()
-        path = checkpoint / "training_state.json" if checkpoint else None
-        if path is None or not path.exists():
-            return 0
-        return int(read_json(path)["learned_steps"])
+        """Return the steps that the newest readable checkpoint stands at; 0 without one."""
+        for checkpoint in self.checkpoints:
+            with suppress(InputError):
+                return _read_counters(checkpoint).learned_steps
+        return 0
 
     def progress_so_far(self) -> tuple[int, float | None]:
         """Return the steps that a run under way stands at, and the mean of its last returns."""
-        row = self.progress.last()
-        mean_return = row.get("mean_return")
-        steps = int(row["steps"]) if row else self.saved_steps()
-        return steps, float(mean_return) if mean_return else None
+        try:
+            row = self.progress.last()
+            mean_return = row.get("mean_return")
+            return int(row["steps"]), float(mean_return) if mean_return else None
+        except (KeyError, ValueError, TypeError):  # no row yet, or a damaged one
+            return self.saved_steps(), None
 
     @property
     def is_done(self) -> bool:
-        """Whether result.json is there."""
+        """Whether result.json exists."""
         return (self.path / "result.json").exists()
 
     def result(self) -> dict[str, Any]:
         """Read result.json.
 
         Raises:
-            InputError: Missing or broken file.
+            Damaged: Missing or broken file, or one that is not as it was written.
         """
-        result = read_json(self.path / "result.json")
-        if not isinstance(result, dict) or "mean_return" not in result:
-            raise InputError(f"{self.path / 'result.json'} is not a result; delete it")
+        path, advice = self.path / "result.json", "delete it and run the same command again"
+        try:
+            check_files(self.path, ["result.json"])
+            result = read_json(path)
+        except InputError as error:
+            raise Damaged(f"{error}; {advice}") from None
+        if not isinstance(result, dict) or not result.keys() >= RESULT_NUMBERS:
+            raise Damaged(f"{path} is not a result; {advice}")
+        for name in RESULT_NUMBERS:
+            number = result[name]
+            if name == "mean_return" and number is None:  # no episode ended
+                continue
+            if not isinstance(number, int | float) or not math.isfinite(number):
+                raise Damaged(f"{path} is not a result: {name} is {number}; {self._do_again}")
         return result
 
     def finish(self, result: Mapping[str, object]) -> None:
-        """Declare the run done."""
+        """Declare the run done: the checksums of what a report reads, then result.json."""
         self.error_log.unlink(missing_ok=True)
-        write_json(self.path / "result.json", dict(result))
+        data = indented_json(dict(result))
+        files = {}
+        for log in (self.episodes, self.progress):
+            log.sync()
+            if log.path.exists():
+                files[log.path.name] = log.path.read_bytes()
+        write_atomic(self.path / CHECKSUMS, checksums(files | {"result.json": data}))
+        write_atomic(self.path / "result.json", data)
 
     def fail(self, text: str) -> None:
-        """Keep a failed run's traceback; where nothing can be written, its message must do."""
-        with suppress(OSError):
+        """Write a failed run's traceback to error.txt, if that is possible."""
+        with suppress(OSError):  # the caller reports the failure as well
             self.path.mkdir(parents=True, exist_ok=True)
             self.error_log.write_text(text, encoding="utf-8")
 
-    def replace_checkpoint(self, files: Mapping[str, bytes]) -> None:
-        """Swap in a new checkpoint as a whole.
+    @property
+    def checkpoints(self) -> tuple[Path, Path]:
+        """The places of the newest checkpoint and of the one before it."""
+        return self.checkpoint, self.path / "checkpoint.old"
 
-        The files are written beside the old checkpoint first; a kill or a full disk at any
-        moment leaves the old one or the new one, found by :meth:`find_checkpoint`.
+    def replace_checkpoint(self, files: Mapping[str, bytes]) -> None:
+        """Swap in a new checkpoint as a whole; the one before it stays as checkpoint.old.
+
+        The files and their checksums are written to a new folder first. A kill, a full disk or a
+        power loss at any moment leaves a whole checkpoint, found by :meth:`find_checkpoint`.
 
         Raises:
             WriteFailed: Disk full, no permission, and the like.
         """
-        new, old = self.path / "checkpoint.new", self.path / "checkpoint.old"
-        with explained(self.checkpoint):
+        new, (_, old) = self.path / "checkpoint.new", self.checkpoints
+        with as_write_failed(self.checkpoint):
             try:
                 shutil.rmtree(new, ignore_errors=True)
                 new.mkdir(parents=True)
-                for name, data in files.items():
+                for name, data in (*files.items(), (CHECKSUMS, checksums(files))):
                     write_atomic(new / name, data)
             except OSError:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
             if self.checkpoint.exists():
-                shutil.rmtree(old, ignore_errors=True)
+                self._drop(old)
                 self.checkpoint.rename(old)
             new.rename(self.checkpoint)
-            shutil.rmtree(old, ignore_errors=True)
+            sync_folder(self.path)
 
     def find_checkpoint(self) -> Path | None:
-        """Return the newest whole checkpoint's folder, or None."""
-        for candidate in (self.checkpoint, self.path / "checkpoint.old"):
-            if candidate.exists():
-                return candidate
+        """Return the newest whole checkpoint's folder to resume from; None if there is none yet.
+
+        A damaged checkpoint is deleted, with a warning, if the one before it is whole. Only call
+        this while the folder is locked.
+
+        Raises:
+            Damaged: All checkpoints that are there are damaged.
+        """
+        there = [checkpoint for checkpoint in self.checkpoints if checkpoint.is_dir()]
+        damage: list[str] = []
+        for checkpoint in there:
+            try:
+                check_files(checkpoint)
+                self._check_logs(checkpoint)
+            except InputError as error:
+                damage.append(str(error))
+                continue
+            if damage:
+                LOGGER.warning("%s; this run goes on from %s", damage[0], checkpoint)
+                self._drop(self.checkpoint)
+            return checkpoint
+        if there:
+            raise self.cannot_resume("; ".join(dict.fromkeys(damage)))
         return None
+
+    def _drop(self, checkpoint: Path) -> None:
+        """Delete a checkpoint, if it is there; renamed first, since half of one must not count."""
+        dropped = self.path / "checkpoint.dropped"
+        shutil.rmtree(dropped, ignore_errors=True)
+        if checkpoint.exists():
+            checkpoint.rename(dropped)
+            shutil.rmtree(dropped, ignore_errors=True)
+
+    def cannot_resume(self, reason: str) -> Damaged:
+        """Return the error for a run whose checkpoints are all damaged: it says what helps."""
+        there = " and ".join(str(path) for path in self.checkpoints if path.exists())
+        return Damaged(
+            f"{reason}; delete {there}, and the same command starts this run again from its "
+            "beginning"
+        )
+
+    def _check_logs(self, checkpoint: Path) -> None:
+        """Check that the logs still hold what a checkpoint has seen.
+
+        Raises:
+            InputError: A log or training_state.json is damaged.
+        """
+        if not (checkpoint / "training_state.json").exists():  # a policy that does not train
+            return
+        counters = _read_counters(checkpoint)
+        self.episodes.check(counters.episodes_bytes, counters.episodes_sha256)
+        self.progress.check(counters.progress_bytes, counters.progress_sha256)
+
+
+class _Counters(msgspec.Struct):
+    """What a run's folder needs to know of training_state.json; the rest is the training's."""
+
+    learned_steps: int
+    episodes_bytes: int = 0
+    episodes_sha256: str | None = None
+    progress_bytes: int = 0
+    progress_sha256: str | None = None
+
+
+def _read_counters(checkpoint: Path) -> _Counters:
+    path = checkpoint / "training_state.json"
+    try:
+        return msgspec.convert(read_json(path), _Counters)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"{path} is damaged: {error}") from None
+
+
+def origin_of(policy_file: Path) -> RunSpec | None:
+    """Return the run whose folder holds a policy file; None for a file outside of any run.
+
+    Raises:
+        InputError: The run's run.json is broken or edited.
+    """
+    for folder in (policy_file.parent, policy_file.parent.parent):
+        if (folder / "run.json").is_file():
+            return RunFolder(folder).spec()
+    return None

@@ -14,12 +14,12 @@ from thaw.trajectory import Trajectory
 
 
 class Learner:
-    """RMSProp on IMPALA's losses over whatever trains.
+    """RMSProp on IMPALA's losses, for the parameters that train.
 
     Args:
-        policy: Updated in place; its frozen parts stay out of optimizer and norm clip.
+        policy: Updated in place; its frozen parts are not in the optimizer and the norm clip.
         config: Losses and optimizer.
-        total_steps: Decisions after which a linear schedule has reached 0.
+        total_steps: Decisions after which a linear schedule of the learning rate reaches 0.
     """
 
     def __init__(self, policy: Policy, config: AgentConfig, total_steps: int) -> None:
@@ -32,7 +32,7 @@ class Learner:
         self.is_replayed = self.device.type == "cuda"
         self.optimizer = torch.optim.RMSprop(
             self.parameters.values(),
-            # What changes while a CUDA graph is replayed must lie in the device's memory.
+            # A CUDA graph can only see a change in the memory of the device.
             lr=torch.tensor(config.learning_rate, device=self.device)
             if self.is_replayed
             else config.learning_rate,
@@ -52,7 +52,7 @@ class Learner:
         return self.config.learning_rate * max(0.0, 1.0 - steps / self.total_steps)
 
     def losses(self, trajectory: Trajectory) -> Losses:
-        """Run the policy over all T+1 entries from the actor's stored state and score it."""
+        """Run the policy over all T+1 entries from the stored LSTM state; return its losses."""
         embeddings = trajectory.embeddings
         if embeddings is None:
             assert trajectory.observations is not None
@@ -71,12 +71,12 @@ class Learner:
         """Take one optimizer step.
 
         Args:
-            trajectory: T x B decisions; its tensors may lie on the CPU and on the device.
-            steps: Decisions made before this batch; sets the learning rate.
+            trajectory: T x B decisions; its tensors may be on the CPU and on the device.
+            steps: Decisions made before this batch; they decide the learning rate.
 
         Returns:
-            Losses and health, each a scalar tensor still on its device (no synchronization); on a
-            GPU the next update overwrites them.
+            Losses and measures of the learner's health by name, each a scalar tensor on its device
+            (no synchronization). On a GPU the next update overwrites them.
         """
         self.policy.train()
         learning_rate = self.learning_rate(steps)
@@ -97,15 +97,20 @@ class Learner:
         return self.replayed()
 
     def _step(self, trajectory: Trajectory) -> dict[str, torch.Tensor]:
-        """Do what an update does on the device."""
+        """Do the part of an update that runs on the device."""
         losses = self.losses(trajectory)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.total)
         norm = clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
         self.optimizer.step()
-        detached = {f"{name}_loss": value.detach() for name, value in losses._asdict().items()}
-        detached["mean_rho"] = detached.pop("mean_rho_loss")
-        return detached | {"gradient_norm": norm}
+        return {
+            "total_loss": losses.total.detach(),
+            "policy_loss": losses.policy.detach(),
+            "baseline_loss": losses.baseline.detach(),
+            "entropy_loss": losses.entropy.detach(),
+            "mean_rho": losses.mean_rho.detach(),
+            "gradient_norm": norm,
+        }
 
     def state_tensors(self) -> dict[str, torch.Tensor]:
         """Return the optimizer's state by parameter name, for a checkpoint."""
@@ -118,12 +123,17 @@ class Learner:
         }
 
     def load_state_tensors(self, tensors: dict[str, torch.Tensor], num_updates: int) -> None:
-        """Restore what :meth:`state_tensors` gave."""
+        """Restore the optimizer's state.
+
+        Args:
+            tensors: As :meth:`state_tensors` returned them.
+            num_updates: Updates made so far.
+        """
         self.num_updates = num_updates
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
             parameter = self.parameters[name]
-            # PyTorch keeps its count of steps on the CPU, unless it is to be captured.
+            # PyTorch keeps the optimizer's step count on the CPU, unless a CUDA graph captures it.
             stays = slot == "step" and not self.is_replayed
             device = value.device if stays else parameter.device
             self.optimizer.state[parameter][slot] = value.to(device, copy=True)

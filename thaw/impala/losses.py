@@ -13,14 +13,14 @@ from thaw.trajectory import PolicyOutput, Trajectory, check_shapes
 
 
 class Losses(NamedTuple):
-    """Scalars; ``total`` is what is minimized, with the costs of the config as weights."""
+    """Scalars; ``total`` is minimized, the sum of the losses weighted by the config's costs."""
 
     total: torch.Tensor
     policy: torch.Tensor
     baseline: torch.Tensor
     entropy: torch.Tensor
     mean_rho: torch.Tensor
-    """Mean unclipped importance weight over valid steps: 1 when actor and learner agree."""
+    """Mean unclipped importance weight over the valid steps: 1 when actor and learner agree."""
 
 
 def action_log_probs(logits: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
@@ -33,17 +33,17 @@ def action_log_probs(logits: torch.Tensor, actions: torch.Tensor) -> torch.Tenso
 def policy_loss(
     logits: torch.Tensor, actions: torch.Tensor, advantages: torch.Tensor
 ) -> torch.Tensor:
-    """Return -log pi(a) * advantage per step, [T, B]; no gradient reaches the advantages."""
+    """Return -log pi(a) * advantage per step, [T, B]; the advantages get no gradient."""
     return -action_log_probs(logits, actions) * advantages.detach()
 
 
 def baseline_loss(values: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return half the squared error per step, [T, B]; no gradient reaches the targets."""
+    """Return half the squared error per step, [T, B]; the targets get no gradient."""
     return 0.5 * (targets.detach() - values).square()
 
 
 def entropy_loss(logits: torch.Tensor) -> torch.Tensor:
-    """Return the negative entropy per step, [T, B] from [T, B, A]: minimizing it explores."""
+    """Return the negative entropy per step, [T, B] from [T, B, A]; minimizing it explores."""
     log_probs = F.log_softmax(logits, dim=-1)
     return (log_probs.exp() * log_probs).sum(-1)
 
@@ -52,8 +52,8 @@ def impala_losses(output: PolicyOutput, trajectory: Trajectory, config: AgentCon
     """Compute the losses of one batch of unrolls.
 
     Args:
-        output: The learner's own forward over all T+1 entries.
-        trajectory: What the actor did.
+        output: The learner's output for all T+1 entries.
+        trajectory: What the actor saw and did.
         config: Costs, clips, reward clip.
 
     Returns:
@@ -77,8 +77,8 @@ def impala_losses(output: PolicyOutput, trajectory: Trajectory, config: AgentCon
         pg_rho_bar=config.pg_rho_bar,
         lambda_=config.lambda_,
     )
-    # The step before an auto-reset row has discount 0, so the row cannot leak into it through
-    # the recursion; masking the sums keeps the row itself out.
+    # The entry before an auto-reset has discount 0, so the auto-reset's entry cannot leak into it
+    # through the recursion; masking the sums leaves out the auto-reset's entry itself.
     valid = trajectory.valid.to(values.dtype)
     policy = (policy_loss(logits, trajectory.actions, targets.pg_advantages) * valid).sum()
     baseline = (baseline_loss(values, targets.vs) * valid).sum()

@@ -36,7 +36,7 @@ def vtrace(
     Args:
         log_rhos: [T, B] log(pi(a_t|x_t) / mu(a_t|x_t)), target over behavior policy.
         discounts: [T, B] discount, 0 where the step ended the episode.
-        rewards: [T, B] r_t, what followed the action at t.
+        rewards: [T, B] r_t, the reward after the action at t.
         values: [T, B] V(x_t) under the target policy.
         bootstrap_value: [B] V(x_T).
         rho_bar: Clip of the importance weights (fixed point); None = no clip.

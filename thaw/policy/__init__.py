@@ -1,4 +1,4 @@
-"""What acts, learns and freezes: the policy, its networks and its update rules."""
+"""The policy, its networks, and the update rules that freeze parts of it."""
 
 from thaw.policy.policy import Acting, Policy, UniformPolicy
 

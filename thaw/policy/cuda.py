@@ -1,4 +1,4 @@
-"""A GPU's own ways: the same work replayed without launching its kernels, work side by side."""
+"""CUDA graphs, which save the launch of each kernel, and a second stream for parallel work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import torch
 
 WARM_UP_CALLS = 3
-"""Before the capture, as PyTorch asks: libraries choose their algorithms then."""
+"""Calls before the capture, as PyTorch requires: libraries choose their algorithms in them."""
 
 Result = TypeVar("Result")
 
@@ -23,13 +23,14 @@ _capturing = threading.Lock()
 class Replayed(Generic[Result]):
     """A function that reads and writes the same memory in every call.
 
-    On a CUDA device its kernels are captured once and then replayed as one CUDA graph; its result
-    is then the same tensors each time, overwritten. Elsewhere it is simply called. The function
-    must not look at a value on the device (that would wait for it) nor choose by one.
+    On a CUDA device, its kernels are captured once and then replayed as one CUDA graph. The
+    result is then always the same tensors, overwritten by each call. On other devices, the
+    function is called each time. The function must not read a value from the device, and its
+    control flow must not depend on one.
 
     Args:
-        function: Takes no arguments: what changes between calls lies in tensors that it knows.
-        device: Where its tensors are.
+        function: It has no arguments; it reads changing input from tensors that stay in place.
+        device: The device of its tensors.
     """
 
     def __init__(self, function: Callable[[], Result], device: torch.device) -> None:
@@ -40,7 +41,7 @@ class Replayed(Generic[Result]):
         self.result: Result | None = None
 
     def __call__(self) -> Result:
-        """Do it once."""
+        """Call the function, or replay it."""
         if self.graph is not None:
             self.graph.replay()
             assert self.result is not None
@@ -52,11 +53,11 @@ class Replayed(Generic[Result]):
         return self.function()
 
     def _capture(self) -> None:
-        """Record the kernels; what cannot be recorded is called for good."""
+        """Capture the kernels; if that fails, the function is called from now on."""
         graph = torch.cuda.CUDAGraph()
         try:
-            # Another thread may use the GPU meanwhile: actors and learner work side by side. But
-            # a capture begins by waiting for the whole GPU, which another capture forbids.
+            # Thread-local, because actor and learner may use the GPU from two threads. The lock,
+            # because a capture first waits for the whole GPU, which is an error in another capture.
             with _capturing, torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.result = self.function()
         except RuntimeError as error:
@@ -67,19 +68,19 @@ class Replayed(Generic[Result]):
 
 
 class SideStream:
-    """A stream of a GPU for work beside the caller's; on a CPU nothing.
+    """A second CUDA stream, for work parallel to the caller's; does nothing on a CPU.
 
     Args:
-        device: Whose.
+        device: The device of the stream.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.stream: torch.cuda.Stream | None = None
-        if device.type == "cuda":  # PyTorch declares no types for a stream's constructor
+        if device.type == "cuda":  # PyTorch gives a stream's constructor no types
             self.stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
 
     def mark(self) -> torch.cuda.Event | None:
-        """Mark what the calling thread has launched so far."""
+        """Return a mark after everything that the calling thread has launched so far."""
         if self.stream is None:
             return None
         event: torch.cuda.Event = torch.cuda.current_stream(self.stream.device).record_event()
@@ -87,13 +88,13 @@ class SideStream:
 
     @contextmanager
     def after(self, mark: torch.cuda.Event | None) -> Iterator[None]:
-        """Launch on this stream, behind what a mark stands for, maybe from another thread."""
+        """Launch the block's work on this stream, to run after a mark from any thread."""
         with torch.cuda.stream(self.stream):
             if self.stream is not None and mark is not None:
                 self.stream.wait_event(mark)
             yield
 
     def join(self) -> None:
-        """Let what the calling thread launches from here on wait for this stream."""
+        """Make all that the calling thread launches from now on wait for this stream."""
         if self.stream is not None:
             torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)

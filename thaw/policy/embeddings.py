@@ -1,7 +1,7 @@
-"""Embeddings (observation -> D numbers) and the recurrent head.
+"""Embeddings: networks that map an observation to D numbers.
 
-Shapes: ``N`` observations at once; see :mod:`thaw.trajectory` for T, B, A, D, H. They arrive as the
-environment gives them: images with channels last, uint8 if they are pixels.
+``N`` is the number of observations; see :mod:`thaw.trajectory` for the other letters. Observations
+are as the environment returned them: images have channels last, and pixels are uint8.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from thaw.policy.layers import as_numbers, halve, initialize
 
 
 class ResidualBlock(nn.Module):
-    """Two pre-activated 3x3 convolutions beside a skip connection (IMPALA, figure 3, right)."""
+    """Two pre-activated 3x3 convolutions with a skip connection (IMPALA, figure 3, right)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -48,10 +48,10 @@ class Section(nn.Module):
 
 
 def shape_after(module: nn.Module, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return what a part of a convolutional stack makes of images of (channels, height, width).
+    """Return the shape (channels, height, width) of a module's output for images of a shape.
 
-    By arithmetic, as a network is also described without memory for its numbers. The result has
-    a size below 1 where the images are too small.
+    It is computed without running the module, because a checkpoint's network is first built
+    without memory for its numbers. A size is below 1 where the images are too small.
     """
     _, *sides = shape
     match module:
@@ -100,7 +100,7 @@ class ConvEmbedding(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images [N, height, width, channels] to [N, D]."""
-        # Channels-last images seen as N, C, H, W have the channels_last strides already.
+        # Permuted to N, C, H, W, images with channels last already have channels_last strides.
         x = as_numbers(images.permute(0, 3, 1, 2), self.linear.weight.dtype)
         x = F.relu(self.sections(x))
         return F.relu(self.linear(x.flatten(1)))

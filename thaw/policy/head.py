@@ -42,14 +42,15 @@ class RecurrentHead(nn.Module):
         last_rewards: torch.Tensor,
         state: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Map embeddings [T, B, D] and what came before to logits, values and the state.
+        """Map embeddings, last actions and last rewards to logits, values and the LSTM's state.
 
         Args:
             embeddings: [T, B, D] float32.
-            first: [T, B] bool; there, last action and reward belong to another episode: zeros.
+            first: [T, B] bool; where it is True, last action and reward belong to the episode
+                before and are replaced by zeros.
             last_actions: [T, B] int64.
-            last_rewards: [T, B] float32, raw; clipped to [-1, 1] here (IMPALA's code).
-            state: [2, B, H] float32.
+            last_rewards: [T, B] float32; clipped to [-1, 1] here, as in IMPALA's code.
+            state: [2, B, H] float32, the LSTM's (h, c) before entry 0.
 
         Returns:
             Logits [T, B, A], values [T, B], state [2, B, H].

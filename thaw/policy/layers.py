@@ -1,4 +1,4 @@
-"""Layers and initial values that the networks share."""
+"""Initial weights, input scaling and pooling, shared by the networks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.nn import functional as F
 def initialize(*modules: nn.Module) -> None:
     """Draw weights from a truncated normal of standard deviation 1 / sqrt(fan-in), biases 0.
 
-    So did the library that IMPALA's code was built on. PyTorch's own default is three times
-    smaller in variance and has random biases, beside which a small object on an empty
-    background hardly shows (docs/decisions.md).
+    The library under IMPALA's code does the same. PyTorch's default has a third of this variance
+    and random biases; with them, a small object on an empty background barely changes the output
+    (docs/decisions.md).
     """
     for module in modules:
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -23,10 +23,10 @@ def initialize(*modules: nn.Module) -> None:
 
 
 def as_numbers(observations: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Scale bytes (pixels) to [0, 1]; take other numbers as they are."""
+    """Scale bytes (pixels) to [0, 1]; only convert other numbers to ``dtype``."""
     device = observations.device.type
     if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)  # at once: a pass over the images in float32 less
+        dtype = torch.get_autocast_dtype(device)  # saves a pass over the images in float32
     numbers = observations.to(dtype)
     return numbers / 255 if observations.dtype == torch.uint8 else numbers
 
@@ -34,17 +34,18 @@ def as_numbers(observations: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def halve(x: torch.Tensor) -> torch.Tensor:
     """Max-pool [N, C, height, width] over 3x3 windows at stride 2, padded by 1: half the size.
 
-    Where no gradient is needed, PyTorch's own pooling still notes where each maximum was; on a
-    CPU that takes three times as long as the maxima themselves (docs/performance.md).
+    Without a gradient, PyTorch's pooling still stores the position of each maximum. On a CPU that
+    takes three times as long as the maxima themselves, so thaw computes only the maxima
+    (docs/performance.md).
     """
     if x.device.type != "cpu" or (x.requires_grad and torch.is_grad_enabled()):
         return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
-    # [N, height, width, C]: the order in memory, which the rows' slices leave whole.
+    # [N, height, width, C] is the order in memory, so that slices consist of contiguous parts.
     return _halve(_halve(x.permute(0, 2, 3, 1), 1), 2).permute(0, 3, 1, 2)
 
 
 def _halve(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """Take the maximum of every even entry along an axis and of its odd neighbors."""
+    """Return the maximum of each even element along an axis and its odd neighbors."""
     before = (slice(None),) * axis
     even, odd = x[*before, 0::2], x[*before, 1::2]
     num_even, num_odd = even.shape[axis], odd.shape[axis]

@@ -1,4 +1,4 @@
-"""An LSTM that starts afresh wherever an episode does. T, B, H as in :mod:`thaw.trajectory`."""
+"""An LSTM whose state is reset where an episode starts. T, B, H as in :mod:`thaw.trajectory`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 
 class LSTM(nn.Module):
-    """One LSTM layer that starts afresh wherever an episode does.
+    """One LSTM layer whose state is reset where an episode starts.
 
-    ``nn.LSTM`` cannot reset inside a sequence. The projection of all inputs is one matrix
-    product; only the recurrence itself is a loop. One bias (PyTorch's two are one too many).
+    ``nn.LSTM`` cannot reset inside a sequence. All inputs are projected by one matrix product;
+    only the recurrence is a loop. There is one bias, because the second one of ``nn.LSTM`` is
+    redundant.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -34,24 +35,24 @@ class LSTM(nn.Module):
 
         Args:
             inputs: [T, B, I] float32.
-            first: [T, B] bool; the state is zeroed before such an entry is consumed.
-            state: [2, B, H] float32, (h, c).
+            first: [T, B] bool; where it is True, the state is set to zero before that entry.
+            state: [2, B, H] float32, (h, c) before entry 0.
 
         Returns:
-            Outputs [T, B, H] and the state [2, B, H] behind the last entry.
+            Outputs [T, B, H] and the state [2, B, H] after the last entry.
         """
         projected = F.linear(inputs, self.weight_input, self.bias)
         keep = (~first).to(inputs.dtype).unsqueeze(-1)
-        # torch gives no types to its autograd functions.
+        # PyTorch gives its autograd functions no types.
         recur: Callable[..., tuple[torch.Tensor, torch.Tensor]] = cast(Any, _Recurrence).apply
         hiddens, cells = recur(projected, self.weight_hidden, keep, *state)
         return hiddens, torch.stack((hiddens[-1], cells[-1]))
 
 
 class _Recurrence(torch.autograd.Function):
-    """The LSTM's recurrence with its gradient written out.
+    """The LSTM's recurrence and its gradient.
 
-    Autograd would add up the recurrent weights' gradient step by step; here it is one matrix
+    Autograd would add up the gradient of the recurrent weights step by step; here it is one matrix
     product over all T steps.
     """
 
@@ -64,7 +65,7 @@ class _Recurrence(torch.autograd.Function):
         hidden: torch.Tensor,
         cell: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run [T, B, 4H] projections, [T, B, 1] keep and [B, H] states to [T, B, H] twice."""
+        """Map projections [T, B, 4H], keep [T, B, 1], states [B, H] to h and c, each [T, B, H]."""
         steps, batch, _ = projected.shape
         recurrent = weight_hidden.t()
         hiddens = projected.new_empty(steps, batch, hidden.shape[-1])
@@ -89,12 +90,12 @@ class _Recurrence(torch.autograd.Function):
     def backward(
         ctx: Any, hiddens_grad: torch.Tensor, cells_grad: torch.Tensor
     ) -> tuple[torch.Tensor | None, ...]:
-        """Go back in time; no gradient flows into the state an unroll starts from."""
+        """Go back in time; the state before the unroll gets no gradient."""
         del cells_grad
         weight_hidden, keep, gates, cells, hiddens_before, cells_before = ctx.saved_tensors
         in_gate, forget_gate, candidate, out_gate = gates.chunk(4, dim=-1)
         tanh_cells = cells.tanh()
-        # What a gate's pre-activation changes in cell or hidden, for all steps at once.
+        # Derivatives of cell and hidden state by each gate's pre-activation, for all steps at once.
         to_cell = torch.cat(
             (
                 candidate * in_gate * (1 - in_gate),

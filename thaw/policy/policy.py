@@ -1,4 +1,4 @@
-"""Policy = embedding + head: what acts, learns, moves between flavors and is saved."""
+"""The policy: an embedding and a head."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from thaw.policy.head import RecurrentHead
 from thaw.trajectory import PolicyOutput, check_shapes
 
 IMAGES_AT_ONCE = 32
-"""What a CPU embeds at once: more would leave the cache, and their memory would be asked of the
-system anew each time (docs/performance.md)."""
+"""Images that a CPU embeds at once. More do not fit into the cache, and the system would have to
+provide their memory again each time (docs/performance.md)."""
 
 
 class Acting(Protocol):
-    """What the acting loop needs of a policy."""
+    """The methods of a policy that acting needs."""
 
     def initial_state(self, batch_size: int) -> torch.Tensor:
-        """Return the recurrent state [2, B, H] of a fresh start."""
+        """Return the LSTM's state [2, B, H] at the start of an episode."""
 
     def embed(self, observations: torch.Tensor) -> torch.Tensor:
         """Map observations [T, B, ...] to embeddings [T, B, D]."""
@@ -35,7 +35,7 @@ class Acting(Protocol):
         last_rewards: torch.Tensor,
         state: torch.Tensor,
     ) -> PolicyOutput:
-        """Map embeddings [T, B, D] and what came before to logits, values and state."""
+        """Map embeddings [T, B, D], last actions and last rewards to logits, values and state."""
 
 
 class Policy(nn.Module):
@@ -43,8 +43,8 @@ class Policy(nn.Module):
 
     Args:
         observation_shape: Of one observation; images are [height, width, channels].
-        num_actions: Discrete actions.
-        config: Network sizes and precision; the rest of it is not used here.
+        num_actions: Number of discrete actions.
+        config: Network sizes and precision; its other settings are not used here.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Policy(nn.Module):
         self.num_actions = num_actions
         self.config = config
         self.frozen: frozenset[str] = frozenset()
-        """Names of the parameters and buffers that may not change (see update_rules)."""
+        """Names of the parameters and buffers that may not change; set by ``apply_update_rule``."""
         self.embedding = build_embedding(
             config.embedding, self.observation_shape, config.embedding_size
         )
@@ -73,13 +73,13 @@ class Policy(nn.Module):
         )
 
     def parts(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield every parameter and buffer by dotted name; together they are the whole policy."""
+        """Yield all parameters and buffers of the policy by dotted name."""
         yield from self.named_parameters()
         yield from self.named_buffers()
 
     @property
     def embedding_frozen(self) -> bool:
-        """Whether nothing of the embedding trains, so that it need be computed only once."""
+        """Whether no part of the embedding trains, so that the learner can use the actor's."""
         return all(name in self.frozen for name, _ in self.parts() if name.startswith("embedding."))
 
     def train(self, mode: bool = True) -> Policy:
@@ -99,8 +99,8 @@ class Policy(nn.Module):
     def embed(self, observations: torch.Tensor) -> torch.Tensor:
         """Map observations [T, B, ...] to embeddings [T, B, D] float32."""
         flat, device = observations.flatten(0, 1), observations.device.type
-        # With cached casts the portions would share one weight in bfloat16 and add their gradients
-        # up in it; and whether they do would hang on what the other thread's autocast clears.
+        # With a cache, all portions would share one cast of the weights, and their gradients would
+        # add up in bfloat16. That would also depend on when another thread clears the cache.
         with torch.autocast(
             device,
             dtype=torch.bfloat16,
@@ -111,9 +111,9 @@ class Policy(nn.Module):
         return embeddings.float().reshape(*observations.shape[:2], -1)
 
     def portions(self, observations: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Divide observations [N, ...] into what is embedded at once."""
+        """Divide observations [N, ...] into the portions that are embedded at once."""
         is_image = observations.ndim == 4
-        # An embedding with running statistics sees whole batches, on any device.
+        # An embedding with running statistics must get whole batches, on any device.
         has_statistics = next(self.embedding.buffers(), None) is not None
         if observations.device.type != "cpu" or not is_image or has_statistics:
             return (observations,)
@@ -133,11 +133,11 @@ class Policy(nn.Module):
             embeddings: [T, B, D] float32.
             first: [T, B] bool.
             last_actions: [T, B] int64.
-            last_rewards: [T, B] float32, raw.
+            last_rewards: [T, B] float32, not clipped.
             state: [2, B, H] float32, before entry 0.
 
         Returns:
-            Logits [T, B, A], values [T, B] and the state behind the last entry.
+            Logits [T, B, A], values [T, B] and the state after the last entry.
         """
         output = PolicyOutput(*self.head(embeddings, first, last_actions, last_rewards, state))
         steps, batch = first.shape
@@ -151,7 +151,7 @@ class Policy(nn.Module):
 
 
 class UniformPolicy:
-    """The random control: equal logits for every action, through the same acting loop."""
+    """The ``random`` control: equal logits for all actions."""
 
     def __init__(self, num_actions: int) -> None:
         self.num_actions = num_actions
@@ -161,7 +161,7 @@ class UniformPolicy:
         return torch.zeros(2, batch_size, 0)
 
     def embed(self, observations: torch.Tensor) -> torch.Tensor:
-        """Look at nothing: [T, B, 0]."""
+        """Return empty embeddings [T, B, 0]."""
         return observations.new_zeros((*observations.shape[:2], 0), dtype=torch.float32)
 
     def unroll(
@@ -172,6 +172,6 @@ class UniformPolicy:
         last_rewards: torch.Tensor,
         state: torch.Tensor,
     ) -> PolicyOutput:
-        """Return equal logits [T, B, A] and values 0 [T, B]."""
+        """Return equal logits [T, B, A], values of 0 [T, B] and the same state."""
         logits = torch.zeros(*first.shape, self.num_actions)
         return PolicyOutput(logits, torch.zeros(first.shape), state)

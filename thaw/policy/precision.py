@@ -1,80 +1,81 @@
-"""Which arithmetic the embedding uses: chosen by measurement where the config says ``auto``."""
+"""Which arithmetic the embedding uses: what the config names, or a rule where it says ``auto``."""
 
 from __future__ import annotations
 
-import functools
-import time
-from typing import Literal
-
 import msgspec
 import torch
+from torch import nn
 
 from thaw.config.agent import AgentConfig
-from thaw.policy.policy import IMAGES_AT_ONCE, Policy
+from thaw.policy.embeddings import build_embedding
 
-WORTHWHILE = 1.2
-"""bfloat16 must be this many times as fast: rounding is not taken for less, nor by chance."""
+MIN_MULTIPLICATIONS = 50_000_000
+"""Of an image, in convolutions. Measured to be faster in bfloat16: the deep network at 84x84 and
+larger, 53 million and more (docs/performance.md)."""
 
 
-def settle_precision(
+def resolve_precision(
     agent: AgentConfig, observation_shape: tuple[int, ...], device: torch.device
 ) -> AgentConfig:
-    """Replace ``precision: auto`` by what is faster on this machine.
+    """Replace ``precision: auto`` by bfloat16 for large convolutional networks, else float32.
 
-    The answer is part of a run's result and belongs into its run.json. It is measured once a
-    process: the embedding of a batch and its gradient, in either precision.
+    The precision is part of a run's result. So the rule asks only what the processor and the
+    network are, and never measures: the same machine always gives the same answer.
+
+    Args:
+        agent: The agent; one that names its precision is returned as it is.
+        observation_shape: Of one observation; images are [height, width, channels].
+        device: Where the embedding computes.
 
     Raises:
         InputError: The network does not fit the observations.
     """
     if agent.precision != "auto":
         return agent
-    precision = _faster(agent, observation_shape, device)
-    return msgspec.structs.replace(agent, precision=precision)
+    in_bfloat16 = (
+        has_bfloat16(device)
+        and count_multiplications(agent, observation_shape) >= MIN_MULTIPLICATIONS
+    )
+    return msgspec.structs.replace(agent, precision="bfloat16" if in_bfloat16 else "float32")
 
 
-@functools.cache
-def _faster(
-    agent: AgentConfig, observation_shape: tuple[int, ...], device: torch.device
-) -> Literal["float32", "bfloat16"]:
-    is_image = len(observation_shape) == 3
-    if not is_image:
-        return "float32"  # there is too little to gain
-    exact, rough = _seconds(agent, observation_shape, device)
-    return "bfloat16" if rough * WORTHWHILE <= exact else "float32"
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions that multiply matrices in bfloat16.
 
-
-def _seconds(
-    agent: AgentConfig, observation_shape: tuple[int, ...], device: torch.device
-) -> tuple[float, float]:
-    """Return how long the embedding of a batch and its gradient take in float32 and bfloat16.
-
-    What else the machine does must not decide: on a CPU one thread's own time is counted, the
-    two take turns, and the best of each counts.
+    On a CPU only AVX512_BF16 counts, which every processor with AMX_BF16 has too. Arm's bfloat16
+    does not count, because no measurement shows that it is faster here.
     """
-    images = torch.zeros(1, IMAGES_AT_ONCE, *observation_shape, dtype=torch.uint8, device=device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+def count_multiplications(agent: AgentConfig, observation_shape: tuple[int, ...]) -> int:
+    """Count the multiplications in the embedding's convolutions, for one observation.
+
+    The sizes of the convolutions' outputs are read while the embedding sees one black image. The
+    answer is 0 if the observations are no images, and if a user's embedding cannot see this image
+    on a CPU.
+
+    Raises:
+        InputError: The network does not fit the observations.
+    """
+    if len(observation_shape) != 3:
+        return 0
     with torch.random.fork_rng(devices=[]):
-        policies = [
-            Policy(observation_shape, 1, msgspec.structs.replace(agent, precision=word)).to(device)
-            for word in ("float32", "bfloat16")
-        ]
-    best = [float("inf"), float("inf")]
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+        embedding = build_embedding(agent.embedding, observation_shape, agent.embedding_size)
+    counts: list[int] = []
+
+    def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        assert isinstance(module, nn.Conv2d)
+        counts.append(output.numel() * module.weight[0].numel())
+
+    for module in embedding.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
     try:
-        for _ in range(6):  # the first ones warm up
-            for which, policy in enumerate(policies):
-                best[which] = min(best[which], _time_once(policy, images))
-    finally:
-        torch.set_num_threads(num_threads)
-    return best[0], best[1]
-
-
-def _time_once(policy: Policy, images: torch.Tensor) -> float:
-    on_gpu = images.device.type == "cuda"
-    clock = time.perf_counter if on_gpu else time.thread_time
-    started = clock()
-    torch.autograd.backward(policy.embed(images).sum())
-    if on_gpu:
-        torch.cuda.synchronize(images.device)
-    return clock() - started
+        with torch.no_grad():
+            embedding.eval()(torch.zeros(1, *observation_shape, dtype=torch.uint8))
+    except Exception:  # noqa: BLE001 - a user's code; training names what is wrong in it
+        return 0
+    return sum(counts)

@@ -1,4 +1,4 @@
-"""Apply an update rule: which parts of a policy come from the source and which of them train."""
+"""Applies an update rule: loads parts of a policy from its source policy and freezes parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from thaw.config.errors import InputError, nearest
-from thaw.config.update_rule import UpdateRule
+from thaw.config.update_rule import UpdateRule, covers
 from thaw.policy.policy import Policy
 
 
@@ -16,25 +16,26 @@ def apply_update_rule(
 ) -> FrozenParts:
     """Load and freeze the parts of ``policy`` as the rule says, in place.
 
-    Frozen means: no gradient, not in the optimizer (it takes :func:`trained_parameters`), not in
-    the norm clip, no running statistic moves. The gradient still flows through a frozen head
-    into the embedding (Dean, Toyama, Precup 2022, section 3.3).
+    A frozen part gets no gradient. It is not in the optimizer (give that
+    :func:`trained_parameters`) and not in the clip of the gradient norm, and its running
+    statistics do not change. The gradient still flows through a frozen head into the embedding
+    (Dean, Toyama, Precup 2022, section 3.3).
 
     Args:
-        policy: Freshly built; parts with weights from ``random`` keep its initial values.
+        policy: Newly built; parts whose weights are ``random`` keep their initial values.
         rule: Where each part's weights come from and whether it trains.
-        source: The pretrained policy's parameters and buffers by name.
+        source: Parameters and buffers of the source policy, which was pretrained, by name.
 
     Returns:
-        The frozen parts as they are now, which can be checked at any later time.
+        The frozen parts as they are now; they can be checked at any later time.
 
     Raises:
-        InputError: The rule names no such part, needs a source that is not there, or the
-            source's tensors have other names or shapes.
+        InputError: The rule names a part that the policy lacks, the rule needs a source policy
+            but there is none, or the source policy's tensors have other names or shapes.
     """
     names = dict(policy.parts())
     for prefix in rule.parts:
-        if not any(name == prefix or name.startswith(prefix + ".") for name in names):
+        if not any(covers(prefix, name) for name in names):
             prefixes = {name[:i] for name in names for i, c in enumerate(name) if c == "."}
             raise InputError(
                 f"update rule '{rule}' names '{prefix}', which this policy does not have"
@@ -58,15 +59,15 @@ def apply_update_rule(
 
 
 def trained_parameters(policy: Policy) -> dict[str, torch.nn.Parameter]:
-    """Return the parameters that train, by name, in the policy's order."""
+    """Return the parameters that train by name, in the order of the policy."""
     return {name: p for name, p in policy.named_parameters() if name not in policy.frozen}
 
 
 class FrozenParts:
-    """The tensors of a policy that may not change, with their values at this moment.
+    """The tensors of a policy that may not change, with a copy of their values.
 
     Args:
-        policy: After :func:`apply_update_rule`.
+        policy: One to which :func:`apply_update_rule` was applied.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -78,10 +79,10 @@ class FrozenParts:
         }
 
     def check(self) -> None:
-        """Check bitwise that the policy's frozen tensors still have those values.
+        """Check bit for bit that the frozen tensors still have those values.
 
         Raises:
-            RuntimeError: One changed; the message names it.
+            RuntimeError: A tensor has changed; the message names it.
         """
         for name, tensor in self.policy.parts():
             if name in self.reference and not torch.equal(

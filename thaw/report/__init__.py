@@ -1,6 +1,6 @@
-"""Tables, figures and a page from the scores of finished runs; needs no torch.
+"""Makes tables, figures and a page from the scores of finished runs; needs no torch.
 
-Reads two files of a suite's folder (or a scores file from elsewhere) and writes a folder::
+It reads two files of a suite's folder, or a scores file from elsewhere, and writes a folder::
 
     index.html  metrics.csv  metrics.json  table.md  table.tex  table.csv  table_source.csv
     figures/learning_curves.{svg,pdf,png}  figures/final_returns.{svg,pdf,png}

@@ -1,4 +1,4 @@
-"""Learning curves averaged over seeds, aligned on the bins' right edges."""
+"""Averages learning curves over seeds, aligned on the right edges of the bins."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import numpy as np
 import pandas as pd
 
 from thaw.report import statistics
+from thaw.report.scores import planned_rows
 from thaw.report.spec import ReportSpec
 
 CURVE_RESAMPLES = 2_000
-"""Of the bootstrap at each point of a curve; enough for a band, which is drawn and not quoted."""
+"""Number of resamples at each point of a curve; enough for a band that is only drawn."""
 
 
 class CurvePoints(NamedTuple):
-    """One condition's curve: at each bin's right edge the mean over the seeds that are there.
+    """One condition's curve of P points, one at the right edge of each bin.
 
     Attributes:
         steps: [P] agent steps after the transfer.
-        mean: [P].
-        low: [P], NaN where fewer than two seeds have a value.
-        high: [P], likewise.
-        num_seeds: [P] int.
+        mean: [P] mean return over the seeds that have a value in the bin.
+        low: [P] lower bound; NaN where fewer than two seeds have a value.
+        high: [P] upper bound, NaN in the same way.
+        num_seeds: [P] int, the seeds that have a value.
     """
 
     steps: statistics.FloatArray
@@ -40,14 +41,19 @@ def curve_points(
     condition: str,
     resamples: int = CURVE_RESAMPLES,
 ) -> CurvePoints:
-    """Average a condition's curves over seeds, aligned on the bin edge.
+    """Average a condition's curves over seeds, aligned on the right edges of the bins.
 
-    A bin in which a seed finished no episode has no value of that seed; nothing is filled in.
+    A seed that finished no episode in a bin has no value there; nothing is filled in.
+
+    Args:
+        curves: As :func:`thaw.report.scores.check_curves` returns them.
+        spec: What was planned.
+        source: Flavor address of the transfer, empty where it is unknown.
+        target: Flavor address of the transfer.
+        condition: Of the transfer.
+        resamples: Of the bootstrap.
     """
-    here = curves[(curves["target"] == target) & (curves["condition"] == condition)]
-    own = here[here["source"] == source]
-    rows = own if len(own) else here[here["source"] == ""]
-    rows = rows[rows["seed"].isin(spec.seeds)]
+    rows = planned_rows(curves, spec, source, target, condition)
     wide = rows.pivot(index="seed", columns="steps", values="mean_return").sort_index()
     values = wide.to_numpy(dtype=np.float64)  # [N, P]
     present = ~np.isnan(values)

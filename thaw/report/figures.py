@@ -1,7 +1,7 @@
-"""The paper's figure 5, learning curves after the transfer, and the final returns.
+"""Draws the learning curves after the transfer, as in the paper's figure 5, and the final returns.
 
-Figures are objects of their own (no pyplot, so no global state) and their files are repeatable
-byte for byte: no date, no random identifiers.
+There is no pyplot and so no global state. The same figure gives the same files byte for byte:
+they contain no date and no random identifiers.
 """
 
 from __future__ import annotations
@@ -21,13 +21,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from thaw.report.curves import CurvePoints, curve_points
 from thaw.report.metrics import select_runs
-from thaw.report.spec import ReportSpec, condition_name, transfer_names
-
-FLAT_CONDITIONS = ("random", "freeze_all")
-"""Do not learn, so that their curve is a level."""
+from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, transfer_names
 
 PAGE_WIDTH_INCHES = 6.75
-"""A two-column paper's text width; one panel alone takes half of it."""
+"""The text width of a two-column paper; a figure of one panel has half of it."""
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -49,14 +46,14 @@ STYLE: dict[Any, Any] = {
     "ytick.major.width": 0.6,
     "lines.linewidth": 1.3,
     "svg.hashsalt": "thaw",
-    "text.parse_math": False,  # a dollar sign in a name is no formula
+    "text.parse_math": False,  # a dollar sign in a name does not start a formula
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
 
 
 class Look(NamedTuple):
-    """How a condition is drawn everywhere; the dashes tell it apart without color."""
+    """How a condition is drawn in all figures; dashes tell conditions apart without color."""
 
     color: str
     dashes: Any
@@ -74,7 +71,7 @@ _OTHER_COLORS = ("#E69F00", "#56B4E9", "#7A4FBF", "#A6761D", "#B10026")
 
 
 def looks(spec: ReportSpec) -> dict[str, Look]:
-    """Return the look of every planned condition; a user's own take the free colors in order."""
+    """Return the look of every condition; the user's conditions get the other colors in order."""
     own = [condition for condition in spec.conditions if condition not in LOOKS]
     return {
         **LOOKS,
@@ -88,14 +85,18 @@ def looks(spec: ReportSpec) -> dict[str, Look]:
 def learning_curves_figure(
     curves: pd.DataFrame, metrics: pd.DataFrame, spec: ReportSpec
 ) -> Figure | None:
-    """Draw one panel per transfer and one curve per condition; None without any curve.
+    """Draw one panel per transfer and one curve per condition.
 
     Args:
         curves: As :func:`thaw.report.scores.check_curves` returns them.
-        metrics: Gives the levels of the conditions that do not learn, as in the table.
+        metrics: From :func:`thaw.report.metrics.metrics_frame`; a condition that does not train
+            is drawn as a line at its mean return.
         spec: What was planned.
+
+    Returns:
+        The figure, or None if there is no curve.
     """
-    learning = curves[~curves["condition"].isin([*FLAT_CONDITIONS, "pretrain"])]
+    learning = curves[~curves["condition"].isin(UNTRAINED_CONDITIONS)]
     if learning.empty:
         return None
     with matplotlib.rc_context(STYLE):
@@ -106,12 +107,12 @@ def learning_curves_figure(
             all_points = {
                 condition: curve_points(learning, spec, *transfer, condition)
                 for condition in spec.conditions
-                if condition not in FLAT_CONDITIONS
+                if condition not in UNTRAINED_CONDITIONS
             }
             last = max((p.steps[-1] for p in all_points.values() if len(p.steps)), default=1.0)
             for condition, look in looks(spec).items():
                 points = all_points.get(condition)
-                if condition in FLAT_CONDITIONS and condition in spec.conditions:
+                if condition in UNTRAINED_CONDITIONS and condition in spec.conditions:
                     points = _level(metrics, *transfer, condition, float(last))
                 if points is None or not len(points.steps):
                     continue
@@ -130,7 +131,13 @@ def learning_curves_figure(
 
 
 def final_returns_figure(scores: pd.DataFrame, metrics: pd.DataFrame, spec: ReportSpec) -> Figure:
-    """Draw each condition's mean return and interval, and its seeds as small dots."""
+    """Draw each condition's mean return and interval, and its runs as small dots.
+
+    Args:
+        scores: As :func:`thaw.report.scores.check_scores` returns them.
+        metrics: From :func:`thaw.report.metrics.metrics_frame`.
+        spec: What was planned.
+    """
     conditions = spec.conditions
     shown = metrics[metrics["metric"] == "return"]
     rows = {(row["source"], row["target"], row["condition"]): row for _, row in shown.iterrows()}
@@ -180,7 +187,7 @@ def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
     """Render a figure as SVG, PDF and PNG; the same figure gives the same bytes.
 
     Returns:
-        File name -> content.
+        Content by file name.
     """
     dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     files = {}
@@ -203,7 +210,7 @@ def short_steps(steps: float) -> str:
 def _level(
     metrics: pd.DataFrame, source: str, target: str, condition: str, last: float
 ) -> CurvePoints | None:
-    """Return a flat curve from the table's own number, None where it has none."""
+    """Return a flat curve at a condition's mean return; None where it has none."""
     rows = metrics[
         (metrics["source"] == source)
         & (metrics["target"] == target)
@@ -241,15 +248,10 @@ def _panels(
     rows = math.ceil(number / columns)
     width = PAGE_WIDTH_INCHES * min(1.0, 0.25 + columns / 4)
     figure = Figure(figsize=(width, rows * height_per_row + 0.55), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_returns and _one_game(spec))
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=share_returns and spec.is_one_game)
     for spare in grid.ravel()[number:]:
         spare.set_axis_off()
     return figure, list(grid.ravel()[:number])
-
-
-def _one_game(spec: ReportSpec) -> bool:
-    """Whether all returns have one unit, so that panels may share their axis."""
-    return len({target.partition("@")[0] for _, target in spec.transfers}) == 1
 
 
 def _left_panels(panels: list[Axes]) -> list[Axes]:
@@ -281,7 +283,7 @@ def _legend(figure: Figure, spec: ReportSpec, conditions: list[str], counts: set
 
 
 def _legend_columns(num_entries: int, num_panels: int) -> int:
-    """Return how many entries of usual length fit the figure's width, in rows of equal length."""
+    """Return how many columns the legend gets, so that it fits and its lines are equally long."""
     most = {1: 2, 2: 4}.get(num_panels, 6)
     return math.ceil(num_entries / math.ceil(num_entries / most))
 

@@ -1,12 +1,16 @@
-"""The report as one page: no network, no script, figures inside, readable in light and dark."""
+"""Builds the report as one HTML page.
+
+The page holds its style and figures itself, so that it needs no network. It has no scripts, and
+a light and a dark style.
+"""
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +20,7 @@ from thaw.report.curves import CURVE_RESAMPLES
 from thaw.report.figures import looks
 from thaw.report.metrics import REFERENCE
 from thaw.report.paper import PAPER_TABLES
-from thaw.report.scores import IDENTITY
+from thaw.report.scores import RUN_IDENTITY, SCORE_COLUMNS, planned_rows
 from thaw.report.spec import (
     INDEPENDENT_CONDITIONS,
     ReportSpec,
@@ -27,59 +31,36 @@ from thaw.report.spec import (
 from thaw.report.tables import Cell, TableFrame
 from thaw.report.verdict import FEW_SEEDS, Verdict
 
-_CSS = """
-:root { color-scheme: light dark; --ink: #1c2024; --soft: #5c6570; --line: #d9dee3;
-  --paper: #fff; --tint: #f4f6f8; --accent: #0072b2; --good: #00694b; --unsure: #8a5300; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #a3acb6; --line: #39414a;
-  --paper: #14181c; --tint: #1d2329; --accent: #6cb8e6; --good: #5fd0a8; --unsure: #f0b35c; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.5rem 1.25rem 5rem; max-width: 66rem; background: var(--paper);
-  color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
-h2 { font-size: 1.2rem; margin: 2.75rem 0 .75rem; }
-p, li { max-width: 46rem; }
-.soft, figcaption { color: var(--soft); font-size: .88rem; }
-.verdict { border-left: 4px solid var(--unsure); background: var(--tint); margin: .75rem 0;
-  padding: .7rem 1rem; border-radius: 0 6px 6px 0; }
-.verdict.decided { border-color: var(--good); }
-.verdict p { margin: 0; max-width: none; }
-.verdict p + p { margin-top: .3rem; }
-.tag { font-size: .78rem; font-weight: 600; color: var(--unsure); margin-right: .5rem;
-  letter-spacing: .02em; }
-.decided .tag { color: var(--good); }
-.wide { overflow-x: auto; margin: 0 0 1rem; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-.wide + p { margin-top: -.4rem; max-width: 52rem; }
-th, td { padding: .38rem .7rem; text-align: right; white-space: nowrap; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-thead th { border-bottom: 2px solid var(--line); vertical-align: bottom; white-space: normal; }
-th:first-child, td:first-child, .words td { text-align: left; }
-tbody th { font-weight: 500; }
-td .interval, td .seeds { display: block; color: var(--soft); font-size: .82em;
-  font-weight: 400; line-height: 1.35; }
-td .seeds { color: var(--unsure); }
-td.missing { color: var(--unsure); font-style: italic; }
-td.not_available, td.paper, th.paper { color: var(--soft); }
-td.paper, th.paper { border-left: 1px dotted var(--line); }
-.swatch { display: inline-block; width: .7em; height: .7em; border-radius: 50%;
-  margin-right: .5em; border: 1px solid var(--line); }
-figure { margin: 0 0 1.5rem; padding: 1rem; background: #fff; border: 1px solid var(--line);
-  border-radius: 6px; }
-figure svg { display: block; width: 100%; height: auto; }
-figcaption, figcaption a { color: #5c6570; }
-details { margin: .5rem 0; }
-summary { cursor: pointer; color: var(--accent); }
-a { color: var(--accent); }
-dt { font-weight: 600; margin-top: .6rem; }
-dd { margin: 0; max-width: 46rem; }
-@media print { details > * { display: block; } body { max-width: none; } }
-"""
+_CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 _AGGREGATES_CAPTION = (
-    "Interquartile mean over all runs, and mean of the transfers' means, each with a 95 % "
+    "Interquartile mean (IQM) over all runs, and mean of the transfers' means, each with a 95 % "
     "bootstrap interval stratified by transfer. Transfers from one source share their pretrained "
-    "policies, which these intervals do not account for."
+    "policies; these intervals do not account for that."
 )
+
+
+class RunColumn(NamedTuple):
+    """One column of the list of runs."""
+
+    name: str
+    """In :data:`~thaw.report.scores.SCORE_COLUMNS`."""
+    heading: str
+    pattern: str
+    unit: float = 1.0
+    """The value is divided by this."""
+
+
+_RUN_COLUMNS = (
+    RunColumn("mean_return", "return", "{:.4g}"),
+    RunColumn("sem", "standard error", "{:.2g}"),
+    RunColumn("num_episodes", "episodes", "{:,.0f}"),
+    RunColumn("steps", "steps", "{:,.0f}"),
+    RunColumn("frames", "frames", "{:,.0f}"),
+    RunColumn("seconds", "hours", "{:.2f}", 3600.0),
+    RunColumn("mean_policy_lag", "policy lag", "{:.2f}"),
+)
+_MEANINGS = {column.name: column.meaning for column in SCORE_COLUMNS}
 
 
 def page(
@@ -91,16 +72,16 @@ def page(
     aggregates: pd.DataFrame,
     figures: Mapping[str, bytes],
 ) -> str:
-    """Return the page.
+    """Return the text of the page.
 
     Args:
         spec: What was planned.
-        scores: Checked; for the list of runs.
-        judged: The verdicts, said first.
+        scores: As :func:`thaw.report.scores.check_scores` returns them; for the list of runs.
+        judged: The verdicts, shown first.
         tables: The main table first.
         source_table: Returns back on the source flavor.
         aggregates: From :func:`thaw.report.metrics.aggregates_frame`.
-        figures: File name -> content; the SVG ones are put into the page.
+        figures: Content by file name; the SVG files become part of the page.
     """
     colors = {condition: look.color for condition, look in looks(spec).items()}
     runs, missing = _runs(spec, scores)
@@ -118,7 +99,7 @@ def page(
     if "learning_curves.svg" in figures:
         body.append(_figure(figures["learning_curves.svg"], "learning_curves", "Learning curves"))
     else:
-        body.append("<p>None: there is no curves.csv, or it holds no run that learns.</p>")
+        body.append("<p>None: there is no curves.csv, or it has no run that trained.</p>")
     body += [
         "<h2>Final returns</h2>",
         _figure(figures["final_returns.svg"], "final_returns", "Final returns"),
@@ -212,7 +193,7 @@ def _interval(row: pd.Series) -> str:
 
 
 def _figure(svg: bytes, name: str, title: str) -> str:
-    """Put an SVG into the page, its identifiers made unique, as a page demands."""
+    """Return a figure that contains an SVG, with identifiers that are unique in the page."""
     text = svg.decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -226,120 +207,115 @@ def _figure(svg: bytes, name: str, title: str) -> str:
 
 def _runs(spec: ReportSpec, scores: pd.DataFrame) -> tuple[str, int]:
     """Return the list of all planned runs as HTML, and how many are missing."""
-    rows = {tuple(row[key] for key in IDENTITY): row for row in scores.to_dict("records")}
     names, blocks, num_missing = transfer_names(spec.transfers), [], 0
-    listed: set[tuple[Any, ...]] = set()
+    listed: set[tuple[object, ...]] = set()
     for source, target in spec.transfers:
-        lines, here = [], 0
-        for condition, seed in itertools.product(spec.conditions, spec.seeds):
-            keys = [(source, target, condition, seed), ("", target, condition, seed)]
-            planned = keys[condition in INDEPENDENT_CONDITIONS]
-            key = next((key for key in keys if key in rows), planned)
-            if key in listed:  # one scratch run serves all transfers to its target
-                continue
-            listed.add(key)
-            here += key not in rows
-            lines.append(_run(condition, seed, rows.get(key)))
-        num_missing += here
-        said = f" ({here} missing)" if here else ""
-        place = f"{source or 'unknown source'} to {target}"
+        lines, missing_here = [], 0
+        for condition in spec.conditions:
+            found = planned_rows(scores, spec, source, target, condition).to_dict("records")
+            rows = {row["seed"]: row for row in found}
+            # One run without a source serves all transfers to its target; it is listed once.
+            own_source = "" if condition in INDEPENDENT_CONDITIONS else source
+            for seed in spec.seeds:
+                row = rows.get(seed)
+                run = (row["source"] if row else own_source, target, condition, seed)
+                if run in listed:
+                    continue
+                listed.add(run)
+                missing_here += row is None
+                lines.append(_run(condition, seed, row))
+        num_missing += missing_here
+        note = f" ({missing_here} missing)" if missing_here else ""
+        addresses = f"{source or 'unknown source'} to {target}"
         blocks.append(
-            f"<details><summary>{escape(names[source, target])}{said}</summary>"
-            f'<p class="soft">{escape(place)}</p>{_run_table(lines)}</details>'
+            f"<details><summary>{escape(names[source, target])}{note}</summary>"
+            f'<p class="soft">{escape(addresses)}</p>{_run_table(lines)}</details>'
         )
-    others = [row for key, row in rows.items() if key not in listed]
+    others = [
+        _run(f"{row['condition']} ({row['target']})", row["seed"], row)
+        for row in scores.to_dict("records")
+        if tuple(row[name] for name in RUN_IDENTITY) not in listed
+    ]
     if others:
-        lines = [_run(f"{row['condition']} ({row['target']})", row["seed"], row) for row in others]
         blocks.append(
             "<details><summary>Pretrainings, and runs outside of the plan</summary>"
-            f"{_run_table(lines)}</details>"
+            f"{_run_table(others)}</details>"
         )
     return "\n".join(blocks), num_missing
 
 
 def _run_table(lines: Sequence[str]) -> str:
     head = "".join(
-        f'<th scope="col">{name}</th>'
-        for name in (
-            *("seed", "return", "standard error", "episodes", "steps", "frames", "hours"),
-            "policy lag",
-        )
+        f'<th scope="col" title="{escape(_MEANINGS[column.name])}">{column.heading}</th>'
+        for column in _RUN_COLUMNS
     )
     return (
-        f'<div class="wide"><table><thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        '<div class="wide"><table><thead><tr><th></th><th scope="col">seed</th>'
+        f"{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 
 def _run(condition: str, seed: object, row: Mapping[Any, Any] | None) -> str:
     name = condition_name(condition)
+    if row is not None and str(row.get("diverged")) == "True":
+        name += " (diverged)"
     head = f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(seed))}</td>'
     if row is None:
-        return f'{head}<td class="missing">missing</td>{"<td></td>" * 6}</tr>'
-
-    def show(column: str, pattern: str, scale: float = 1.0) -> str:
-        value = float(row.get(column, "nan"))
-        return f"<td>{pattern.format(value / scale)}</td>" if np.isfinite(value) else "<td></td>"
-
-    return (
-        head
-        + show("mean_return", "{:.4g}")
-        + show("sem", "{:.2g}")
-        + show("num_episodes", "{:,.0f}")
-        + show("steps", "{:,.0f}")
-        + show("frames", "{:,.0f}")
-        + show("seconds", "{:.2f}", 3600.0)
-        + show("mean_policy_lag", "{:.2f}")
-        + "</tr>"
-    )
+        rest = "<td></td>" * (len(_RUN_COLUMNS) - 1)
+        return f'{head}<td class="missing">missing</td>{rest}</tr>'
+    cells = []
+    for column in _RUN_COLUMNS:
+        value = float(row.get(column.name, "nan")) / column.unit
+        cells.append(f"<td>{column.pattern.format(value) if np.isfinite(value) else ''}</td>")
+    return f"{head}{''.join(cells)}</tr>"
 
 
 def _policy_lag(scores: pd.DataFrame) -> str | None:
-    """Say by which clocks the runs learned and how old the weights were that acted."""
+    """Describe the clocks of the runs and their policy lag; None if no run has one."""
     if not {"clock", "mean_policy_lag"} <= set(scores.columns):
         return None
-    trained = scores[scores["mean_policy_lag"].notna()]
+    trained = scores[scores["mean_policy_lag"].notna() & (scores["clock"] != "")]
     if trained.empty:
         return None
-    said = [
+    lags_of_clocks = [
         f"{len(lags)} {'run' if len(lags) == 1 else 'runs'} on the {clock} clock, "
         f"{lags.mean():.2f} updates on average (most in one run: {lags.max():.2f})"
         for clock, lags in trained.groupby("clock")["mean_policy_lag"]
     ]
     return (
-        "How many updates the weights that acted were behind those that learned, which V-trace "
-        f"corrects for: {'; '.join(said)}."
+        "The number of updates between the weights that acted and the weights that learned; "
+        f"V-trace corrects for it: {'; '.join(lags_of_clocks)}."
     )
 
 
 def _how(spec: ReportSpec, scores: pd.DataFrame) -> str:
     items = {
-        "Return": "What the environment pays, unclipped, of the policy at the end of its run, "
-        "averaged over the run's episodes first and over seeds then.",
+        "Return": "The sum of an episode's rewards, unclipped, for the policy at the end of its "
+        "run: averaged over the run's episodes, then over seeds.",
         "Interval": f"95 % percentile bootstrap over seeds, {statistics.RESAMPLES:,} resamples "
         f"({CURVE_RESAMPLES:,} at each point of a curve), with a fixed random state for each "
-        "number, so that the same scores give the same report. It speaks of seeds, not episodes. "
-        "With few seeds it is too narrow: on normal data it covers 75 % of the time with 3 "
-        "seeds, 83 % with 5, 90 % with 10.",
+        "number, so that the same scores give the same report. It covers the spread of seeds, not "
+        "of episodes. With few seeds it is too narrow: on normal data it covers the mean 75 % of "
+        "the time with 3 seeds, 83 % with 5, 90 % with 10.",
         "Verdict": "The trained condition with the highest mean against the runner-up. Runs of "
         "one seed start from one pretrained policy and are compared seed by seed. Decided means "
-        "that the interval of the difference is above zero; between four equal conditions that "
-        "still happens 36 % of the time with 2 seeds, 14 % with 3 and 7 % with 5, so take "
-        f"{FEW_SEEDS} or more.",
+        "that the interval of the difference is above zero. Between four equal conditions that "
+        "still happens 36 % of the time with 2 seeds, 14 % with 3 and 7 % with 5, so use "
+        f"{FEW_SEEDS} seeds or more.",
         "Probability of improvement": "Mann-Whitney's statistic over all pairs of runs, ties "
-        f"count a half (rliable). metrics.csv holds it against {condition_name(REFERENCE)}.",
-        "Normalized by scratch": "Mean over seeds divided by the mean over scratch seeds, both "
-        "resampled. Not given where scratch is missing or cannot be told from zero, or is below "
-        "it: a ratio would mean nothing there.",
+        f"count one half (rliable). metrics.csv has it against {condition_name(REFERENCE)}.",
+        "Normalized by scratch": "Mean over seeds divided by the mean over the seeds of scratch, "
+        "both resampled. Not given where scratch is missing, cannot be told from zero, or is below "
+        "zero: a ratio would mean nothing there.",
         "Learning curves": "Episodes are binned by the step at which they end. A point averages "
         "the seeds that finished an episode in its bin; nothing is filled in. Conditions that do "
-        "not learn are drawn at their final return.",
+        "not train are drawn as a line at their final return.",
     }
     if lag := _policy_lag(scores):
         items["Policy lag"] = lag
     if spec.paper:
         table = PAPER_TABLES[spec.paper]
-        items[f"The paper ({table.source})"] = table.remark
+        items[f"The paper ({table.citation})"] = table.remark
     targets = dict.fromkeys(target for _, target in spec.transfers)
     items["Flavors"] = "; ".join(f"{flavor_name(target)} is {target}" for target in targets)
     text = "".join(f"<dt>{escape(key)}</dt><dd>{escape(item)}</dd>" for key, item in items.items())

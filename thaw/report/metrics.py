@@ -1,11 +1,11 @@
-"""From scores to numbers with intervals: one row per transfer, condition and metric.
+"""Turns scores into numbers with intervals: one row per transfer, condition and metric.
 
-Metrics, all of the final policy:
-    return: mean return on the target, as the environment pays it.
-    return_on_source: the same policy back on the source flavor.
-    normalized_by_scratch: mean over seeds divided by the mean over scratch seeds.
-    difference_to_scratch: mean minus the mean of scratch; seeds of scratch are independent.
-    probability_of_improvement: that a run beats one of update_all (rliable).
+Metrics of the final policy:
+    return: mean return on the target, unclipped.
+    return_on_source: mean return of the same policy on the source flavor.
+    normalized_by_scratch: mean over seeds divided by the mean over the seeds of scratch.
+    difference_to_scratch: mean minus the mean of scratch, whose seeds are independent.
+    probability_of_improvement: that a run beats a run of update_all (rliable).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from thaw.report import statistics
+from thaw.report.scores import ON_SOURCE, ON_TARGET, RUN_IDENTITY, ReturnColumns, planned_rows
 from thaw.report.spec import INDEPENDENT_CONDITIONS, ReportSpec, condition_name
 from thaw.report.statistics import RESAMPLES, Estimate, FloatArray, generator
 
@@ -32,9 +33,10 @@ COLUMNS = [
     *("mean", "ci_low", "ci_high", "num_seeds", "num_missing", "note"),
 ]
 REFERENCE = "update_all"
-"""What :func:`~thaw.report.statistics.probability_of_improvement` compares with."""
+"""The condition with which ``probability_of_improvement`` compares."""
 
 _NORMAL_95 = 1.96
+"""Half the width of a normal distribution's 95 % interval, in standard deviations."""
 
 
 class Runs(NamedTuple):
@@ -42,9 +44,10 @@ class Runs(NamedTuple):
 
     Attributes:
         seeds: [N] int.
-        values: [N] float, the return or another column.
-        standard_errors: [N] float, standard error over the episodes of one run; NaN where unknown.
-        paired: Whether seed i starts from pretraining seed i of the transfer's source.
+        values: [N] float, mean returns.
+        standard_errors: [N] float, standard errors of the values over the episodes of each run;
+            NaN where unknown.
+        paired: Whether the run of each seed starts from the source's pretraining of that seed.
     """
 
     seeds: tuple[int, ...]
@@ -59,26 +62,26 @@ def select_runs(
     source: str,
     target: str,
     condition: str,
-    column: str = "mean_return",
+    columns: ReturnColumns = ON_TARGET,
 ) -> Runs:
-    """Return the planned runs of one condition; seeds without a value are left out.
+    """Return the planned runs of one condition of one transfer; seeds without a value are left out.
 
-    Rows without a source (random, scratch) serve every transfer to their target.
+    Args:
+        scores: As :func:`thaw.report.scores.check_scores` returns them.
+        spec: What was planned.
+        source: Flavor address, empty where it is unknown.
+        target: Flavor address.
+        condition: Of the transfer.
+        columns: The mean return to take.
     """
-    here = scores[(scores["target"] == target) & (scores["condition"] == condition)]
-    own = here[here["source"] == source]
-    rows = own if len(own) else here[here["source"] == ""]
-    rows = rows[rows["seed"].isin(spec.seeds)].sort_values("seed")
-    if column not in rows:
-        rows = rows.iloc[:0].assign(**{column: 0.0})
-    rows = rows[rows[column].notna()]
-    sem = "source_sem" if column == "source_mean_return" else "sem"
-    standard_errors = rows[sem].to_numpy(np.float64) if sem in rows else np.full(len(rows), np.nan)
+    rows = planned_rows(scores, spec, source, target, condition).sort_values("seed")
+    rows = rows.reindex(columns=[*RUN_IDENTITY, *columns])  # an absent column is NaN
+    rows = rows[rows[columns.mean].notna()]
     return Runs(
         seeds=tuple(int(seed) for seed in rows["seed"]),
-        values=rows[column].to_numpy(dtype=np.float64),
-        standard_errors=standard_errors,
-        paired=bool(len(own)) and condition not in INDEPENDENT_CONDITIONS,
+        values=rows[columns.mean].to_numpy(dtype=np.float64),
+        standard_errors=rows[columns.standard_error].to_numpy(dtype=np.float64),
+        paired=bool((rows["source"] == source).any()) and condition not in INDEPENDENT_CONDITIONS,
     )
 
 
@@ -89,12 +92,12 @@ def metrics_frame(
 
     Args:
         scores: As :func:`thaw.report.scores.check_scores` returns them.
-        spec: What was planned; seeds it does not name are left out.
+        spec: What was planned; other seeds are left out.
         resamples: Of the bootstrap.
 
     Returns:
-        The columns of :data:`COLUMNS`. ``mean`` and the bounds are NaN where there is no number,
-        and ``note`` says why; ``num_seeds`` and ``num_missing`` count the condition's own runs.
+        The columns of :data:`COLUMNS`. Where there is no number, ``mean`` and the bounds are NaN
+        and ``note`` says why. ``num_seeds`` and ``num_missing`` count the runs of the condition.
     """
     rows: list[dict[str, object]] = []
     for source, target in spec.transfers:
@@ -116,10 +119,10 @@ def aggregates_frame(
 ) -> pd.DataFrame:
     """Aggregate each condition over all transfers, with runs resampled inside each transfer.
 
-    Normalized scores are divided by the mean of scratch, which counts as known here (as a
-    reference score does in rliable); a transfer that cannot be normalized is left out of every
-    condition. Raw returns are aggregated only within one environment, because returns of
-    different games have no common unit.
+    Normalized returns are divided by the mean of scratch, which is taken as known (like a
+    reference score in rliable). A transfer that cannot be normalized is left out of every
+    condition. Returns that are not normalized are aggregated only if all targets are flavors of
+    one environment, because returns of different games have no common unit.
 
     Returns:
         Columns condition, metric, statistic (mean or iqm), mean, ci_low, ci_high, num_tasks,
@@ -129,8 +132,7 @@ def aggregates_frame(
         *("condition", "metric", "statistic", "mean", "ci_low", "ci_high"),
         *("num_tasks", "num_seeds", "note"),
     ]
-    metric = "normalized_by_scratch" if spec.normalize == "scratch" else "return"
-    games = {target.partition("@")[0].partition("?")[0] for _, target in spec.transfers}
+    metric = spec.main_metric
     units, left_out = {}, []
     for transfer in spec.transfers:
         units[transfer] = 1.0
@@ -142,7 +144,7 @@ def aggregates_frame(
                 left_out.append(f"{transfer[1]} is left out: {reason}")
             else:
                 units[transfer] = float(scratch.values.mean())
-    if len(units) < 2 or (metric == "return" and len(games) > 1):
+    if len(units) < 2 or (metric == "return" and not spec.is_one_game):
         return pd.DataFrame(columns=columns)
     rows: list[dict[str, object]] = []
     for condition in spec.conditions:
@@ -163,10 +165,11 @@ def aggregates_frame(
 
 
 def why_not_normalized(scratch: Runs, target: str, resamples: int = RESAMPLES) -> str:
-    """Return why scratch cannot be divided by, an empty string if it can.
+    """Return why returns cannot be divided by those of scratch; an empty string if they can.
 
-    A denominator has to be known to be above zero: by its interval over seeds, or with a single
-    seed by that run's own standard error. Below zero, a better policy would get a smaller ratio.
+    The mean of scratch must be known to be above zero: by its interval over seeds, or with one
+    seed by the standard error of that run. With a mean below zero, a better policy would get a
+    smaller ratio.
     """
     if not len(scratch.values):
         return "scratch is missing"
@@ -191,13 +194,16 @@ def why_not_normalized(scratch: Runs, target: str, resamples: int = RESAMPLES) -
 def metrics_json(
     spec: ReportSpec, metrics: pd.DataFrame, aggregates: pd.DataFrame, verdicts: list[Any]
 ) -> str:
-    """Return metrics.json: the plan, every number, the verdicts; null where there is no number.
+    """Return the text of metrics.json: the plan, all numbers and the verdicts.
 
     Args:
         spec: What was planned.
         metrics: From :func:`metrics_frame`.
         aggregates: From :func:`aggregates_frame`.
-        verdicts: One plain dict per transfer.
+        verdicts: One dict per transfer.
+
+    Returns:
+        JSON, with null where there is no number.
     """
     document = {
         "name": spec.name,
@@ -225,12 +231,12 @@ def _measure(
     metric: str,
     resamples: int,
 ) -> tuple[Estimate, str] | None:
-    """Return the estimate and a note; None where the metric means nothing for the condition."""
+    """Return the estimate and a note; None if the metric is not defined for the condition."""
     source, target = transfer
     if metric == "return_on_source":
         if condition in INDEPENDENT_CONDITIONS:
             return None
-        runs = select_runs(scores, spec, source, target, condition, "source_mean_return")
+        runs = select_runs(scores, spec, source, target, condition, ON_SOURCE)
     else:
         runs = select_runs(scores, spec, source, target, condition)
     values = runs.values
@@ -290,7 +296,7 @@ def _bounds(estimate: Estimate) -> dict[str, object]:
 
 
 def _plain(value: Any) -> Any:
-    """Round to six digits, as metrics.csv does, and turn NaN into None: JSON has no NaN."""
+    """Round numbers to six digits, as in metrics.csv; NaN, which JSON lacks, becomes None."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The numbers that Dean, Toyama and Precup (2022) report, as data, and how we read them."""
+"""The numbers in the tables of Dean, Toyama and Precup (2022), and how thaw reads them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ class PaperTable:
     """One table of the paper.
 
     Attributes:
-        source: What to cite.
-        metric: The metric of :mod:`thaw.report.metrics` it shows.
-        targets: ``name@variant`` of the columns, in the paper's order, without the family.
-        conditions: The rows, in the paper's order.
-        remark: How the printed table has to be read.
-        values: [condition][column], in the order of ``targets``; NaN where the paper prints NaN.
+        citation: Paper and table.
+        metric: The metric that it shows, one of :mod:`thaw.report.metrics`.
+        targets: ``name@variant`` of each column, in the paper's order, without the family.
+        conditions: One for each row, in the paper's order.
+        remark: How to read the printed table.
+        values: The numbers of each condition's row, in the order of ``targets``; NaN where the
+            paper prints NaN.
     """
 
-    source: str
+    citation: str
     metric: str
     targets: tuple[str, ...]
     conditions: tuple[str, ...]
@@ -27,12 +28,12 @@ class PaperTable:
     values: Mapping[str, tuple[float, ...]]
 
     def column(self, target: str) -> int | None:
-        """Return the column of a flavor address, whatever its family; None if there is none."""
+        """Return the index of a flavor's column, in any family; None if there is none."""
         name = target.rpartition("/")[2]
         return self.targets.index(name) if name in self.targets else None
 
     def value(self, condition: str, target: str) -> float | None:
-        """Return the printed number (NaN for the printed NaN), None where the paper has none."""
+        """Return the printed number (NaN for a printed NaN); None where the paper has none."""
         column = self.column(target)
         if column is None or condition not in self.values:
             return None
@@ -40,7 +41,7 @@ class PaperTable:
 
 
 TABLE_1 = PaperTable(
-    source="Dean, Toyama, Precup 2022, table 1",
+    citation="Dean, Toyama, Precup 2022, table 1",
     metric="normalized_by_scratch",
     targets=(
         "breakout@m12d0",
@@ -70,7 +71,7 @@ TABLE_1 = PaperTable(
 )
 
 TABLE_2 = PaperTable(
-    source="Dean, Toyama, Precup 2022, table 2",
+    citation="Dean, Toyama, Precup 2022, table 2",
     metric="return",
     targets=(
         "catch@large_ball",

@@ -1,57 +1,98 @@
-"""Reads scores and curves: ours, and those of people who trained elsewhere.
+"""Reads scores and curves: those of thaw's runs, and those of policies trained elsewhere.
 
-A wrong file is answered with one line that says what is wrong, what is allowed and how to mend
-it; whatever a table would depend on is never guessed.
+Nothing that a table depends on is guessed. A wrong file is an error of one line: what is wrong,
+what is allowed, how to correct it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from thaw.config.errors import InputError
 from thaw.report.spec import CONDITION_NAMES, INDEPENDENT_CONDITIONS, ReportSpec
 
-REQUIRED_SCORES = ("target", "condition", "seed", "mean_return")
-REQUIRED_CURVES = ("target", "condition", "seed", "steps", "mean_return")
-IDENTITY = ["source", "target", "condition", "seed"]
-_INTEGERS = {"seed", "steps", "frames", "num_episodes"}
-_OPTIONAL_SCORES = (
-    "num_episodes",
-    "sem",
-    "training_mean_return",
-    "training_sem",
-    "evaluation_mean_return",
-    "evaluation_sem",
-    "source_mean_return",
-    "source_sem",
-    "steps",
-    "frames",
-    "seconds",
-    "mean_policy_lag",
+
+class CsvColumn(NamedTuple):
+    """One column of a scores or curves file."""
+
+    name: str
+    kind: Literal["text", "integer", "number"]
+    meaning: str
+    """For error messages and for the page."""
+    required: bool = False
+    """Whether a file from elsewhere must have the column."""
+
+
+RUN_IDENTITY = ("source", "target", "condition", "seed")
+"""The columns that together identify a run."""
+
+SCORE_COLUMNS = (
+    CsvColumn("key", "text", "name of the run's folder"),
+    CsvColumn("family", "text", "family of the target's environment"),
+    CsvColumn("name", "text", "name of the target's environment in its family"),
+    CsvColumn("source", "text", "flavor of the pretraining; empty for a run without pretraining"),
+    CsvColumn("target", "text", "flavor in which the run trained and was scored", required=True),
+    CsvColumn("condition", "text", "update rule or control, such as update_all", required=True),
+    CsvColumn("seed", "integer", "seed of the run", required=True),
+    CsvColumn("mean_return", "number", "score: mean return over episodes", required=True),
+    CsvColumn("sem", "number", "standard error of mean_return over the run's episodes"),
+    CsvColumn("num_episodes", "integer", "number of episodes that mean_return averages"),
+    CsvColumn("training_mean_return", "number", "mean return of the last training episodes"),
+    CsvColumn("training_sem", "number", "standard error of training_mean_return"),
+    CsvColumn("evaluation_mean_return", "number", "mean return of the evaluation episodes"),
+    CsvColumn("evaluation_sem", "number", "standard error of evaluation_mean_return"),
+    CsvColumn("source_mean_return", "number", "mean return of the final policy on its source"),
+    CsvColumn("source_sem", "number", "standard error of source_mean_return"),
+    CsvColumn("steps", "integer", "decisions of the agent during training"),
+    CsvColumn("frames", "integer", "frames of the environment during training"),
+    CsvColumn("seconds", "number", "time that the run took"),
+    CsvColumn("clock", "text", "clock on which the run learned"),
+    CsvColumn("mean_policy_lag", "number", "mean policy lag in updates"),
 )
-_OPTIONAL_CURVES = ("frames", "num_episodes")
+"""The columns of scores.csv, one row per finished run. Other columns may be there."""
+
+CURVE_COLUMNS = (
+    *(column for column in SCORE_COLUMNS if column.name in ("family", "name", *RUN_IDENTITY)),
+    CsvColumn("steps", "integer", "right edge of the bin, in agent steps", required=True),
+    CsvColumn("frames", "integer", "right edge of the bin, in frames of the environment"),
+    CsvColumn("mean_return", "number", "mean return of the episodes in the bin", required=True),
+    CsvColumn("num_episodes", "integer", "number of episodes in the bin"),
+)
+"""The columns of curves.csv, one row per finished run and bin of training steps."""
+
+
+class ReturnColumns(NamedTuple):
+    """A mean return among the scores, and its standard error over the run's episodes."""
+
+    mean: str
+    standard_error: str
+
+
+ON_TARGET = ReturnColumns("mean_return", "sem")
+ON_SOURCE = ReturnColumns("source_mean_return", "source_sem")
 
 
 def read_scores(path: str | PathLike[str]) -> pd.DataFrame:
     """Read a scores file, one row per finished run.
 
     Args:
-        path: CSV with at least the columns target, condition, seed, mean_return. ``source`` says
-            where a policy was pretrained; it is empty for runs that were not.
+        path: CSV file with the required columns of :data:`SCORE_COLUMNS` at least.
 
     Returns:
         The rows, checked as by :func:`check_scores`.
 
     Raises:
-        ValueError: The file is absent, empty or wrong; the message names the line or the row.
+        InputError: The file is missing, empty or wrong; the message names the row.
     """
-    scores = check_scores(_read_csv(path), where=str(path))
+    scores = check_scores(_read_csv(path, SCORE_COLUMNS), where=str(path))
     if scores.empty:
-        raise ValueError(f"{path}: no rows; a scores file needs one row per finished run")
+        raise InputError(f"{path}: no rows; a scores file needs one row per finished run")
     return scores
 
 
@@ -59,35 +100,60 @@ def read_curves(path: str | PathLike[str]) -> pd.DataFrame:
     """Read a curves file, one row per run and bin.
 
     Args:
-        path: CSV with at least the columns target, condition, seed, steps (the right edge of the
-            bin, in agent steps after the transfer) and mean_return. No rows are no error.
+        path: CSV file with the required columns of :data:`CURVE_COLUMNS` at least. It may have
+            no rows.
 
     Raises:
-        ValueError: As of :func:`read_scores`.
+        InputError: As for :func:`read_scores`.
     """
-    return check_curves(_read_csv(path), where=str(path))
+    return check_curves(_read_csv(path, CURVE_COLUMNS), where=str(path))
 
 
 def check_scores(scores: pd.DataFrame, where: str = "scores") -> pd.DataFrame:
     """Return a copy with text and numbers in the right types; a missing source becomes empty.
 
     Args:
-        scores: One row per run; columns that are not ours are kept as they are.
+        scores: One row per run; unknown columns are kept unchanged.
         where: Named at the start of an error.
 
     Raises:
-        ValueError: A required column is missing, a value is not a number, or a run stands twice.
+        InputError: A required column is missing, a value is not a number, or a run is there twice.
     """
-    frame = _check(scores, REQUIRED_SCORES, _OPTIONAL_SCORES, where)
-    _no_repeats(frame, IDENTITY, "run", where)
+    frame = _check(scores, SCORE_COLUMNS, where)
+    _check_unique(frame, RUN_IDENTITY, "run", where)
     return frame
 
 
 def check_curves(curves: pd.DataFrame, where: str = "curves") -> pd.DataFrame:
-    """Return a checked copy of curves, as :func:`check_scores` does of scores."""
-    frame = _check(curves, REQUIRED_CURVES, _OPTIONAL_CURVES, where)
-    _no_repeats(frame, [*IDENTITY, "steps"], "run and bin", where)
+    """Return a checked copy of curves, as :func:`check_scores` does for scores.
+
+    Raises:
+        InputError: As for :func:`check_scores`.
+    """
+    frame = _check(curves, CURVE_COLUMNS, where)
+    _check_unique(frame, (*RUN_IDENTITY, "steps"), "run and bin", where)
     return frame
+
+
+def planned_rows(
+    frame: pd.DataFrame, spec: ReportSpec, source: str, target: str, condition: str
+) -> pd.DataFrame:
+    """Return the rows of one condition of one transfer, of the planned seeds only.
+
+    Runs without a source, such as ``random`` and ``scratch``, serve every transfer to their
+    target: where a transfer has no rows with its source, it gets the rows without a source.
+
+    Args:
+        frame: Scores or curves.
+        spec: Names the planned seeds.
+        source: Flavor address, empty where it is unknown.
+        target: Flavor address.
+        condition: Of the transfer.
+    """
+    here = frame[(frame["target"] == target) & (frame["condition"] == condition)]
+    own = here[here["source"] == source]
+    rows = own if len(own) else here[here["source"] == ""]
+    return rows[rows["seed"].isin(spec.seeds)]
 
 
 def infer_spec(
@@ -95,7 +161,7 @@ def infer_spec(
     name: str = "scores",
     normalize: Literal["none", "scratch"] = "none",
 ) -> ReportSpec:
-    """Take what is there for what was planned.
+    """Return a plan that consists of the runs that are there.
 
     Args:
         scores: As :func:`read_scores` returns them.
@@ -103,11 +169,11 @@ def infer_spec(
         normalize: See :class:`ReportSpec`.
 
     Raises:
-        ValueError: There is no run but pretrainings.
+        InputError: All runs are pretrainings.
     """
     runs = scores[scores["condition"] != "pretrain"]
     if runs.empty:
-        raise ValueError(
+        raise InputError(
             "the scores hold no run to compare; add rows of conditions such as scratch, "
             "update_all or freeze_embedding"
         )
@@ -129,77 +195,80 @@ def infer_spec(
     )
 
 
-def _read_csv(path: str | PathLike[str]) -> pd.DataFrame:
+def _read_csv(path: str | PathLike[str], columns: Sequence[CsvColumn]) -> pd.DataFrame:
+    required = [column for column in columns if column.required]
     if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file; give the path of a CSV file")
-    try:  # everything as text first, so that no flavor named NA or 1e5 is changed on the way
+        raise InputError(f"{path}: no such file; give the path of a CSV file")
+    try:  # all values as text first: pandas would read a flavor named NA or 1e5 as a number
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except pd.errors.EmptyDataError:
-        raise ValueError(
+        raise InputError(
             f"{path}: the file is empty; its first line must name the columns, at least "
-            f"{', '.join(REQUIRED_SCORES)}"
+            f"{', '.join(column.name for column in required)}"
         ) from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         reason = str(error).strip().splitlines()[-1]
-        raise ValueError(f"{path}: not a CSV file in UTF-8 ({reason})") from None
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({reason}); save it as one") from None
     frame.columns = pd.Index([str(column).strip() for column in frame.columns])
     return frame
 
 
-def _check(
-    frame: pd.DataFrame, required: tuple[str, ...], optional: tuple[str, ...], where: str
-) -> pd.DataFrame:
-    missing = [column for column in required if column not in frame.columns]
+def _check(frame: pd.DataFrame, columns: Sequence[CsvColumn], where: str) -> pd.DataFrame:
+    required = [column for column in columns if column.required]
+    missing = [column for column in required if column.name not in frame.columns]
     if missing:
-        found = ", ".join(str(column) for column in frame.columns) or "none"
-        raise ValueError(
-            f"{where}: column '{missing[0]}' is missing; needed are {', '.join(required)}; "
-            f"found {found}. Rename or add the column"
+        needed = ", ".join(column.name for column in required)
+        found = ", ".join(str(name) for name in frame.columns) or "none"
+        raise InputError(
+            f"{where}: column '{missing[0].name}' is missing ({missing[0].meaning}); needed are "
+            f"{needed}; found {found}. Rename or add the column"
         )
     checked = frame.reset_index(drop=True).copy()
-    for column in ("source", "target", "condition", "family", "name", "key"):
-        if column in checked:
-            text = checked[column].astype(object)
-            checked[column] = text.where(text.notna(), "").astype(str).str.strip()
     if "source" not in checked:
         checked["source"] = ""
-    for column in ("target", "condition"):
-        empty = np.flatnonzero((checked[column] == "").to_numpy())
-        if len(empty):
-            raise ValueError(f"{where}: row {empty[0] + 1}: '{column}' is empty; fill it in")
-    for column in (*required, *optional):
-        if column in checked and column not in ("target", "condition"):
-            checked[column] = _numbers(checked[column], column in required, where)
+    for column in columns:
+        if column.name in checked:
+            check = _text if column.kind == "text" else _numbers
+            checked[column.name] = check(checked[column.name], column, where)
     return checked
 
 
-def _numbers(column: pd.Series[Any], needed: bool, where: str) -> pd.Series[Any]:
-    """Return the column as numbers; an empty optional value becomes NaN."""
-    name = str(column.name)
-    text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
+def _text(values: pd.Series[Any], column: CsvColumn, where: str) -> pd.Series[Any]:
+    """Return a column as text; an empty optional value becomes an empty text."""
+    text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+    empty = np.flatnonzero((text == "").to_numpy())
+    if column.required and len(empty):
+        raise InputError(f"{where}: row {empty[0] + 1}: '{column.name}' is empty; fill it in")
+    return text
+
+
+def _numbers(values: pd.Series[Any], column: CsvColumn, where: str) -> pd.Series[Any]:
+    """Return a column as numbers; an empty optional value becomes NaN."""
+    text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
     numbers = pd.to_numeric(text.where(text != "", "nan"), errors="coerce").astype(float)
-    values = numbers.to_numpy()
+    found = numbers.to_numpy()
     empty = text.str.lower().isin(["", "nan"]).to_numpy()
-    wrong = (needed | ~empty) & ~np.isfinite(values)
+    wrong = (column.required | ~empty) & ~np.isfinite(found)
     kind = "a number"
-    if name in _INTEGERS:
+    if column.kind == "integer":
         kind = "a whole number"
-        wrong |= np.isfinite(values) & (values != np.floor(values))
+        wrong |= np.isfinite(found) & (found != np.floor(found))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         hint = "leave out the rows of unfinished runs" if empty[row] else "correct it"
-        raise ValueError(
-            f"{where}: row {row + 1}: {name} is '{text.iloc[row]}', but must be {kind}; {hint}"
+        raise InputError(
+            f"{where}: row {row + 1}: {column.name} is '{text.iloc[row]}', but must be {kind}; "
+            f"{hint}"
         )
-    return numbers.astype(int) if name in _INTEGERS and needed else numbers
+    return numbers.astype(int) if column.kind == "integer" and column.required else numbers
 
 
-def _no_repeats(frame: pd.DataFrame, identity: list[str], what: str, where: str) -> None:
-    repeated = np.flatnonzero(frame.duplicated(identity).to_numpy())
+def _check_unique(frame: pd.DataFrame, identity: Sequence[str], what: str, where: str) -> None:
+    repeated = np.flatnonzero(frame.duplicated(list(identity)).to_numpy())
     if len(repeated):
         row = int(repeated[0])
-        said = ", ".join(f"{key} '{frame[key].iloc[row]}'" for key in identity)
-        raise ValueError(
-            f"{where}: row {row + 1} repeats a {what} ({said}); each may stand once: remove one "
-            "or give it another seed"
+        values = ", ".join(f"{name} '{frame[name].iloc[row]}'" for name in identity)
+        raise InputError(
+            f"{where}: row {row + 1} repeats a {what} ({values}); each may be there once: remove "
+            "one or give it another seed"
         )

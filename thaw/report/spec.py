@@ -1,4 +1,4 @@
-"""What a report was planned to show, and the words it uses for conditions and flavors."""
+"""What a report shows, and the names that it uses for conditions, flavors and transfers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from thaw.config.errors import InputError
 
 CONDITION_NAMES = {
     "pretrain": "Before the transfer",
@@ -16,32 +18,35 @@ CONDITION_NAMES = {
     "freeze_head": "Freeze head",
     "freeze_all": "Freeze all",
 }
-"""Human names; a condition that a user named is shown by :func:`condition_name`."""
+"""Names for a reader; :func:`condition_name` makes one for any other condition."""
 
 INDEPENDENT_CONDITIONS = ("random", "scratch", "pretrain")
-"""Start from no pretrained policy of the transfer: seed i shares nothing with a transfer's."""
+"""Conditions that start from no pretrained policy, so their seeds are independent of all others."""
 
 UNTRAINED_CONDITIONS = ("random", "freeze_all", "pretrain")
-"""Learn nothing on the target, so they never count as the best trained condition."""
+"""Conditions without training on the target; none of them can be the best trained condition."""
 
 _ATARI_VARIANT = re.compile(r"m\d+(d\d+)?")
 
 
 @dataclass(frozen=True)
 class ReportSpec:
-    """What was planned; whatever of it is not among the scores is shown as missing.
+    """The planned runs; the report shows those without a score as missing.
 
     Attributes:
         name: The suite's name, the report's title.
-        transfers: (source, target) flavor addresses, in display order; the source may be empty
-            where nobody knows it.
+        transfers: (source, target) flavor addresses, in display order; the source is empty where
+            it is unknown.
         conditions: In display order.
         seeds: Planned for every transfer and condition.
-        normalize: ``scratch`` divides by training from scratch, as the paper's table 1 does.
-        paper: Which table of the paper stands beside ours; shown where its unit is ours.
+        normalize: ``scratch`` divides returns by those of training from scratch, as the paper's
+            table 1 does.
+        paper: The table of the paper whose numbers are shown next to ours, where they have the
+            same metric.
 
     Raises:
-        ValueError: No transfer, condition or seed, or one of them twice; or pretrain among them.
+        InputError: No transfer, condition or seed; one of them twice; or ``pretrain`` as a
+            condition.
     """
 
     name: str
@@ -59,15 +64,28 @@ class ReportSpec:
         }
         for field, values in fields.items():
             if not values:
-                raise ValueError(f"a report needs {field}, but got none; name at least one")
+                raise InputError(f"a report needs {field}, but got none; name at least one")
             if len(set(values)) < len(values):
-                raise ValueError(f"a report's {field} must differ, but got {values}")
+                raise InputError(
+                    f"a report's {field} must differ, but are {values}; name each only once"
+                )
         if "pretrain" in self.conditions:
-            raise ValueError("'pretrain' is no condition of a transfer; leave it out")
+            raise InputError("'pretrain' is not a condition of a transfer; leave it out")
+
+    @property
+    def main_metric(self) -> str:
+        """The metric of the main table."""
+        return "normalized_by_scratch" if self.normalize == "scratch" else "return"
+
+    @property
+    def is_one_game(self) -> bool:
+        """Whether all targets are flavors of one environment, so that returns have one unit."""
+        games = {target.partition("?")[0].partition("@")[0] for _, target in self.transfers}
+        return len(games) == 1
 
 
 def condition_name(condition: str) -> str:
-    """Return the human name: ``freeze_embedding`` is ``Freeze embedding``."""
+    """Return a condition's name for a reader: ``freeze_embedding`` is ``Freeze embedding``."""
     known = CONDITION_NAMES.get(condition)
     if known is not None:
         return known
@@ -76,9 +94,9 @@ def condition_name(condition: str) -> str:
 
 
 def flavor_name(address: str) -> str:
-    """Return the human name of a flavor: ``catch@large_ball`` is ``Catch, large ball``.
+    """Return a flavor's name for a reader: ``catch@large_ball`` is ``Catch, large ball``.
 
-    Atari modes stay as they are (``Space Invaders m1d1``), names with capitals of their own too.
+    Atari modes (``Space Invaders m1d1``) and names with capital letters are not changed.
     """
     base, _, options = address.partition("?")
     base, _, variant = base.partition("@")
@@ -97,8 +115,8 @@ def flavor_name(address: str) -> str:
 def transfer_names(transfers: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return a short name for each transfer, all different.
 
-    The target's name is enough where each target has one source; otherwise the source is said
-    too, and the addresses themselves where even that is ambiguous.
+    That is the target's name if each target has one source. Otherwise the name includes the
+    source, and if names are still equal, it consists of the addresses.
     """
     pairs = list(transfers)
     names = {pair: flavor_name(pair[1]) for pair in pairs}

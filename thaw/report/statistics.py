@@ -1,11 +1,11 @@
 """Estimates over seeds with 95 % percentile bootstrap intervals; the definitions are rliable's.
 
-N is the number of seeds, R the number of resamples. Every function takes an explicit generator;
-:func:`generator` derives one from the words that name a number, so that an interval depends on
-its own data only and not on what else the report holds.
+N is the number of seeds, R the number of resamples. Every function takes a random generator.
+:func:`generator` makes one from the words that name a number. So an interval depends only on the
+data of that number, and not on what else is in the report.
 
-With few seeds such an interval is too narrow. Measured on normal data: a nominal 95 % interval
-of a mean covers 50 % of the time with 2 seeds, 75 % with 3, 83 % with 5, 90 % with 10.
+With few seeds such an interval is too narrow. Measured on normal data, a nominal 95 % interval
+of a mean covers the mean 50 % of the time with 2 seeds, 75 % with 3, 83 % with 5, 90 % with 10.
 
 References:
     Agarwal et al. 2021, Deep RL at the Edge of the Statistical Precipice (rliable).
@@ -33,9 +33,9 @@ class Estimate:
 
     Attributes:
         value: NaN if there is none.
-        low: Lower bound; NaN where no interval can be known, as with one seed.
-        high: Upper bound, likewise.
-        num_seeds: Of the condition that the number is about.
+        low: Lower bound; NaN where there is no interval, as with one seed.
+        high: Upper bound, NaN in the same way.
+        num_seeds: Seeds of the condition that the number describes.
     """
 
     value: float
@@ -43,17 +43,12 @@ class Estimate:
     high: float
     num_seeds: int
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether there is an interval and zero is outside of it."""
-        return self.low > 0 or self.high < 0
-
 
 NO_ESTIMATE = Estimate(float("nan"), float("nan"), float("nan"), 0)
 
 
 def generator(*words: str) -> np.random.Generator:
-    """Return the generator that belongs to these words: the same ones, the same numbers."""
+    """Return a generator seeded with words; the same words give the same random numbers."""
     digest = hashlib.sha256("\x1f".join(words).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
@@ -77,8 +72,8 @@ def bootstrap_ratio(
 ) -> Estimate:
     """Estimate the ratio of two independent means, both resampled.
 
-    The caller makes sure that the denominator is away from zero; a ratio of means is used and
-    not a mean of ratios, because unpaired seeds have no ratio of their own.
+    The caller checks that the denominator is not close to zero. It is a ratio of means and not a
+    mean of ratios, because seeds that are not paired have no ratio.
 
     Args:
         numerator: [N].
@@ -122,7 +117,7 @@ def bootstrap_paired_difference(
 ) -> Estimate:
     """Estimate mean(first - second), both [N], entry i from the same pretrained policy.
 
-    Pairing takes out what a good or bad pretraining adds to both, so the interval is narrower
+    Pairing removes the effect of the pretraining, which both share, so the interval is narrower
     where pretrainings differ.
 
     Raises:
@@ -142,7 +137,7 @@ def probability_of_improvement(
 ) -> Estimate:
     """Estimate the probability that a run of first: [N] beats one of second: [M].
 
-    Mann-Whitney's U / (N M), ties count a half: rliable's definition for one task.
+    Mann-Whitney's U / (N M), ties count one half: rliable's definition for one task.
     """
     first, second = _finite(first), _finite(second)
     if len(first) == 0 or len(second) == 0:
@@ -169,7 +164,7 @@ def bootstrap_aggregate(
     """Estimate an aggregate over tasks; runs are resampled inside each task (stratified).
 
     Args:
-        tasks: The scores of each task, [N_task] each; the numbers of runs may differ.
+        tasks: The returns of each task's runs, [N_task] each; the numbers of runs may differ.
         statistic: ``mean`` is the mean of the tasks' means; ``iqm`` the interquartile mean of
             all runs together, in which a task with more runs weighs more.
         rng: Draws the resamples.
@@ -178,16 +173,16 @@ def bootstrap_aggregate(
     Returns:
         The estimate; ``num_seeds`` is that of the task with the fewest runs.
     """
-    scores = [_finite(task) for task in tasks]
-    fewest = min((len(task) for task in scores), default=0)
+    returns = [_finite(task) for task in tasks]
+    fewest = min((len(task) for task in returns), default=0)
     if fewest == 0:
         return NO_ESTIMATE
-    draws = [task[rng.integers(len(task), size=(resamples, len(task)))] for task in scores]
+    draws = [task[rng.integers(len(task), size=(resamples, len(task)))] for task in returns]
     if statistic == "mean":
-        value = float(np.mean([task.mean() for task in scores]))
+        value = float(np.mean([task.mean() for task in returns]))
         resampled = np.mean([draw.mean(axis=1) for draw in draws], axis=0)
     else:
-        value = interquartile_mean(np.concatenate(scores))
+        value = interquartile_mean(np.concatenate(returns))
         resampled = _middle_means(np.concatenate(draws, axis=1))
     return _estimate(value, resampled, fewest, fewest)
 
@@ -195,7 +190,7 @@ def bootstrap_aggregate(
 def resample_weights(num_seeds: int, resamples: int, rng: np.random.Generator) -> FloatArray:
     """Return [R, N]: the share of each seed in each resample; ``weights @ values`` are the means.
 
-    One row serves every column of values, which resamples whole learning curves at once.
+    With values [N, P], each resample takes whole learning curves of P points.
     """
     drawn = rng.integers(num_seeds, size=(resamples, num_seeds))
     drawn += np.arange(resamples)[:, None] * num_seeds
@@ -206,21 +201,21 @@ def resample_weights(num_seeds: int, resamples: int, rng: np.random.Generator) -
 def percentile_interval(
     resampled: FloatArray, confidence: float = CONFIDENCE
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the bounds of resampled: [R, ...] over its first axis, [...] each."""
+    """Return the lower and upper bound, [...] each, of resampled: [R, ...] over its first axis."""
     tail = 100 * (1 - confidence) / 2
     low, high = np.percentile(resampled, [tail, 100 - tail], axis=0)
     return low, high
 
 
 def _middle_means(values: FloatArray) -> FloatArray:
-    """Average values: [..., N] without the lowest and highest quarter, rounded down, as SciPy."""
+    """Average values: [..., N] without the lowest and highest N // 4, as SciPy does."""
     cut = values.shape[-1] // 4
     ordered = np.sort(values, axis=-1)
     return np.asarray(ordered[..., cut : values.shape[-1] - cut].mean(axis=-1))
 
 
 def _estimate(value: float, resampled: FloatArray, num_seeds: int, fewest: int) -> Estimate:
-    if fewest < 2:  # one run says nothing of the spread, and a width of zero would claim it does
+    if fewest < 2:  # one run shows no spread; an interval of width zero would be wrong
         return Estimate(value, float("nan"), float("nan"), num_seeds)
     low, high = percentile_interval(resampled)
     return Estimate(value, float(low), float(high), num_seeds)

@@ -1,4 +1,4 @@
-"""The paper's tables: conditions down, transfers across, mean and interval in each cell."""
+"""Tables like those of the paper: one row per condition, one column per transfer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from thaw.report.paper import PAPER_TABLES, PaperTable
 from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, transfer_names
 
 LATEX_COLUMNS = 3
-"""Transfers in one LaTeX table; more are split over several, or they would leave the page."""
+"""The most transfers in one LaTeX table; a page is not wide enough for more."""
 
 _TITLES = {
     "return": "Mean return on the target",
@@ -32,7 +32,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "[": "{[}",  # after a row's end, LaTeX would take a bare one for an option
+    "[": "{[}",  # without braces, LaTeX would read it as an option of the row before
     "]": "{]}",
     **{sign: f"\\{sign}" for sign in "&%$#_"},
 }
@@ -42,7 +42,14 @@ CellKind = Literal["value", "missing", "not_available", "paper", "empty"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry: what to print, how to mark it, and where it comes from."""
+    """One cell of a table.
+
+    Attributes:
+        text: What to print.
+        kind: How to mark it.
+        bold: Whether it is the best of its column.
+        note: Why there is no number, or what the number lacks.
+    """
 
     text: str
     kind: CellKind
@@ -52,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column; ``from_paper`` holds the paper's numbers for the transfer before it."""
+    """One column; with ``from_paper``, it holds the paper's numbers for the transfer before it."""
 
     title: str
     from_paper: bool = False
@@ -60,16 +67,16 @@ class Column:
 
 @dataclass(frozen=True)
 class TableFrame:
-    """A table ready to be printed anywhere.
+    """A table of R rows and C columns, in no particular format.
 
     Attributes:
-        metric: Of :mod:`thaw.report.metrics`.
+        metric: One of :mod:`thaw.report.metrics`.
         title: What the numbers are.
         caption: How to read a cell.
-        columns: [C], without the column of row labels.
-        labels: [R], human names of the conditions.
-        conditions: [R], the same as identifiers.
-        cells: [R][C].
+        columns: [C], without the column of labels.
+        labels: [R], the conditions' names for a reader.
+        conditions: [R], the same conditions.
+        cells: [R, C].
     """
 
     metric: str
@@ -81,22 +88,18 @@ class TableFrame:
     cells: tuple[tuple[Cell, ...], ...]
 
 
-def main_metric(spec: ReportSpec) -> str:
-    """Return the metric of the main table."""
-    return "normalized_by_scratch" if spec.normalize == "scratch" else "return"
-
-
 def table_frame(metrics: pd.DataFrame, spec: ReportSpec, metric: str | None = None) -> TableFrame:
-    """Lay out one metric.
+    """Return the table of one metric.
 
     Args:
         metrics: From :func:`thaw.report.metrics.metrics_frame`.
-        spec: What was planned. Its ``paper`` table, where it shows the same metric, gives the
-            first rows and columns their order and a column of numbers beside each of ours.
+        spec: What was planned. If its ``paper`` table shows the same metric, the paper's rows and
+            columns come first, in the paper's order, and each of these columns is followed by a
+            column with the paper's numbers.
         metric: ``return``, ``normalized_by_scratch`` or ``return_on_source``; by default
-            the main one.
+            the main metric.
     """
-    metric = metric or main_metric(spec)
+    metric = metric or spec.main_metric
     paper = PAPER_TABLES[spec.paper] if spec.paper else None
     if paper is not None and paper.metric != metric:
         paper = None
@@ -161,7 +164,7 @@ def to_latex(table: TableFrame, label: str = "thaw") -> str:
 
     Args:
         table: What to print.
-        label: For ``\ref``; the second and later parts get a number behind it.
+        label: For ``\ref``; from the second part on, a number is added to it.
     """
     starts = [i for i, column in enumerate(table.columns) if not column.from_paper]
     parts = []
@@ -175,7 +178,7 @@ def to_latex(table: TableFrame, label: str = "thaw") -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Return text with LaTeX's own signs made harmless."""
+    """Return text in which the special characters of LaTeX are escaped."""
     return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
@@ -218,7 +221,7 @@ def _latex_part(table: TableFrame, start: int, end: int, label: str) -> str:
 
 
 def _latex_lines(cell: Cell) -> list[str]:
-    """Set the interval and the count of seeds under the mean: beside it they leave the page."""
+    """Return the lines of a cell: to save width, the interval stands below the mean."""
     mean, *rest = re.split(r" (?=[\[(])", cell.text) if cell.kind == "value" else [cell.text]
     text = _latex_number(mean)
     below = [f"{{\\tiny {_latex_number(line)}}}" for line in rest]
@@ -230,7 +233,7 @@ def _latex_number(text: str) -> str:
 
 
 def _column_order(spec: ReportSpec, paper: PaperTable | None) -> list[tuple[str, str]]:
-    """Return the transfers, those of the paper's table first and in its order."""
+    """Return the transfers: first those of the paper's table, in its order."""
     if paper is None:
         return list(spec.transfers)
     places = {pair: paper.column(pair[1]) for pair in spec.transfers}
@@ -242,7 +245,7 @@ def _row_order(
     spec: ReportSpec, shown: pd.DataFrame, metric: str, paper: PaperTable | None
 ) -> list[str]:
     planned = [c for c in dict.fromkeys(shown["condition"]) if c != "pretrain"]
-    if metric == "normalized_by_scratch":  # scratch is the unit, so its row would say nothing
+    if metric == "normalized_by_scratch":  # scratch is the unit: its row would be all 1
         planned = [c for c in planned if c != "scratch"]
         if paper is not None:
             planned = [c for c in paper.conditions if c in planned] + [
@@ -290,12 +293,12 @@ def _caption(metric: str, paper: PaperTable | None, spec: ReportSpec) -> str:
             "from zero."
         )
     if paper is not None:
-        sentences.append(f"Paper: {paper.source}. {paper.remark}")
+        sentences.append(f"Paper: {paper.citation}. {paper.remark}")
     return " ".join(sentences)
 
 
 def _decimals(means: Sequence[float]) -> int:
-    """Return the decimals of a column, from its largest mean."""
+    """Return the number of decimals of a column, which depends on its largest mean."""
     largest = max((abs(mean) for mean in means if np.isfinite(mean)), default=0.0)
     return 3 if largest < 10 else 2 if largest < 100 else 1 if largest < 1000 else 0
 

@@ -1,4 +1,4 @@
-"""Which condition won a transfer, by how much, and how sure one can be."""
+"""Says which condition won a transfer, by how much, and how certain that is."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, f
 from thaw.report.statistics import RESAMPLES, Estimate, generator
 
 FEW_SEEDS = 5
-"""Below this, a verdict says that its interval is too narrow.
+"""With fewer seeds, a verdict warns that its interval is too narrow.
 
-Measured with four equal conditions: with 2 seeds the best beats the runner-up "with an interval
-above zero" 36 % of the time, with 3 seeds 14 %, with 5 seeds 7 %, with 10 seeds 2 %.
+Measured with four equal conditions: the interval of the best minus the runner-up is above zero
+36 % of the time with 2 seeds, 14 % with 3, 7 % with 5 and 2 % with 10.
 """
 
 
@@ -25,19 +25,19 @@ class Verdict:
     """The outcome of one transfer.
 
     Attributes:
-        source: Flavor address, empty where unknown.
+        source: Flavor address, empty where it is unknown.
         target: Flavor address.
-        decided: Whether the best trained condition's lead has an interval above zero.
+        decided: Whether the interval of the difference is above zero.
         best: The trained condition with the highest mean return; empty if nothing trained.
-        runner_up: The next one; empty if there is none.
-        difference: Mean return of the best minus the runner-up's.
+        runner_up: The trained condition with the next mean return; empty if there is none.
+        difference: Mean return of the best minus that of the runner-up.
         ci_low: Lower bound of the difference, NaN if there is no interval.
-        ci_high: Upper bound.
-        num_seeds: Seeds that the difference rests on.
-        paired: Whether it was taken seed by seed, from shared pretrainings.
-        probability_of_improvement: That a run of the best beats one of the runner-up.
-        sentence: All this in plain English.
-        reading: What freezing says about the two environments; empty where it says nothing.
+        ci_high: Upper bound, NaN in the same way.
+        num_seeds: Seeds from which the difference was computed.
+        paired: Whether runs were compared seed by seed, from shared pretrainings.
+        probability_of_improvement: That a run of the best beats a run of the runner-up.
+        sentence: All of this as a sentence.
+        reading: What the result says about the difference of the two environments; may be empty.
     """
 
     source: str
@@ -56,7 +56,13 @@ class Verdict:
 
 
 def verdicts(scores: pd.DataFrame, spec: ReportSpec, resamples: int = RESAMPLES) -> list[Verdict]:
-    """Return one verdict per planned transfer, in display order."""
+    """Return one verdict per planned transfer, in display order.
+
+    Args:
+        scores: As :func:`thaw.report.scores.check_scores` returns them.
+        spec: What was planned.
+        resamples: Of the bootstrap.
+    """
     return [_verdict(scores, spec, *transfer, resamples) for transfer in spec.transfers]
 
 
@@ -66,8 +72,8 @@ def compare(
     """Estimate the difference of mean returns, paired by seed where pretrainings are shared.
 
     Returns:
-        The estimate, and whether it was paired; ``num_seeds`` is what it rests on: the shared
-        seeds, or else the smaller number of runs. Pairing needs two shared seeds.
+        The estimate, and whether it was paired. Its ``num_seeds`` counts the shared seeds of
+        paired runs, else the runs of the condition with fewer. Pairing needs two shared seeds.
     """
     shared = sorted(set(first.seeds) & set(second.seeds))
     if first.paired and second.paired and (len(shared) >= 2 or first.seeds == second.seeds):
@@ -129,7 +135,7 @@ def _verdict(
     elif difference.num_seeds < FEW_SEEDS:
         sentence += (
             f" With {difference.num_seeds} seeds such an interval is too narrow; "
-            f"take {FEW_SEEDS} or more before you build on it."
+            f"use {FEW_SEEDS} or more before you rely on it."
         )
     return Verdict(
         source=source,
@@ -162,7 +168,7 @@ def _certainty(difference: Estimate, paired: bool, probability: float) -> str:
 
 
 def _reading(trained: dict[str, Runs], source: str, target: str, resamples: int) -> str:
-    """Say which half of the policy carries over, from the two rules that train one half each."""
+    """Say which part of the policy transfers, from the two rules that train one part each."""
     if "freeze_embedding" not in trained or "freeze_head" not in trained:
         return ""
     embedding_trains, head_trains = trained["freeze_head"], trained["freeze_embedding"]
@@ -170,22 +176,22 @@ def _reading(trained: dict[str, Runs], source: str, target: str, resamples: int)
     difference, _ = compare(embedding_trains, head_trains, rng, resamples)
     if difference.low > 0:
         return (
-            "Training only the embedding beats training only the head: what changed looks like a "
-            "matter of appearance; once the new images are understood, the old behavior serves."
+            "Training only the embedding beats training only the head: the change seems to be one "
+            "of appearance. Once the policy understands the new images, its old behavior works."
         )
     if difference.high < 0:
         return (
-            "Training only the head beats training only the embedding: the old features carry "
-            "over, and what changed looks like a matter of behavior."
+            "Training only the head beats training only the embedding: the old features still "
+            "work, and the change seems to be one of behavior."
         )
     return (
-        "Training only the embedding and training only the head cannot be told apart: this says "
-        "nothing on whether the change is one of appearance or of behavior."
+        "Training only the embedding and training only the head cannot be told apart: this does "
+        "not show whether the change is one of appearance or of behavior."
     )
 
 
 def _number(value: float) -> str:
-    """Format for a sentence: three decimals below ten, else three digits or all whole ones."""
+    """Format with three decimals below 10, three digits below 100, else as a whole number."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 10 else f"{value + 0.0:.3f}"

@@ -1,1 +1,1 @@
-"""One run: build, train, save, score."""
+"""One run: build, train, save, evaluate."""

@@ -1,4 +1,4 @@
-"""The asynchronous clock: actors act all the time, the learner batches the unrolls that arrive.
+"""The asynchronous clock: actors act all the time, the learner learns from batches of unrolls.
 
 Espeholt et al. 2018 (IMPALA), section 3. :mod:`thaw.acting.remote` starts the actors.
 """
@@ -19,15 +19,15 @@ from thaw.trajectory import EpisodeStats, Trajectory
 
 
 class Asynchronous:
-    """Learn from the unrolls that arrive next; the policy lag varies and is measured.
+    """Learn from unrolls in the order of their arrival; the policy lag varies and is measured.
 
-    A batch holds the unrolls of ``num_envs`` environments in the order of their arrival, however
-    many each actor sends, so that every update learns from as much as under the other clocks.
+    A batch has ``num_envs`` columns, one for each unroll of one environment, no matter which actor
+    sent it. So every update learns from as many steps as under the other clocks.
 
     Args:
-        actors: Where unrolls come from; ended by :meth:`close`.
-        learner: Learns from them.
-        num_envs: Unrolls of one batch.
+        actors: Send the unrolls; :meth:`close` ends them.
+        learner: Learns from the batches.
+        num_envs: Columns of one batch.
     """
 
     def __init__(self, actors: Actors, learner: Learner, num_envs: int) -> None:
@@ -75,12 +75,12 @@ class Asynchronous:
                 "actor_restarts": torch.tensor(self.earlier_restarts + self.actors.num_restarts),
                 "dropped_steps": torch.tensor(self.dropped_steps),
             },
-            # An actor counts its own steps only; these episodes belong to what was learned by now.
+            # An actor counts only its own steps; progress is counted in the learner's steps.
             [episode._replace(step=self.learned_steps) for episode in episodes],
         )
 
     def receive_batch(self) -> list[EpisodeStats]:
-        """Fill the batch; environments of a delivery that do not fit begin the next batch."""
+        """Fill the batch; columns of a delivery that do not fit begin the next batch."""
         episodes: list[EpisodeStats] = []
         column = 0
         while column < self.num_envs:
@@ -113,7 +113,7 @@ class Asynchronous:
         self.actors.publish(weights, self.learner.num_updates)
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return the counts. Unrolls on their way are lost: a resumed run starts new episodes."""
+        """Return the counts. Pending unrolls are lost: a resumed run starts new episodes."""
         return {
             "clock/actor_restarts": torch.tensor(self.earlier_restarts + self.actors.num_restarts),
             "clock/dropped_steps": torch.tensor(self.dropped_steps),

@@ -20,22 +20,23 @@ from thaw.training.clocks import Clock, Lockstep, Overlapped
 
 
 def is_asynchronous(spec: RunSpec) -> bool:
-    """Whether a run's actors are processes of their own."""
+    """Whether a run's actors are separate processes."""
     return spec.agent.clock == "asynchronous" and spec.steps > 0
 
 
 def make_training_envs(spec: RunSpec, device: str) -> list[VectorEnv]:
-    """Make a run's training environments, one vector for each group that acts by itself.
+    """Make a run's training environments, one vector environment for each group.
 
-    The actors of the asynchronous clock make their own. Then the one vector returned only tells
-    the spaces; it is closed already, because the actors may need its device.
+    The actors of the asynchronous clock make their own environments. Then the list has one vector
+    environment, which only gives the spaces. It is closed already, because the actors may need
+    its device.
 
     Args:
         spec: The run.
-        device: Where its networks compute.
+        device: Device of the run's networks.
 
     Raises:
-        InputError: No such flavor, or an option that is unknown or out of range.
+        InputError: The flavor does not exist, or an option is unknown or out of range.
     """
     options = spec.environment_options
     if is_asynchronous(spec):
@@ -60,18 +61,18 @@ def build_clock(
     stream: str = "acting",
     check: Callable[[], None] = lambda: None,
 ) -> Clock:
-    """Build the clock that a run names, with its actors.
+    """Build a run's clock, with its actors.
 
     Args:
         spec: The run.
-        runtime: Where Ray is and how long an actor may be silent.
-        envs: Of :func:`make_training_envs`.
-        learner: Learns from what the actors collect.
-        stream: Names the random numbers of the actors, together with the run.
-        check: Called often while the asynchronous clock waits; may raise to end the waiting.
+        runtime: Ray's address, and how long an actor may be silent.
+        envs: The result of :func:`make_training_envs`.
+        learner: Learns from the unrolls that the actors collect.
+        stream: The actors' random numbers depend on it and on the run.
+        check: Called often while the asynchronous clock waits; may raise to end the wait.
 
     Raises:
-        InputError: The asynchronous clock lacks Ray.
+        InputError: The asynchronous clock needs Ray, which is missing.
     """
     if is_asynchronous(spec):
         actors = RemoteActors(
@@ -108,7 +109,7 @@ def build_clock(
 def check_policy(
     observation_shape: tuple[int, ...], agent: AgentConfig, rules: Iterable[UpdateRule]
 ) -> None:
-    """Build a network once and name every part of some rules.
+    """Check that a network fits the observations and that rules name parts of it.
 
     Raises:
         InputError: The network does not fit the observations, or a rule names no part of it.
@@ -120,7 +121,7 @@ def check_policy(
 
 
 def policy_for(env: VectorEnv, agent: AgentConfig, flavor: Flavor) -> Policy:
-    """Build a policy with fresh weights for an environment's spaces.
+    """Build a policy with new random weights for an environment's spaces.
 
     Raises:
         InputError: The network does not fit the observations, or actions are not discrete.
@@ -130,16 +131,16 @@ def policy_for(env: VectorEnv, agent: AgentConfig, flavor: Flavor) -> Policy:
 
 
 def check_same_spaces(
-    source: Policy | PolicyDescription, policy: Policy, where: str, flavor: Flavor
+    source: Policy | PolicyDescription, target: Policy | Spaces, where: str, flavor: Flavor
 ) -> None:
-    """Check that a pretrained policy can see and act in a flavor.
+    """Check that a pretrained policy has the observations and actions of a flavor.
 
     Raises:
         InputError: Observations or actions differ.
     """
     for what, there, here in (
-        ("observations of shape", source.observation_shape, policy.observation_shape),
-        ("actions:", source.num_actions, policy.num_actions),
+        ("observations of shape", source.observation_shape, target.observation_shape),
+        ("actions:", source.num_actions, target.num_actions),
     ):
         if there != here:
             raise InputError(

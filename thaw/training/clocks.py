@@ -1,4 +1,4 @@
-"""Clocks decide when the actor acts and when the learner learns. They are part of the result."""
+"""Clocks decide when the actor acts and when the learner learns. The result depends on them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Update(NamedTuple):
     """The result of one update."""
 
     num_steps: int
-    """Decisions learned from."""
+    """Decisions in the batch."""
     metrics: dict[str, torch.Tensor]
-    """Losses and health, not yet synchronized."""
+    """Losses and learner health; on a GPU they may not be computed yet."""
     episodes: list[EpisodeStats]
-    """Finished while acting, in raw reward."""
+    """Finished while acting; their returns are not clipped."""
 
 
 class Clock(Protocol):
@@ -33,10 +33,10 @@ class Clock(Protocol):
     learned_steps: int
 
     def update(self, *, last: bool) -> Update:
-        """Act and learn once; ``last`` announces that no further update follows."""
+        """Act and learn once; ``last`` says that no update is planned after this one."""
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return everything that decides what comes next, between two updates.
+        """Return everything that the next updates depend on; only between two updates.
 
         Names begin with ``clock/`` or, for the actors' state, with ``actor/``.
         """
@@ -45,7 +45,7 @@ class Clock(Protocol):
         """Continue from such a state; other names are ignored."""
 
     def close(self) -> None:
-        """End its threads and actors."""
+        """End the threads and actors."""
 
 
 class Lockstep:
@@ -66,7 +66,7 @@ class Lockstep:
         return learn(self, self.learner, self.unroll, episodes)
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return the actors' state: no work is under way between two updates."""
+        """Return the actors' state; nothing else is pending between two updates."""
         return named("actor/", self.collector.get_state())
 
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
@@ -82,7 +82,7 @@ class Overlapped:
     """Act and learn at the same time, with a policy lag of exactly one update; repeatable.
 
     While the learner makes update k from unroll k, the actor collects unroll k + 1 with the
-    weights of before that update. Both wait for each other at the end of an update.
+    weights from before update k. Each waits for the other at the end of an update.
     """
 
     def __init__(self, make_collector: Callable[[Policy], Collector], learner: Learner) -> None:
@@ -123,12 +123,12 @@ class Overlapped:
         return update
 
     def collect(self, unroll: Trajectory, after: torch.cuda.Event | None) -> list[EpisodeStats]:
-        """Collect an unroll; on a GPU after what ``after`` marks, such as the newest weights."""
+        """Collect an unroll; on a GPU, wait for the event first, such as a copy of weights."""
         with self.stream.after(after):
             return self.collector.collect(unroll, self.learner.config.discount)
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """Return the actors' state, and the unroll that is collected but not learned from."""
+        """Return the actors' state, and the collected unroll that waits for the learner."""
         unroll = self.ready.tensors() if self.is_ready else {}
         return named("clock/", unroll) | named("actor/", self.collector.get_state())
 
@@ -155,7 +155,7 @@ def learn(
     episodes: list[EpisodeStats],
     policy_lag_updates: int = 0,
 ) -> Update:
-    """Let the learner take its step and count what it learned from."""
+    """Make one update and count its steps."""
     metrics = learner.update(unroll, clock.learned_steps)
     num_steps = int(unroll.valid.sum())
     clock.learned_steps += num_steps
@@ -169,7 +169,7 @@ def learn(
 
 
 def empty_unroll(collector: Collector, learner: Learner) -> Trajectory:
-    """Make room for an unroll: of embeddings where the embedding cannot change, else images."""
+    """Allocate an unroll: of embeddings if the embedding is frozen, else of observations."""
     return collector.empty_trajectory(
         learner.config, store_embeddings=learner.policy.embedding_frozen
     )
@@ -186,7 +186,7 @@ def below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.T
 
 
 def acting_copy(policy: Policy) -> Policy:
-    """Return a copy that acts: evaluation mode, no gradient."""
+    """Return a copy for acting: in evaluation mode, without gradient."""
     return copy.deepcopy(policy).eval().requires_grad_(False)
 
 

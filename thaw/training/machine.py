@@ -1,4 +1,4 @@
-"""The machine that a run uses, and what of it is worth remembering."""
+"""The device of a run, and the description of its machine for machine.json."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from thaw.envs.families import describe_flavor
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return a device; ``auto`` is CUDA where there is one.
+    """Return a device; ``auto`` is CUDA if this machine has it.
 
     Raises:
-        InputError: No such device here.
+        InputError: This machine has no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -33,12 +33,14 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device '{name}' is not supported; use auto, cpu or cuda")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device '{name}' is not there; there are {torch.cuda.device_count()}")
+        raise InputError(
+            f"device '{name}' is not there; this machine has {torch.cuda.device_count()}"
+        )
     return device
 
 
 def describe_machine(runtime: Runtime, flavor: Flavor) -> dict[str, object]:
-    """Describe versions and hardware, never the environment's variables."""
+    """Return versions and hardware; environment variables, which may be secret, never."""
     packages = ("thaw", "torch", "gymnasium", "numpy", "safetensors")
     device = resolve_device(runtime.device)
     return {
@@ -61,11 +63,15 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
+    """Return the commit of the checkout that this package is in; None if it is installed."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # a checkout in a container without git
+        return None
     return done.stdout.strip() or None
 
 

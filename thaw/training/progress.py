@@ -1,4 +1,4 @@
-"""How far a run is: what it tells its caller and writes to progress.csv and episodes.csv."""
+"""A run's progress: for the caller, in progress.csv and in episodes.csv."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from thaw.training.clocks import Update
 from thaw.trajectory import EpisodeStats
 
 PROGRESS_ROWS = 1000
-"""Rows of progress.csv over a run: enough to see, few enough to read."""
+"""Rows of progress.csv in a whole run: enough for a curve, and a small file."""
 
 
 class Stopped(Exception):
-    """The run was asked to stop; it has saved and goes on when started again."""
+    """The run was asked to stop; it is saved and continues when it is started again."""
 
 
 class Progress(NamedTuple):
@@ -29,7 +29,7 @@ class Progress(NamedTuple):
     steps: int
     total_steps: int
     mean_return: float | None
-    """Of the most recent training episodes; None before the first."""
+    """Mean of the most recent training episodes; None before the first."""
 
 
 Watch = Callable[[Progress], None]
@@ -41,7 +41,7 @@ class RunLog:
     Args:
         spec: The run.
         folder: Its files.
-        frames_per_step: Frames of the underlying machine that one decision lasts.
+        frames_per_step: Frames of the underlying machine in one decision.
     """
 
     def __init__(self, spec: RunSpec, folder: RunFolder, frames_per_step: int) -> None:
@@ -69,11 +69,11 @@ class RunLog:
 
     @property
     def progress(self) -> Progress:
-        """What the caller is told."""
+        """The progress for the caller."""
         return Progress(self.steps, self.spec.steps, self.mean_recent_return)
 
     def count(self, update: Update, steps: int) -> None:
-        """Take in one update, after which the run stands at so many steps."""
+        """Count one update; ``steps`` is the run's total after it."""
         self.steps = steps
         self.recent_returns.extend(episode.episode_return for episode in update.episodes)
 
@@ -109,11 +109,13 @@ class RunLog:
         )
 
     def counters(self) -> dict[str, Any]:
-        """Return what a resumed run must know, as numbers."""
+        """Return the numbers that a resumed run needs."""
         return {
             "seconds": self.seconds,
             "episodes_bytes": self.folder.episodes.size,
+            "episodes_sha256": self.folder.episodes.sha256(),
             "progress_bytes": self.folder.progress.size,
+            "progress_sha256": self.folder.progress.sha256(),
             "recent_returns": list(self.recent_returns),
         }
 
@@ -125,7 +127,12 @@ class RunLog:
         self.folder.episodes.cut(counters["episodes_bytes"])
         self.folder.progress.cut(counters["progress_bytes"])
 
+    def sync(self) -> None:
+        """Make the rows last through a power loss: a checkpoint must not know of more."""
+        self.folder.episodes.sync()
+        self.folder.progress.sync()
+
     def restart(self) -> None:
-        """Drop all rows: the run begins from its first step."""
+        """Drop all rows: the run starts at its first step."""
         self.folder.episodes.cut(0)
         self.folder.progress.cut(0)

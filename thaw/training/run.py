@@ -13,13 +13,14 @@ import torch
 from thaw.acting.remote.messages import ActorsFailed
 from thaw.acting.remote.ray_session import check_ray
 from thaw.config import RunSpec, Runtime
+from thaw.config.errors import NotFinite
 from thaw.envs.spaces import VectorEnv, frames_per_step
 from thaw.files.atomic import locked, write_json
 from thaw.files.checkpoint import find_policy, load_tensors, read_description, save_checkpoint
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
-from thaw.policy.precision import settle_precision
+from thaw.policy.precision import resolve_precision
 from thaw.policy.update_rules import FrozenParts, apply_update_rule
 from thaw.training.build import (
     build_clock,
@@ -28,6 +29,7 @@ from thaw.training.build import (
     make_training_envs,
     policy_for,
 )
+from thaw.training.health import Health, has_diverged
 from thaw.training.machine import describe_machine, resolve_device
 from thaw.training.progress import PROGRESS_ROWS, RunLog, Stopped, Watch
 from thaw.training.scores import score_run
@@ -44,25 +46,27 @@ def execute_run(
     watch: Watch = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Do one run, or continue it, and return its result.
+    """Execute one run, or continue it, and return its result.
 
     Args:
-        spec: What the run is.
+        spec: The run.
         folder: Its files; a finished run is only read.
-        runtime: Device, threads, cadence.
+        runtime: Device, threads, interval of checkpoints.
         source: Checkpoint of the pretrained policy, if the rule needs one.
         watch: Called after every update.
         should_stop: Asked after every update and every step of an evaluation.
 
     Raises:
-        InputError: The spec or the source is wrong; nothing was written then, unless the folder
+        InputError: The spec or the source is wrong. Then nothing was written, unless the folder
             existed.
-        Stopped: ``should_stop`` said so; the run is saved.
-        WriteFailed: Disk full and the like; the previous checkpoint is intact.
+        NotFinite: A reward, observation, loss or weight was nan or infinite; the checkpoint from
+            before is intact.
+        Stopped: ``should_stop`` returned true; the run is saved.
+        WriteFailed: The disk is full, for example; the previous checkpoint is intact.
     """
     spec = as_begun(spec, folder)
     if folder.is_done:
-        folder.begin(spec)  # checks that it is this run's
+        folder.begin(spec)  # checks that the folder is this run's
         return folder.result()
     torch.set_num_threads(runtime.num_threads)
     device = resolve_device(runtime.device)
@@ -78,7 +82,7 @@ def execute_run(
         policy = None
         if spec.update_rule is not None:
             shape = envs[0].single_observation_space.shape or ()
-            agent = settle_precision(spec.agent, shape, device)
+            agent = resolve_precision(spec.agent, shape, device)
             spec = msgspec.structs.replace(spec, agent=agent)
             policy = build_policy(spec, envs[0], source).to(device)
         folder.begin(spec)
@@ -87,12 +91,16 @@ def execute_run(
         with locked(folder.path):
             if spec.steps and policy is not None:
                 learner = Learner(policy, spec.agent, spec.steps)
+                checkpoint = folder.find_checkpoint()
                 stream = f"acting from {folder.saved_steps()}"
                 clock = build_clock(
                     spec, runtime, envs, learner, stream=stream, check=stop_if_asked
                 )
-                state = TrainingState(policy, FrozenParts(policy), learner, clock, log)
+                state = TrainingState(
+                    policy, FrozenParts(policy), learner, clock, log, Health(learner)
+                )
                 try:
+                    state.resume(folder, checkpoint)
                     train(spec, state, folder, runtime, watch, stop_if_asked)
                 finally:
                     clock.close()
@@ -100,15 +108,19 @@ def execute_run(
                 folder.episodes.cut(0)  # of an evaluation that was interrupted
                 if policy is not None:
                     save_checkpoint(folder, policy)
-            close_all(envs)  # the score's environments may need their devices
+            close_all(envs)  # the evaluation's environments may need their devices
             scores = score_run(spec, policy, log, device=str(device), check=stop_if_asked)
             result = scores | {
                 "steps": log.steps,
                 "frames": log.frames,
                 "seconds": round(log.seconds, 2),
             }
+            if policy is not None and has_diverged(policy):
+                result["diverged"] = True
             folder.finish(result)
             return result
+    except NotFinite as error:
+        raise NotFinite(f"{error}; {what_is_kept(folder)}") from error
     finally:
         close_all(envs)
 
@@ -121,14 +133,13 @@ def train(
     watch: Watch,
     stop_if_asked: Callable[[], None],
 ) -> None:
-    """Learn until the budget is spent, saving on the way.
+    """Learn until the run has its steps, and save at intervals.
 
     Raises:
-        Stopped: By ``stop_if_asked``; the run is saved.
+        Stopped: ``stop_if_asked`` raised it; the run is saved.
         ActorsFailed: The actors bring no more unrolls; the run is saved.
     """
     learner, clock, log = state.learner, state.clock, state.log
-    state.resume(folder)
     batch_steps = spec.agent.unroll_length * spec.num_envs
     updates_per_row = max(1, spec.steps // batch_steps // PROGRESS_ROWS)
     episodes: list[EpisodeStats] = []
@@ -143,12 +154,17 @@ def train(
         last = clock.learned_steps + batch_steps >= spec.steps
         try:
             update = clock.update(last=last)
-        except (ActorsFailed, Stopped):  # it waited for actors: the learner is between updates
+        except (ActorsFailed, Stopped):  # raised between two updates of the learner
             save()
             raise
+        except Exception:
+            state.health.check_updates()  # acting fails too once a loss was nan: name the cause
+            raise
+        state.health.take(update.metrics)
         episodes += update.episodes
         log.count(update, clock.learned_steps)
         if learner.num_updates % updates_per_row == 0:
+            state.health.check_updates()
             log.log_update(update, learner)
         watch(log.progress)
         try:
@@ -160,6 +176,13 @@ def train(
             save()
             saved = time.monotonic()
     save()
+
+
+def what_is_kept(folder: RunFolder) -> str:
+    """Say from where a run that failed goes on."""
+    if steps := folder.saved_steps():
+        return f"the checkpoint of step {steps:,} is intact, and the same command goes on from it"
+    return "no checkpoint was saved yet, so the same command starts again"
 
 
 def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Policy:
@@ -184,7 +207,7 @@ def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Po
 
 
 def close_all(envs: Sequence[VectorEnv]) -> None:
-    """Close environments; those that are closed already stay so."""
+    """Close environments; some may be closed already."""
     for env in envs:
         env.close()
 

@@ -1,4 +1,4 @@
-"""Score a run's final policy on its flavor and, after a transfer, on its source."""
+"""Evaluate a run's final policy on its flavor and, after a transfer, on its source flavor."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def score_run(
     device: str,
     check: Callable[[], None],
 ) -> dict[str, Any]:
-    """Score the final policy; its episodes go to episodes.csv.
+    """Evaluate the final policy; write its episodes to episodes.csv.
 
     Args:
         spec: The run.
         policy: None is the uniform random policy.
-        log: Of the run; its recent training episodes are the training score.
-        device: Where the policy computes.
+        log: The run's log; its recent training episodes give the training score.
+        device: Device of the policy.
         check: Called after every step; may raise to end the evaluation.
 
     Returns:
-        ``mean_return``, ``sem`` and ``num_episodes`` of the headline score, which score that is,
-        and both scores by themselves.
+        ``mean_return``, ``sem`` and ``num_episodes`` of the headline score; ``score`` says which
+        score that is; then each score separately.
     """
     training = summary(list(log.recent_returns)) if spec.steps else None
     evaluation = _evaluate(spec, policy, log, spec.flavor, "evaluation", device, check)
@@ -61,7 +61,7 @@ def _evaluate(
         policy,
         flavor,
         num_episodes=spec.evaluation.episodes,
-        # Every condition meets the same episodes: only seed and flavor decide them.
+        # Every condition plays the same episodes: they depend on seed and flavor only.
         seed=spec.seed,
         num_envs=spec.num_envs,
         greedy=spec.evaluation.actions == "greedy",

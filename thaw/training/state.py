@@ -1,11 +1,13 @@
-"""Save a run under way, so that it resumes exactly; frozen parts are checked at every save."""
+"""Save a run so that it resumes exactly; frozen parts are checked at every save."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
+from thaw.config.errors import InputError
 from thaw.files.checkpoint import (
-    find_policy,
+    POLICY_FILE,
     load_tensors,
     load_tensors_into,
     load_training_state,
@@ -16,6 +18,7 @@ from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.policy.update_rules import FrozenParts
 from thaw.training.clocks import Clock, below, named
+from thaw.training.health import Health
 from thaw.training.progress import RunLog
 
 
@@ -27,15 +30,19 @@ class TrainingState(NamedTuple):
     learner: Learner
     clock: Clock
     log: RunLog
+    health: Health
 
     def save(self, folder: RunFolder) -> None:
-        """Save all that a resumed run needs, after checking the frozen parts.
+        """Check the frozen parts, then save everything that a resumed run needs.
 
         Raises:
+            NotFinite: A loss, gradient norm or weight is nan or infinite; nothing was saved.
             RuntimeError: A frozen tensor changed.
-            WriteFailed: Disk full, no permission, and the like; the old checkpoint is intact.
+            WriteFailed: The disk is full, for example; the old checkpoint is intact.
         """
+        self.health.check()
         self.frozen.check()
+        self.log.sync()
         optimizer = named("optimizer/", self.learner.state_tensors())
         counters = {
             "num_updates": self.learner.num_updates,
@@ -44,21 +51,31 @@ class TrainingState(NamedTuple):
         }
         save_checkpoint(folder, self.policy, optimizer | self.clock.get_state(), counters)
 
-    def resume(self, folder: RunFolder) -> None:
-        """Continue from the folder's checkpoint, if there is one; drop what was logged after it.
+    def resume(self, folder: RunFolder, checkpoint: Path | None) -> None:
+        """Continue from a checkpoint of the folder; drop what was logged after it.
+
+        Args:
+            folder: The run's.
+            checkpoint: Of :meth:`RunFolder.find_checkpoint`; None starts from the beginning.
 
         Raises:
-            InputError: A file of the checkpoint is missing or broken.
+            Damaged: A file of a checkpoint without checksums is missing or broken.
             RuntimeError: A frozen tensor differs.
         """
-        checkpoint = folder.find_checkpoint()
         if checkpoint is None:
             self.log.restart()
             return
-        tensors, counters = load_training_state(checkpoint)
-        load_tensors_into(self.policy, load_tensors(find_policy(checkpoint)), str(checkpoint))
+        try:
+            tensors, counters = load_training_state(checkpoint)
+            weights = load_tensors(checkpoint / POLICY_FILE)
+            load_tensors_into(self.policy, weights, str(checkpoint / POLICY_FILE))
+        except InputError as error:
+            raise folder.cannot_resume(str(error)) from None
         self.frozen.check()
-        self.learner.load_state_tensors(below("optimizer/", tensors), counters["num_updates"])
-        self.clock.learned_steps = counters["learned_steps"]
-        self.clock.set_state(tensors)
-        self.log.restore(counters, self.clock.learned_steps)
+        try:
+            self.learner.load_state_tensors(below("optimizer/", tensors), counters["num_updates"])
+            self.clock.learned_steps = counters["learned_steps"]
+            self.clock.set_state(tensors)
+            self.log.restore(counters, self.clock.learned_steps)
+        except KeyError as error:
+            raise folder.cannot_resume(f"{checkpoint} is damaged: it has no {error}") from error

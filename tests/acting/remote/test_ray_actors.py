@@ -1,36 +1,27 @@
-"""Actors as real processes: they learn, die, hang, are refused, and end with their run."""
+"""Actors as real processes: they learn, die, hang, and are refused."""
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
-import shutil
 import signal
-import socket
-import sys
-import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import torch
-from command_line import TINY, thaw_command, thaw_process
 from recorder import agrees
+from remote_runs import BATCH_STEPS, ENVS, SPEC, UNROLL, few
+from small_runs import changed, rows_of
 
 from thaw.acting.remote.messages import ActorsFailed, ActorsRefused, Delivery
 from thaw.acting.remote.ray_actors import RemoteActors
-from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
-from thaw.config.flavor import Flavor
-from thaw.config.run_spec import EvaluationConfig, RunSpec
+from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
-from thaw.config.update_rule import UpdateRule
 from thaw.files.run_folder import RunFolder
 from thaw.policy.policy import Policy
 from thaw.training.progress import Progress, Stopped
@@ -38,44 +29,6 @@ from thaw.training.run import execute_run
 from thaw.trajectory import Trajectory
 
 ray = pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
-
-UNROLL, ENVS, ACTORS = 10, 10, 5
-BATCH_STEPS = UNROLL * ENVS
-SPEC = RunSpec(
-    condition="pretrain",
-    flavor=Flavor("gym/remote_envs:Context-v0"),
-    update_rule=UpdateRule("scratch"),
-    seed=0,
-    steps=100 * BATCH_STEPS,
-    environment={"num_envs": ENVS},
-    agent=AgentConfig(
-        embedding="mlp", embedding_size=32, lstm_size=16, fc_size=16, unroll_length=UNROLL,
-        clock="asynchronous", learning_rate=0.01, discount=0.0,
-    ),
-    evaluation=EvaluationConfig(episodes=100),
-)  # fmt: skip
-SMALL = ("--set", "environment.downsample=16", "--set", "environment.frames_per_step=8")
-
-
-def changed(spec: RunSpec, agent: dict[str, Any] | None = None, **changes: Any) -> RunSpec:
-    if agent is not None:
-        changes["agent"] = msgspec.structs.replace(spec.agent, **agent)
-    return msgspec.structs.replace(spec, **changes)
-
-
-def few(num_actors: int = 2, num_updates: int = 10, **environment: Any) -> RunSpec:
-    return changed(
-        SPEC,
-        agent={"actors": num_actors},
-        steps=num_updates * 4 * UNROLL,
-        environment={"num_envs": 4} | environment,
-        evaluation=EvaluationConfig(episodes=4),
-    )
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +61,8 @@ def acted(policy: Policy, delivery: Delivery) -> bool:
 
 
 def process_ids(actors: RemoteActors) -> list[int]:
-    asked = [place.handle.__ray_call__.remote(lambda _: os.getpid()) for place in actors.places]
+    asked = [slot.handle.__ray_call__.remote(lambda _: os.getpid()) for slot in actors.slots]
     return [int(process_id) for process_id in ray.get(asked)]
-
-
-# ------------------------------------------------------------------------------- a whole run
 
 
 def test_five_actors_learn(tmp_path: Path) -> None:
@@ -138,7 +88,7 @@ def test_five_actors_learn(tmp_path: Path) -> None:
     steps = [int(row["step"]) for row in rows_of(tmp_path / "episodes.csv")]
     assert steps == sorted(steps)
     training = [r for r in rows_of(tmp_path / "episodes.csv") if r["phase"] == "training"]
-    # Ten steps are an episode; the unrolls that nobody learned from were dropped with theirs.
+    # Ten steps are an episode; the unrolls that the learner did not use were dropped with theirs.
     assert SPEC.steps // 10 <= len(training) <= SPEC.steps // 10 + ENVS
 
 
@@ -164,9 +114,6 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     assert updates == list(range(1, 13))
 
 
-# ------------------------------------------------------------------------------- what arrives
-
-
 @pytest.mark.usefixtures("ray_here")
 def test_weights_arrive_at_the_actors_and_unrolls_at_the_learner() -> None:
     actors = start(few())
@@ -185,7 +132,7 @@ def test_weights_arrive_at_the_actors_and_unrolls_at_the_learner() -> None:
         # others' new ones: at most two unrolls of each actor.
         assert version in seen[-6:]
         assert sum(old < version for old in seen[-6:]) <= 4
-    # The actors are processes of their own, with other environments and other random numbers.
+    # The actors are separate processes, with other environments and other random numbers.
     ids = process_ids(actors)
     assert len({*ids, os.getpid()}) == 3
     actors.close()
@@ -198,15 +145,10 @@ def test_actors_do_not_wait_for_the_learner_but_run_ahead_of_it_a_little_only() 
     for _ in range(4):
         actors.receive()
     time.sleep(2)  # the learner learns; meanwhile the second requests were answered, and no more
-    counts = [
-        place.handle.__ray_call__.remote(lambda a: a.actor.num_steps) for place in actors.places
-    ]
+    counts = [slot.handle.__ray_call__.remote(lambda a: a.actor.num_steps) for slot in actors.slots]
     # Four were taken; up to one of each actor was asked for again while the learner waited.
     assert 40 <= sum(ray.get(counts)) / 2 <= 60 + 2 * UNROLL
     actors.close()
-
-
-# ------------------------------------------------------------------------- deaths and the like
 
 
 @pytest.mark.usefixtures("ray_here")
@@ -231,7 +173,7 @@ def test_a_killed_actor_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
         environments |= {episode.environment for episode in actors.receive().episodes}
     assert environments == {0, 1, 2, 3}
     assert actors.num_restarts == 1
-    assert actors.places[0].num_failures == 0
+    assert actors.slots[0].num_failures == 0
     actors.close()
 
 
@@ -298,122 +240,3 @@ def test_an_environment_that_only_actors_cannot_make_is_the_user_s_error(tmp_pat
     assert str(caught.value) == (
         "flavor 'gym/remote_envs:Context-v0' cannot be made: ValueError: this machine has no camera"
     )
-
-
-# --------------------------------------------------------------------------------- wrong input
-
-
-def test_without_ray_the_error_says_how_to_install_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"needs Ray: pip install 'thaw\[ray\]'") as caught:
-        execute_run(few(), RunFolder(tmp_path / "run"), Runtime())
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "run").exists()
-    lockstep = changed(few(num_updates=1), agent={"clock": "lockstep"})
-    assert execute_run(lockstep, RunFolder(tmp_path / "run"), Runtime())["steps"] > 0
-
-
-def test_an_address_at_which_nobody_listens_is_found_out_at_once(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # but does not listen
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        started = time.monotonic()
-        with pytest.raises(InputError, match=f"no Ray cluster answers at '{address}'"):
-            execute_run(few(), RunFolder(tmp_path / "run"), Runtime(ray_address=address))
-    assert time.monotonic() - started < 10
-    assert not (tmp_path / "run").exists()
-
-
-def test_wrong_input_is_one_line_and_status_2(tmp_path: Path) -> None:
-    asynchronous = ("train", "catch", "--out", "run", "--steps", "100", *SMALL)
-    for settings, message in (
-        (
-            ("agent.clock=asynchronous", "environment.num_envs=4"),
-            "agent.actors is 5 and environment.num_envs 4; each actor needs an environment",
-        ),
-        (("agent.clock=asynchronous", "agent.actors=0"), "agent.actors: expected a whole number"),
-        (("agent.clock=asynchronos",), "did you mean 'asynchronous'?"),
-    ):
-        pairs = [word for setting in settings for word in ("--set", setting)]
-        spoken = thaw_command(*asynchronous, *pairs, cwd=tmp_path)
-        assert spoken.status == 2, spoken
-        assert message in spoken.err
-        assert spoken.err.count("\n") == 1
-        assert list(tmp_path.iterdir()) == []
-
-
-# ------------------------------------------------------------------------- no process is left
-
-
-def descendants(mark: str, place: Path) -> list[int]:
-    """Every process that inherited a mark in its environment, or writes in a folder."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            files = [os.readlink(file) for file in (folder / "fd").iterdir()]
-            is_there = any(file.startswith(str(place)) for file in files)
-            if is_there or mark.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
-
-
-def tmp_path_of_few_letters() -> Path:
-    """Ray's sockets lie in it, and their paths may have 107 letters."""
-    return Path(tempfile.mkdtemp(dir="/tmp"))
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_all_processes_end_with_the_run(tmp_path: Path, signum: signal.Signals) -> None:
-    mark = f"mark-{uuid.uuid4()}"
-    command = (
-        "train", "catch", "--out", "run", "--steps", "1_000_000", *SMALL, "--set",
-        "agent.clock=asynchronous", "--set", "agent.actors=2", "--set", "environment.num_envs=4",
-        "--set", "agent.embedding=impala_shallow",
-    )  # fmt: skip
-    folder = tmp_path_of_few_letters()
-    with thaw_process(*command, cwd=tmp_path, THAW_TEST=mark, TMPDIR=str(folder)) as process:
-        progress = tmp_path / "run" / "progress.csv"
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and not (progress.exists() and len(rows_of(progress))):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.1)
-        assert len(descendants(mark, folder)) > 6, "Ray has seven, and there are two actors"
-        # Ctrl-C reaches every process of the group, Ray's too.
-        send = os.killpg if signum == signal.SIGINT else os.kill
-        send(process.pid, signum)
-        _, err = process.communicate(timeout=60)
-    if signum == signal.SIGKILL:
-        assert process.returncode == -signal.SIGKILL
-    else:
-        assert process.returncode == 128 + signum
-        assert err == "saved in run; the same command goes on\n"
-        assert RunFolder(tmp_path / "run").saved_steps() > 0
-        assert list(folder.glob("thaw-ray-*")) == []
-    deadline = time.monotonic() + 20
-    while descendants(mark, folder) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert descendants(mark, folder) == []
-    assert list(folder.glob("thaw-ray-*")) == []
-    shutil.rmtree(folder)
-
-
-@pytest.mark.slow
-def test_two_asynchronous_runs_of_a_suite_work_at_the_same_time(tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(
-        TINY.replace("seeds: 1", "seeds: 2").replace("pretrain_steps: 400", "pretrain_steps: 4000")
-    )
-    spoken = thaw_command(
-        "run", "tiny.yaml", "--out", "suite", "--workers", "2", "--set", "conditions=[update_all]",
-        "--set", "agent.clock=asynchronous", "--set", "agent.actors=2", cwd=tmp_path,
-    )  # fmt: skip
-    assert spoken.status == 0, spoken.err
-    for seed in (0, 1):
-        for run in ("catch/pretrain", "catch@large_ball/update_all"):
-            folder = RunFolder(tmp_path / "suite" / "runs" / run / f"seed{seed}")
-            assert folder.is_done
-            assert rows_of(folder.progress.path)[-1]["mean_policy_lag"]

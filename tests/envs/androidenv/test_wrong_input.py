@@ -18,7 +18,7 @@ CATCH = (TASK_FOLDER / "catch_default.textproto").read_text()
 
 
 def refused(address: str, num_envs: int = 1, **options: Any) -> str:
-    """The one line."""
+    """Return the message of the error, which must be one line."""
     with pytest.raises(InputError) as caught:
         make_env(address, num_envs, **options)
     assert "\n" not in str(caught.value)
@@ -27,7 +27,7 @@ def refused(address: str, num_envs: int = 1, **options: Any) -> str:
 
 @pytest.fixture
 def sdk(tmp_path: Path) -> dict[str, Any]:
-    """An SDK whose tools do nothing but fail, and one AVD."""
+    """Return the options of an SDK whose tools always fail, with one AVD."""
     for tool in ("platform-tools/adb", "emulator/emulator"):
         path = tmp_path / "sdk" / tool
         path.parent.mkdir(parents=True)
@@ -50,12 +50,12 @@ def test_without_android_env(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ModuleNotFoundError(f"No module named '{name}'", name=name)
         return real_import(name, *arguments)
 
-    for module in [m for m in sys.modules if m.startswith("thaw.envs.families.androidenv")]:
+    for module in [m for m in sys.modules if m.startswith("thaw.envs.androidenv")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(builtins, "__import__", without)
     assert refused("androidenv/catch?device=simulated") == (
-        "flavor 'androidenv/catch' needs the package android_env, which is not installed: "
-        "pip install 'thaw[androidenv]'"
+        "flavor 'androidenv/catch?device=simulated' needs the package android_env, which is not "
+        "installed: pip install 'thaw[androidenv]'"
     )
 
 

@@ -31,7 +31,7 @@ def test_other_colors_are_refused(text: object) -> None:
     ("knobs", "message"),
     [
         ({"background_color": "#80000000"}, "background_color='#80000000' is transparent"),
-        ({"ball_color": "reed"}, "ball_color='reed' is no color"),
+        ({"ball_color": "reed"}, "ball_color='reed' is not an Android color"),
         ({"ball_radius": 0.5}, "ball_radius=0.5 must be a number from 1 to 240"),
         ({"ball_radius": float("nan")}, "ball_radius=nan must be a number"),
         ({"ball_radius": "10"}, "ball_radius='10' must be a number"),

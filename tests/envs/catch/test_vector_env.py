@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
@@ -8,7 +9,6 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from kotlin_catch import kotlin_fall, kotlin_intersects, kotlin_is_out
-from shrink import shrink
 
 from thaw.envs.catch.knobs import VARIANTS
 from thaw.envs.catch.vector_env import CatchVectorEnv
@@ -165,24 +165,6 @@ def test_returns_of_two_simple_policies(
     assert np.mean(returns) == pytest.approx(under_ball_return, abs=0.015)
 
 
-def test_touch_noise_is_a_clipped_normal_within_the_cell() -> None:
-    def touches(noise: float) -> np.ndarray[Any, np.dtype[np.int64]]:
-        env = CatchVectorEnv(2000, touch_noise=noise, downsample=10)
-        env.reset(seed=0)
-        return np.concatenate([env.step(np.full(2000, 2))[4]["paddle_x"] for _ in range(2)])
-
-    cell_px = 320 / 6
-    x = touches(0.1)
-    assert x.mean() == pytest.approx(2.5 * cell_px - 0.5, abs=0.3)  # pixels are cut down
-    assert x.std() == pytest.approx(0.1 * cell_px, rel=0.05)
-    assert (x[:2000] != x[2000:]).mean() > 0.9  # fresh in every step and environment
-    assert len(np.unique(x[:2000])) > 20
-    x = touches(10.0)
-    assert (x.min(), x.max()) == (106, 159)  # int((2 + 0.0001) x 53.33), int(2.9999 x 53.33)
-    assert np.isin(x, [106, 159]).mean() > 0.9
-    assert (touches(0) == TOUCH_X[2]).all()
-
-
 def test_jittered_frames_are_uniform() -> None:
     env = CatchVectorEnv(
         500, ball_speed=1.0, ball_radius=60.0, frame_ms=5, frame_jitter_ms=3, frames_per_step=1,
@@ -208,48 +190,16 @@ def test_balls_start_uniformly_over_the_whole_width() -> None:
     assert (env.reset()[1]["ball_x"] != ball_x).mean() > 0.9
 
 
-@pytest.mark.parametrize("downsample", [1, 4, 16])
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_observations_are_the_shrunk_screens_all_along(variant: str, downsample: int) -> None:
-    env = CatchVectorEnv(
-        3, variant=variant, downsample=downsample, frame_jitter_ms=4, frames_per_step=12
-    )
-    observations, info = env.reset(seed=1)
-    rng = np.random.default_rng(0)
-    num_finals = 0
-    for t in range(26):
-        for i, screen in enumerate(env.render()):
-            np.testing.assert_array_equal(observations[i], shrink(screen, downsample))
-        near_ball = info["ball_x"] * 6 // 320 + rng.integers(-1, 2, 3)
-        observations, _, _, _, info = env.step(near_ball.clip(0, 5))
-        if t == 10:  # to the edges
-            observations, info = env.reset(options={"ball_x": [0, 319, 5]})
-        num_finals += "final_obs" in info
-    assert num_finals
-
-
 def test_returned_arrays_are_never_overwritten() -> None:
     env = CatchVectorEnv(4, frames_per_step=50)
     observations, info = env.reset(seed=1)
     kept: list[tuple[Any, Any]] = []
     for _ in range(12):
-        kept.append(((observations, info), _copy((observations, info))))
+        kept.append(((observations, info), deepcopy((observations, info))))
         observations, rewards, terminated, truncated, info = env.step(np.full(4, 3))
-        kept.append(((rewards, terminated, truncated), _copy((rewards, terminated, truncated))))
+        kept.append(((rewards, terminated, truncated), deepcopy((rewards, terminated, truncated))))
     for original, copy in kept:
         _assert_same(original, copy)
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        copy = value.copy()
-        if value.dtype == object:  # of arrays, which NumPy's copy would share
-            for i, element in enumerate(value):
-                copy[i] = _copy(element)
-        return copy
-    if isinstance(value, dict):
-        return {key: _copy(element) for key, element in value.items()}
-    return tuple(map(_copy, value)) if isinstance(value, tuple) else value
 
 
 def _assert_same(left: Any, right: Any) -> None:
@@ -308,7 +258,7 @@ def test_a_state_is_a_snapshot() -> None:
     env = CatchVectorEnv(5, **NOISY)
     env.reset(seed=7)
     state = env.get_state()
-    copy = _copy(state)
+    copy = deepcopy(state)
     play(env, 5)
     _assert_same(state, copy)
     env.set_state(state)
@@ -353,30 +303,6 @@ def test_without_autoreset_an_ended_throw_waits_for_reset() -> None:
         env.step(np.zeros(2, np.int64))
     env.reset(options={"reset_mask": terminated})
     env.step(np.zeros(2, np.int64))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"num_envs": 0}, "num_envs=0 must be a whole number from 1"),
-        ({"variant": "big_ball"}, "variant='big_ball' must be one of default, large_ball"),
-        ({"touch_noise": -0.1}, "touch_noise=-0.1 must be a number from 0"),
-        ({"num_actions": 55}, "num_actions=55 must be one of 54, 56, 108, 162"),
-        ({"frame_ms": 0}, "frame_ms=0 must be a whole number from 1"),
-        ({"frame_jitter_ms": 1.5}, "frame_jitter_ms=1.5 must be a whole number from 0"),
-        ({"frames_per_step": True}, "frames_per_step=True must be a whole number from 1"),
-        ({"action_latency_steps": -1}, "action_latency_steps=-1 must be a whole number from 0"),
-        ({"downsample": 3}, "downsample=3 must be one of 1, 2, 4, 5, 8, 10, 16, 20, 32, 40, 80"),
-        ({"autoreset_mode": "NextStep"}, "autoreset_mode='NextStep' must be one of"),
-        ({"render_mode": "human"}, "render_mode='human' must be one of None, rgb_array"),
-        ({"paddle_width": 0}, "paddle_width=0 must be a whole number from 2 to 640"),
-        ({"ball_radius": 6}, "no ball can be caught with ball_radius=6"),
-    ],
-)
-def test_bad_options_are_refused_in_one_line(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=r"^(?!.*\n)") as error:
-        CatchVectorEnv(**options)
-    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Actors in processes of their own, on Ray."""
+"""Actors in other processes, on Ray."""

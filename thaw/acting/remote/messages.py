@@ -1,4 +1,4 @@
-"""What actors in other processes and the learner tell each other."""
+"""The messages between the learner and actors in other processes."""
 
 from __future__ import annotations
 
@@ -18,36 +18,40 @@ class ActorsFailed(RuntimeError):
 
 
 class ActorsRefused(ActorsFailed, InputError):
-    """An actor found the user's input wrong, as an environment that is not there."""
+    """An actor found the user's input wrong, such as an environment that does not exist."""
+
+
+class RayFailed(ActorsFailed, ConnectionError):
+    """Ray itself failed, not an actor."""
 
 
 class Delivery(NamedTuple):
-    """One unroll of one actor's own environments, B of them."""
+    """One unroll of the B environments of one actor."""
 
     unroll: Arrays
-    """The fields of a :class:`Trajectory` that are there; axis 1 is B."""
+    """The fields of a :class:`Trajectory` that are not None; axis 1 is B."""
     episodes: list[EpisodeStats]
     """Finished while acting; ``environment`` counts over all actors, ``step`` is the actor's."""
     version: int
-    """Updates behind the weights that acted."""
+    """Number of updates that made the weights that acted."""
     dropped_steps: int = 0
-    """Decisions that the actor's environments, in real time, did without in this unroll."""
+    """Decisions of this unroll that came too late for real-time environments."""
 
 
 class Actors(Protocol):
-    """Actors that collect unrolls all the time, each with the newest weights when it is asked."""
+    """Actors that collect unrolls all the time, each with the newest weights at its request."""
 
     num_restarts: int
     """Actors that died or hung and were replaced."""
 
     def publish(self, weights: Arrays, version: int) -> None:
-        """Let every unroll that is asked for from now on be collected with these weights."""
+        """Use these weights for every unroll that is requested from now on."""
 
     def receive(self) -> Delivery:
         """Wait for the next unroll of any actor.
 
         Raises:
-            ActorsFailed: None will come.
+            ActorsFailed: No unroll will come.
         """
 
     def close(self) -> None:

@@ -1,9 +1,10 @@
-"""Joins a Ray cluster or starts Ray on this machine. Ray is imported here and nowhere else."""
+"""Join a Ray cluster or start Ray on this machine. Only this module imports Ray."""
 
 from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,29 +13,31 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from thaw.acting.remote import reaper
+from thaw.acting.remote.messages import RayFailed
 from thaw.config.errors import InputError, install_hint
 
 MIB = 2**20
 
 BASE_STORE_BYTES = 100 * MIB
-"""Of the object store, for weights and Ray's own minimum."""
+"""Size of the object store without unrolls: weights, and Ray's minimum."""
 
 CONNECT_SECONDS = 5.0
 
-MAX_PLACE_LETTERS = 20
-"""A socket's path has at most 107, and Ray's own folders take most of them."""
+MAX_PARENT_LETTERS = 20
+"""A socket's path has at most 107 letters, and the names of Ray's folders take most of them."""
 
 
 class RaySession:
-    """Ray for one run, quietly: on a cluster, or on this machine and for this run alone.
+    """Ray for one run: on a cluster, or on this machine for this run alone.
 
     Args:
-        address: Of a cluster; None: the environment's RAY_ADDRESS, else this machine.
-        num_actors: Each takes one of the cluster's CPUs; on this machine they share what is there.
-        store_bytes: Of what actors send and the learner has not taken yet.
+        address: Address of a cluster; None means the environment's RAY_ADDRESS, or this machine.
+        num_actors: Each takes one CPU of a cluster; on this machine they share all CPUs.
+        store_bytes: Size of the unrolls that actors sent and the learner has not taken yet.
 
     Raises:
         InputError: Ray is not installed, there is no cluster at the address, or it is too small.
@@ -44,40 +47,49 @@ class RaySession:
         self.ray = import_ray()
         self.reaper: subprocess.Popen[bytes] | None = None
         self.is_ours = not self.ray.is_initialized()
-        """A Ray that somebody else started in this process is used and left as it is."""
-        if not self.is_ours:
-            return
+        """False if this process had started Ray already; then it is used and left running."""
+        self.raylet: socket.socket | None = None
+        self.folder: str | None = None
+        """Files of a Ray that was started here; deleted at the end."""
         address = address or os.environ.get("RAY_ADDRESS") or "local"
         try:
             with _own_signals():
-                if address == "local":
+                if self.is_ours and address == "local":
                     self.start(num_actors, store_bytes)
-                else:
+                elif self.is_ours:
                     self.join(address, num_actors)
+                self.raylet = connect_to_raylet(self.ray)
         except BaseException:
             self.close()
             raise
 
     def start(self, num_actors: int, store_bytes: int) -> None:
-        """Start Ray on this machine; all of it ends with this process, even if that is killed."""
-        # In a folder of its own, so that its logs go with it and runs at the same time do not meet.
-        place = tempfile.gettempdir()
-        if len(place) > MAX_PLACE_LETTERS:
-            place = "/tmp"  # noqa: S108 - mkdtemp makes a folder that is ours alone
-        folder = tempfile.mkdtemp(prefix="thaw-ray-", dir=place)
+        """Start Ray on this machine; all of it ends with this process, even if that is killed.
+
+        Ray listens on the loopback interface only. Only this user can read its folder.
+        """
+        # Each run has a folder, so that its logs are deleted with it and runs do not share files.
+        parent = tempfile.gettempdir()
+        if len(parent) > MAX_PARENT_LETTERS:
+            parent = "/tmp"  # noqa: S108 - mkdtemp makes a folder that only this user can open
+        self.folder = folder = tempfile.mkdtemp(prefix="thaw-ray-", dir=parent)
         self.reaper = subprocess.Popen(
-            # Without our folder on its path, where types.py is not Python's.
-            [sys.executable, "-P", "-S", reaper.__file__, folder],
+            [sys.executable, "-S", reaper.__file__, folder],
             stdin=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is not for it
+            start_new_session=True,  # Ctrl-C must not reach it
         )
+        token = Path(folder) / "auth_token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32), encoding="ascii")
         settings = {
             reaper.MARK: folder,
+            "RAY_AUTH_TOKEN_PATH": str(token),  # else Ray writes ~/.ray/auth_token
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns that it will change its ways
-            "OMP_NUM_THREADS": "1",  # processes are for cores
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning
+            "OMP_NUM_THREADS": "1",  # there is one process for each core
         }
-        with _environment(settings):
+        _forget_token(self.ray)
+        with _environment(settings), _loopback_only(self.ray):
             self.ray.init(
                 "local",
                 num_cpus=num_actors,
@@ -86,7 +98,7 @@ class RaySession:
                 object_store_memory=BASE_STORE_BYTES + store_bytes,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
-                _temp_dir=folder,
+                _temp_dir=str(Path(folder) / "r"),  # Ray lets all users write in it
             )
 
     def join(self, address: str, num_actors: int) -> None:
@@ -114,24 +126,69 @@ class RaySession:
 
     def close(self) -> None:
         """Leave the cluster, or end the Ray that was started."""
+        if self.raylet is not None:
+            self.raylet.close()
         if self.is_ours:
             with _own_signals():
                 self.ray.shutdown()
         if self.reaper is not None:
+            _forget_token(self.ray)
             self.reaper.communicate()  # closes its input, which it waits for
+
+    def check_alive(self) -> None:
+        """Check that Ray's local process, the raylet, is alive.
+
+        To be called before every read or write of Ray's objects: if the raylet is dead, Ray ends
+        this process there, at once and without an exception (``exit_on_connection_failure`` of its
+        object store's client).
+
+        Raises:
+            RayFailed: It died.
+        """
+        if self.raylet is None:
+            return
+        try:
+            is_dead = self.raylet.recv(1) == b""
+        except BlockingIOError:
+            return
+        except OSError:
+            is_dead = True
+        if is_dead:
+            raise RayFailed(
+                "Ray's raylet process died; was it killed, or is memory short? The same command "
+                "continues the run from its last checkpoint"
+            )
+
+
+def connect_to_raylet(ray: Any) -> socket.socket | None:
+    """Connect to Ray's process on this machine; the system closes the connection when it dies.
+
+    Returns:
+        A socket that does not block; None if the raylet is on another machine (``ray://``).
+    """
+    node_id = ray.get_runtime_context().get_node_id()
+    (name,) = (n["RayletSocketName"] for n in ray.nodes() if n["NodeID"] == node_id)
+    raylet = socket.socket(socket.AF_UNIX)
+    try:
+        raylet.connect(name)
+    except OSError:
+        raylet.close()
+        return None
+    raylet.setblocking(False)
+    return raylet
 
 
 def check_ray(address: str | None) -> None:
-    """Look for what could not work, before a run writes anything.
+    """Check that Ray can be used, before a run writes anything.
 
     Raises:
-        InputError: Ray is not installed, or nobody listens at the cluster's address.
+        InputError: Ray is not installed, or no server listens at the cluster's address.
     """
     import_ray()
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
-        try:  # Ray itself goes on trying for minutes
+        try:  # Ray itself would try for minutes
             socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:
             raise InputError(
@@ -141,7 +198,7 @@ def check_ray(address: str | None) -> None:
 
 
 def import_ray() -> Any:
-    """Return Ray; its types are too loose to check against.
+    """Return the module; its type is Any, because Ray's annotations are too loose to check.
 
     Raises:
         InputError: It is not installed; the message has the pip line.
@@ -159,7 +216,7 @@ def import_ray() -> Any:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep the handlers of SIGINT and SIGTERM, by which a run saves; Ray sets its own."""
+    """Keep the handlers of SIGINT and SIGTERM, which make a run save; Ray replaces them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -173,7 +230,7 @@ def _own_signals() -> Iterator[None]:
 
 @contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """Set what Ray and the processes it starts read when they start, and restore it."""
+    """Set environment variables for Ray and the processes that it starts; restore them after."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
@@ -184,3 +241,25 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _loopback_only(ray: Any) -> Iterator[None]:
+    """Let Ray's servers listen on 127.0.0.1 only.
+
+    Ray replaces a loopback address by the machine's address unless clusters are disabled, as they
+    are on macOS. Its environment variable for that is read when Ray is imported, which may have
+    been before thaw.
+    """
+    constants = ray._private.ray_constants
+    before = constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
+
+
+def _forget_token(ray: Any) -> None:
+    """Let Ray read its token file again; it keeps the first token of a process otherwise."""
+    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()

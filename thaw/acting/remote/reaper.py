@@ -1,8 +1,8 @@
-"""Ends what a run has started once the run itself has ended, however that came about.
+"""Kills a run's leftover processes after the run has exited or was killed.
 
-Ray's own processes mostly die with the one that started Ray, but not all of them do when it is
-killed; nor do processes that an environment started, as an emulator. A script of its own, without
-imports of ours: ``python reaper.py FOLDER`` waits until its standard input ends.
+Most of Ray's processes end with the process that started Ray, but some survive when that is
+killed. So do processes that an environment started, such as an emulator. This is a script without
+imports from thaw: ``python reaper.py FOLDER`` waits until its standard input ends.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from contextlib import suppress
 from pathlib import Path
 
 MARK = "THAW_RAY_SESSION"
-"""In the environment of all that is started for one run; its value is the run's folder for Ray."""
+"""An environment variable of all processes of one run; its value is the run's Ray folder."""
 
 SWEEPS = 10
-"""Sweeps in a row: a process may start another one while it is being killed."""
+"""Sweeps in a row, because a process may start another one while it is killed."""
 
 
 def belonging(folder: str) -> list[int]:
-    """Return the processes that were started for what works in a folder.
+    """Return the ids of the processes that belong to a run's Ray folder.
 
-    They inherit ``THAW_RAY_SESSION`` or hold a file there open: Ray's own overwrite what the
-    system shows of their environment, but write logs; an emulator may do the opposite. Linux
-    alone shows either; elsewhere there are none.
+    They inherited ``THAW_RAY_SESSION`` or have a file in the folder open. Both are needed: Ray's
+    processes overwrite the environment that the system shows, but write logs in the folder; an
+    emulator keeps the environment and may write no log. Only Linux shows either; on other systems
+    the list is empty.
     """
     mark = f"{MARK}={folder}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # another user's, or one that has just ended
+        with suppress(OSError):  # another user's process, or one that has just ended
             words = (process / "environ").read_bytes().split(b"\0")
             files = (os.readlink(file) for file in (process / "fd").iterdir())
             if mark in words or any(file.startswith(folder) for file in files):
@@ -41,7 +42,7 @@ def belonging(folder: str) -> list[int]:
 
 
 def reap(folder: str, spared: set[int]) -> None:
-    """Kill everything that belongs to a folder, but for some processes, and delete it."""
+    """Kill all processes that belong to a folder, except the spared ones; delete the folder."""
     for _ in range(SWEEPS):
         process_ids = set(belonging(folder)) - spared
         for process_id in process_ids:
@@ -54,6 +55,6 @@ def reap(folder: str, spared: set[int]) -> None:
 
 
 if __name__ == "__main__":
-    run = os.getppid()  # has a log open there too
+    run = os.getppid()  # has a log in the folder open too
     sys.stdin.read()
     reap(sys.argv[1], {run, os.getpid()})
