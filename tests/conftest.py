@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from command_line import TINY, Say, Spoken, thaw_command
 
+from thaw.experiment.signals import STOP_SIGNALS
+
 MakeScores = Callable[..., pd.DataFrame]
 
 
@@ -23,7 +25,7 @@ def say(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {s: signal.getsignal(s) for s in STOP_SIGNALS}
 
     def run(*arguments: object) -> Spoken:
         capfd.readouterr()

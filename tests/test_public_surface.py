@@ -24,15 +24,18 @@ NAMES = {
 COMMANDS = {
     "run": [
         "SUITE", "--out", "--set", "--trust-code", "--seeds", "--executor", "--workers", "--device",
+        "--stall-seconds",
     ],
     "plan": ["SUITE", "--set", "--trust-code", "--seeds", "--workers", "--json", "--yaml"],
     "status": ["DIR", "--json"],
     "watch": ["DIR"],
     "report": ["DIR", "--scores", "--out"],
-    "train": ["FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads"],
+    "train": [
+        "FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads", "--stall-seconds",
+    ],
     "transfer": [
         "CHECKPOINT", "FLAVOR", "--rule", "--out", "--steps", "--seed", "--set", "--trust-code",
-        "--device", "--threads",
+        "--device", "--threads", "--stall-seconds",
     ],
     "evaluate": [
         "CHECKPOINT|random", "FLAVOR", "--episodes", "--seed", "--greedy", "--set", "--trust-code",

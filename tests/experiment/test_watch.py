@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from command_line import TINY, thaw_process
 
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.watch import watch
+from thaw.files.atomic import locked
 from thaw.files.run_folder import RunFolder
 
 TARGET = "catch@large_ball"
@@ -52,7 +55,10 @@ def test_each_end_is_told_once_and_failures_are_counted(
 
     happens = iter([finish(update_all), begin_frozen, start_again, finish(scratch), fail_frozen])
     monkeypatch.setattr("thaw.experiment.watch.time.sleep", lambda seconds: next(happens)())
-    assert watch(folder) == 1
+    with ExitStack() as running:
+        running.enter_context(locked(folder))
+        happens = iter([*happens, running.close])
+        assert watch(folder) == 1
     assert next(happens, None) is None, "it must look on until the end"
     lines = capfd.readouterr().err.splitlines()
     assert [line.split()[:2] for line in lines] == [
@@ -85,6 +91,44 @@ def test_it_looks_on_while_another_process_runs_the_suite(tmp_path: Path) -> Non
     keys = {run.key for run in SuiteFolder(tmp_path / "suite").plan().runs}
     assert {line.split()[1] for line in told.splitlines()} <= keys
     assert len(told.splitlines()) >= len(keys) - 1  # one may have ended before the first look
+
+
+def test_it_ends_when_thaw_run_has_ended_and_runs_are_left(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    with thaw_process("run", "tiny.yaml", "--out", "suite", cwd=tmp_path) as running:
+        while not (tmp_path / "suite" / "suite.yaml").exists():
+            assert running.poll() is None
+            time.sleep(0.05)
+        with thaw_process("watch", "suite", cwd=tmp_path) as watching:
+            time.sleep(2.0)
+            assert watching.poll() is None
+            running.send_signal(signal.SIGKILL)
+            try:
+                _, told = watching.communicate(timeout=60)
+            finally:
+                watching.kill()
+        running.communicate(timeout=60)
+    assert watching.returncode == 1
+    last = told.splitlines()[-1]
+    assert last.startswith("no thaw runs in suite any more; ")
+    assert last.endswith(" runs are left; the same `thaw run` continues")
+
+
+def test_it_ends_when_a_pretraining_has_failed(
+    finished: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copied"))
+    pretrain, frozen = (
+        folder / "runs" / key / "seed0" for key in ("catch/pretrain", f"{TARGET}/freeze_all")
+    )
+    (pretrain / "result.json").unlink()
+    (pretrain / "error.txt").write_text("OSError: no [/room] in [red]here\n")
+    shutil.rmtree(frozen)
+    assert watch(folder) == 2
+    assert capfd.readouterr().err.splitlines() == [
+        "FAILED catch/pretrain/seed0: OSError: no [/room] in [red]here",
+        f"not run {TARGET}/freeze_all/seed0: its pretraining failed",
+    ]
 
 
 def test_progress_is_the_newest_whole_row(finished: Path, tmp_path: Path) -> None:

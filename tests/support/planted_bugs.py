@@ -1,4 +1,4 @@
-"""Plants known bugs, one at a time, and demands that the tests turn red: `make planted-bugs`.
+"""Plants known bugs, one at a time; the tests must fail each time: `make planted-bugs`.
 
 Each bug is one replacement in a copy of the package; the repository itself is never touched. A
 bug that no test notices means that a test cannot fail, and the exit status is 1.
@@ -34,7 +34,7 @@ assert Path(thaw.__file__).is_relative_to(home), f"{thaw.__file__} is not the co
 
 
 class Bug(NamedTuple):
-    """One replacement, and the tests that must notice."""
+    """One replacement, and the tests that must catch it."""
 
     name: str
     file: str
@@ -540,7 +540,7 @@ BUGS = (
         "newest_whole_row",
     ),
     Bug(
-        "whoever looks on is told of a failed run again and again",
+        "a watcher reports a failed run again and again",
         "experiment/watch.py",
         'status not in (seen[run.key], "waiting")',
         'status != "waiting"',
@@ -611,6 +611,110 @@ BUGS = (
         "experiment/test_plan.py",
         "never_share",
     ),
+    Bug(
+        "a suite does not pass a signal on to its runs",
+        "experiment/processes.py",
+        "        if self.stop.signum is not None:\n            self.stop_active()\n",
+        "",
+        "experiment/test_signals.py",
+        "suite_stops_at_any_moment",
+    ),
+    Bug(
+        "a run's process keeps the signals blocked",
+        "experiment/run_process.py",
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)",
+        "    pass",
+        "experiment/test_signals.py",
+        "suite_stops_at_any_moment",
+    ),
+    Bug(
+        "signals are handled after the imports only",
+        "cli/main.py",
+        "    if arguments and arguments[0] in SAVING_COMMANDS:\n",
+        "    if False:\n",
+        "experiment/test_signals.py",
+        "training_stops_at_any_moment",
+    ),
+    Bug(
+        "a stopped suite derives its tables first",
+        "experiment/execute.py",
+        "        if summary.stopped_by is None:",
+        "        if True:",
+        "experiment/test_signals.py",
+        "suite_stops_at_any_moment",
+    ),
+    Bug(
+        "a second signal does not kill a run that hangs",
+        "experiment/processes.py",
+        "        if self.stop.is_urgent:\n",
+        "        if False:\n",
+        "experiment/test_misbehaving.py",
+        "second_signal_ends_a_suite",
+    ),
+    Bug(
+        "a second signal does not end a training that hangs",
+        "experiment/signals.py",
+        "        elif now - self.since >= REPEAT_SECONDS:\n",
+        "        elif False:\n",
+        "experiment/test_misbehaving.py",
+        "second_signal_ends_a_training",
+    ),
+    Bug(
+        "a run that hangs is not ended",
+        "experiment/processes.py",
+        "            if silent_seconds > self.runtime.stall_seconds and",
+        "            if False and",
+        "experiment/test_misbehaving.py",
+        "tried_twice",
+    ),
+    Bug(
+        "a process that does not end after its run is waited for",
+        "experiment/processes.py",
+        "            elif time.monotonic() - active.left_at > EXIT_SECONDS:\n",
+        "            elif False:\n",
+        "experiment/test_misbehaving.py",
+        "does_not_end_after_its_run",
+    ),
+    Bug(
+        "an error's text is read as markup",
+        "experiment/display.py",
+        "self.bars.print(line, markup=False,",
+        "self.bars.print(line, markup=True,",
+        "experiment/test_misbehaving.py",
+        "looks_like_markup",
+    ),
+    Bug(
+        "what an environment prints goes to the results",
+        "cli/output.py",
+        "            os.dup2(2, 1)\n",
+        "            pass\n",
+        "experiment/test_misbehaving.py",
+        "prints_stays_out",
+    ),
+    Bug(
+        "thaw watch does not see that thaw run has ended",
+        "experiment/watch.py",
+        "    except BlockingIOError:\n        return True\n    return False\n",
+        "    except BlockingIOError:\n        return True\n    return True\n",
+        "experiment/test_watch.py",
+        "runs_are_left",
+    ),
+    Bug(
+        "a Ray that thaw started listens on all interfaces",
+        "acting/remote/ray_session.py",
+        "    constants.ENABLE_RAY_CLUSTER = False\n",
+        "    constants.ENABLE_RAY_CLUSTER = True\n",
+        "acting/remote/test_ray_session.py",
+        "alone",
+    ),
+    Bug(
+        "the death of Ray is not noticed before Ray ends the run",
+        "acting/remote/ray_session.py",
+        "        if is_dead:\n",
+        "        if False:\n",
+        "acting/remote/test_ray_session.py",
+        "death",
+    ),
 )
 
 
@@ -648,7 +752,7 @@ def run_tests(home: Path, files: str, keyword: str = "") -> subprocess.Completed
 
 
 def verdict(bug: Bug) -> tuple[bool, str]:
-    """Plant a bug and say whether it was caught, in one line."""
+    """Plant a bug; return whether it was caught, and one line about it."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder).resolve()

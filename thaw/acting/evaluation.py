@@ -18,7 +18,10 @@ from thaw.trajectory import EpisodeStats
 
 
 def evaluate(
-    actor: Actor, num_episodes: int, on_episode: Callable[[EpisodeStats], None] | None = None
+    actor: Actor,
+    num_episodes: int,
+    on_episode: Callable[[EpisodeStats], None] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> list[EpisodeStats]:
     """Play a fixed number of episodes in each environment.
 
@@ -29,6 +32,7 @@ def evaluate(
         actor: A new actor; the episodes are divided among its environments as evenly as possible.
         num_episodes: Episodes of all environments together.
         on_episode: Called with each episode that counts.
+        check: Called after every step; may raise to end the evaluation.
 
     Returns:
         The episodes, sorted by environment and then by time.
@@ -44,6 +48,7 @@ def evaluate(
                 episodes.append(episode)
                 if on_episode is not None:
                     on_episode(episode)
+        check()
     return sorted(episodes, key=lambda episode: episode.environment)
 
 
@@ -89,6 +94,7 @@ def evaluate_policy(
     device: str = "cpu",
     options: Mapping[str, Any] | None = None,
     watch: Callable[[EpisodeStats], None] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> list[EpisodeStats]:
     """Play episodes of a flavor, divided evenly among environments.
 
@@ -102,6 +108,7 @@ def evaluate_policy(
         device: Device of the policy.
         options: The family's options.
         watch: Called with each episode that counts.
+        check: Called after every step; may raise to end the evaluation.
 
     Returns:
         The episodes.
@@ -115,7 +122,7 @@ def evaluate_policy(
         device=device,
         options=options,
     ) as actor:
-        return evaluate(actor, num_episodes, watch)
+        return evaluate(actor, num_episodes, watch, check)
 
 
 def summary(returns: list[float]) -> dict[str, Any]:

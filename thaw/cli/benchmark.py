@@ -7,9 +7,9 @@ from typing import Annotated
 
 import tyro
 
-from thaw.cli.output import bar, print_json, say
+from thaw.cli.output import bar, print_json, prints_on_stderr, say
 from thaw.cli.parsing import Device, FlavorName, Json, Number, Set
-from thaw.config.errors import InputError, check_at_least
+from thaw.config.errors import check_above_zero, check_at_least
 
 
 def bench(
@@ -50,23 +50,23 @@ def bench(
     check_at_least("--rounds", rounds, 1)
     check_at_least("--threads", threads, 1)
     check_at_least("--packed", packed, 1)
-    if seconds <= 0:
-        raise InputError(f"--seconds is {seconds:g}; it must be above 0")
+    check_above_zero("--seconds", seconds)
     if out is not None:
         check_out(out)
     chosen = str(resolve_device(device))
-    workload = prepare(
-        train_spec(flavor, steps=1, embedding=embedding, overrides=overrides),
-        chosen,
-        threads,
-        packed or default_num_workers(chosen),
-        asynchronous,
-    )
-    with bar(f"{flavor}, {embedding}", 100, "%") as advance:
-        rates = measure(
-            workload, num_rounds=rounds, seconds=seconds, watch=lambda part: advance(100 * part)
+    with prints_on_stderr():
+        workload = prepare(
+            train_spec(flavor, steps=1, embedding=embedding, overrides=overrides),
+            chosen,
+            threads,
+            packed or default_num_workers(chosen),
+            asynchronous,
         )
-    summary = summarize(workload, rates)
+        with bar(f"{flavor}, {embedding}", 100, "%") as advance:
+            rates = measure(
+                workload, num_rounds=rounds, seconds=seconds, watch=lambda part: advance(100 * part)
+            )
+        summary = summarize(workload, rates)
     if as_json:
         print_json(summary)
     else:

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from thaw.cli.output import print_json
+from thaw.cli.output import print_json, prints_on_stderr
 from thaw.cli.parsing import WITH_TRUST, Json, Set, SuiteName, TrustCode
 from thaw.config.errors import InputError, check_at_least
 from thaw.experiment.suites import load_suite_to_execute
@@ -62,6 +62,7 @@ def gallery(
     check_out(out.parent)
     check_at_least("--steps", steps, 0)
     chosen = load_suite_to_execute(suite, overrides, trust_code=trust_code, how=WITH_TRUST)
-    draw_gallery(chosen, out, num_steps=steps)
+    with prints_on_stderr():
+        draw_gallery(chosen, out, num_steps=steps)
     print(out)
     return 0

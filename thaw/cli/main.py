@@ -1,8 +1,9 @@
-"""The command line: the table of commands, and what an error becomes.
+"""The program: what a signal and an error become. :mod:`thaw.cli.commands` has the commands.
 
 Each command imports what is heavy when it runs, so that help comes at once. Exit status: 0 all
 done; 1 a run failed, or a file could not be read or written; 2 the input was wrong (one line says
-what, what is allowed and how to fix it); 130 or 143 interrupted and saved.
+what, what is allowed and how to fix it); 128 + its number after a signal, with the active runs
+saved: 130 SIGINT (Ctrl-C), 143 SIGTERM, 129 SIGHUP, and on Linux 138 SIGUSR1, 140 SIGUSR2.
 """
 
 from __future__ import annotations
@@ -13,28 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import thaw
-from thaw.cli.benchmark import bench
-from thaw.cli.environments import flavors, gallery
-from thaw.cli.output import say
-from thaw.cli.parsing import Commands, parse_and_run
-from thaw.cli.runs import evaluate, record, train, transfer
-from thaw.cli.suites import plan, report, run, status, watch
-from thaw.config.errors import InputError, NotFinite
+from thaw.experiment.signals import leave_at_once, set_handlers
 
-COMMANDS: Commands = {
-    "run": run,
-    "plan": plan,
-    "status": status,
-    "watch": watch,
-    "report": report,
-    "train": train,
-    "transfer": transfer,
-    "evaluate": evaluate,
-    "record": record,
-    "flavors": flavors,
-    "gallery": gallery,
-    "bench": bench,
-}
+SAVING_COMMANDS = ("run", "train", "transfer")
+"""A signal lets them save and stop."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         print(f"thaw {thaw.__version__}")
         return 0
+    if arguments and arguments[0] in SAVING_COMMANDS:
+        set_handlers(leave_at_once)  # before the imports, which take seconds
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    """Import the commands, run one, and return the exit status."""
+    from thaw.cli.commands import COMMANDS
+    from thaw.cli.output import say
+    from thaw.cli.parsing import parse_and_run
+    from thaw.config.errors import InputError, NotFinite
+
     # A module:function of the user may be in the working folder, as with `python -m`.
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
@@ -66,6 +64,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, NotFinite) as error:
         say(f"thaw: {error}")
         return 1
-    except KeyboardInterrupt:
-        return 130
     return exit_status

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
+
+from thaw.experiment.signals import drop_dead_terminal
 
 
 @contextlib.contextmanager
@@ -20,12 +24,35 @@ def bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], None]]:
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"), BarColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(),
         TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task(what, total=total)
         yield lambda amount: bars.advance(task, amount)
+
+
+@contextlib.contextmanager
+def prints_on_stderr() -> Iterator[None]:
+    """Send everything that is printed to standard error for a while, also by libraries in C.
+
+    Standard output is for results; an environment that prints would mix its lines with them.
+    """
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no standard output
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        ctypes.CDLL(None).fflush(None)  # C libraries have a buffer of their own
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def print_json(document: object) -> None:
@@ -35,4 +62,7 @@ def print_json(document: object) -> None:
 
 def say(line: str) -> None:
     """Print a line on standard error."""
-    print(line, file=sys.stderr)
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # the terminal was closed, or the reader has left
+        drop_dead_terminal()

@@ -34,6 +34,8 @@ Number = Annotated[int | None, tyro.conf.arg(metavar="N")]
 
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda")]
 
+StallSeconds = Annotated[float, tyro.conf.arg(metavar="SECONDS")]
+
 TrustCode = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 WITH_TRUST = "repeat the command with --trust-code"

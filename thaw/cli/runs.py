@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional
 
-from thaw.cli.output import bar, print_json, say
+from thaw.cli.output import bar, print_json, prints_on_stderr, say
 from thaw.cli.parsing import (
     WITH_TRUST,
     Device,
@@ -17,10 +17,11 @@ from thaw.cli.parsing import (
     Json,
     PolicyName,
     Set,
+    StallSeconds,
     TrustCode,
 )
-from thaw.config.errors import InputError, check_at_least
-from thaw.config.runtime import Runtime
+from thaw.config.errors import InputError, check_above_zero, check_at_least
+from thaw.config.runtime import STALL_SECONDS, Runtime
 
 if TYPE_CHECKING:
     from thaw.config.run_spec import RunSpec
@@ -35,6 +36,7 @@ def train(
     overrides: Set = (),
     device: Device = "auto",
     threads: int = 1,
+    stall_seconds: StallSeconds = STALL_SECONDS,
 ) -> int:
     """Train a policy from scratch in one flavor.
 
@@ -46,11 +48,12 @@ def train(
         overrides: Change agent.*, environment.* or evaluation.*, as in --set agent.discount=0.9.
         device: Where the network computes.
         threads: Threads of the network on a CPU. More than 1 help only the deep network.
+        stall_seconds: End the run if it makes no progress for this long.
     """
     from thaw.experiment.single import train_spec
 
     spec = train_spec(flavor, steps=steps, seed=seed, overrides=overrides)
-    return _execute(spec, out, device, threads)
+    return _execute(spec, out, device, threads, stall_seconds)
 
 
 def transfer(
@@ -65,6 +68,7 @@ def transfer(
     trust_code: TrustCode = False,
     device: Device = "auto",
     threads: int = 1,
+    stall_seconds: StallSeconds = STALL_SECONDS,
 ) -> int:
     """Move a trained policy to a flavor, and train there the parts that a rule names.
 
@@ -79,14 +83,16 @@ def transfer(
         trust_code: Execute the code that the checkpoint names. Only for files that you trust.
         device: Where the network computes.
         threads: Threads of the network on a CPU. More than 1 help only the deep network.
+        stall_seconds: End the run if it makes no progress for this long.
     """
     from thaw.experiment.single import transfer_spec
 
-    spec = transfer_spec(
-        checkpoint, flavor, rule, steps=steps, seed=seed, overrides=overrides,
-        trust_code=trust_code, how=WITH_TRUST,
-    )  # fmt: skip
-    return _execute(spec, out, device, threads, source=checkpoint)
+    with prints_on_stderr():
+        spec = transfer_spec(
+            checkpoint, flavor, rule, steps=steps, seed=seed, overrides=overrides,
+            trust_code=trust_code, how=WITH_TRUST,
+        )  # fmt: skip
+    return _execute(spec, out, device, threads, stall_seconds, source=checkpoint)
 
 
 def evaluate(
@@ -117,12 +123,15 @@ def evaluate(
     from thaw.experiment.opened_policy import open_policy
 
     check_at_least("--episodes", episodes, 1)
-    opened = open_policy(policy, flavor, overrides=overrides, trust_code=trust_code, how=WITH_TRUST)
-    with bar(f"{policy} in {opened.flavor}", episodes, "episodes") as advance:
-        score = opened.evaluate(
-            num_episodes=episodes, seed=seed, greedy=greedy, device=device,
-            watch=lambda episode: advance(1),
-        )  # fmt: skip
+    with prints_on_stderr():
+        opened = open_policy(
+            policy, flavor, overrides=overrides, trust_code=trust_code, how=WITH_TRUST
+        )
+        with bar(f"{policy} in {opened.flavor}", episodes, "episodes") as advance:
+            score = opened.evaluate(
+                num_episodes=episodes, seed=seed, greedy=greedy, device=device,
+                watch=lambda episode: advance(1),
+            )  # fmt: skip
     if as_json:
         print_json(score)
     else:
@@ -157,22 +166,30 @@ def record(
     check_at_least("--episodes", episodes, 1)
     if out.suffix != ".mp4":
         raise InputError(f"--out {out} is not an .mp4 file")
-    opened = open_policy(policy, flavor, trust_code=trust_code, how=WITH_TRUST)
-    played = opened.record(out, num_episodes=episodes, seed=seed, greedy=greedy)
+    with prints_on_stderr():
+        opened = open_policy(policy, flavor, trust_code=trust_code, how=WITH_TRUST)
+        played = opened.record(out, num_episodes=episodes, seed=seed, greedy=greedy)
     mean = sum(episode.episode_return for episode in played) / len(played)
     print(f"{out}: {episodes} episodes, mean return {mean:.2f}")
     return 0
 
 
 def _execute(
-    spec: RunSpec, out: Path, device: str, threads: int, source: Path | None = None
+    spec: RunSpec,
+    out: Path,
+    device: str,
+    threads: int,
+    stall_seconds: float,
+    source: Path | None = None,
 ) -> int:
     """Execute one run, print its result, and return the exit status."""
     from thaw.experiment.single import run_alone
 
     check_at_least("--threads", threads, 1)
-    runtime = Runtime(device=device, num_threads=threads)
-    outcome = run_alone(spec, out, runtime=runtime, source=source)
+    check_above_zero("--stall-seconds", stall_seconds)
+    runtime = Runtime(device=device, num_threads=threads, stall_seconds=stall_seconds)
+    with prints_on_stderr():
+        outcome = run_alone(spec, out, runtime=runtime, source=source)
     if outcome.stopped_by is not None:
         say(f"saved in {out}; the same command continues")
         return 128 + outcome.stopped_by

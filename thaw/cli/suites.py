@@ -9,10 +9,20 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
-from thaw.cli.output import print_json, say
-from thaw.cli.parsing import WITH_TRUST, Device, Folder, Json, Number, Set, SuiteName, TrustCode
-from thaw.config.errors import InputError, check_at_least
-from thaw.config.runtime import Runtime
+from thaw.cli.output import print_json, prints_on_stderr, say
+from thaw.cli.parsing import (
+    WITH_TRUST,
+    Device,
+    Folder,
+    Json,
+    Number,
+    Set,
+    StallSeconds,
+    SuiteName,
+    TrustCode,
+)
+from thaw.config.errors import InputError, check_above_zero, check_at_least
+from thaw.config.runtime import STALL_SECONDS, Runtime
 from thaw.config.strict import to_yaml
 from thaw.experiment.reporting import report_suite
 from thaw.experiment.suites import load_suite_to_execute
@@ -28,6 +38,7 @@ def run(
     executor: Literal["local"] = "local",
     workers: Number = None,
     device: Device = "auto",
+    stall_seconds: StallSeconds = STALL_SECONDS,
 ) -> int:
     """Execute a suite, or continue it, and write its report.
 
@@ -40,14 +51,18 @@ def run(
         executor: Where runs execute: in processes on this machine.
         workers: How many runs execute at once. By default one for each core, at most 4 on a GPU.
         device: Where the networks compute.
+        stall_seconds: Kill a run that makes no progress for this long, and start it once more.
     """
     from thaw.experiment.execute import execute
 
     del executor  # reserved: "local" is the only one
+    check_above_zero("--stall-seconds", stall_seconds)
+    runtime = Runtime(device=device, stall_seconds=stall_seconds)
     chosen = load_suite_to_execute(
         suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
     )
-    summary = execute(chosen, out, num_workers=workers, runtime=Runtime(device=device))
+    with prints_on_stderr():
+        summary = execute(chosen, out, num_workers=workers, runtime=runtime)
     for key, reason in summary.failed.items():
         say(f"FAILED {key}: {reason} (see {out / 'runs' / key / 'error.txt'})")
     if summary.failed and summary.stopped_by is None:
@@ -55,7 +70,10 @@ def run(
             say(f"not run {key}")
         say(f"{len(summary.failed)} failed; the same command tries them again")
     if summary.stopped_by is not None:
-        say(f"saved; {len(summary.not_run)} runs are left; the same command continues")
+        for key in summary.not_saved:
+            say(f"not saved since its last checkpoint: {key}")
+        how = "stopped" if summary.not_saved else "saved"
+        say(f"{how}; {len(summary.not_run)} runs are left; the same command continues")
         return 128 + summary.stopped_by
     _print_report(report_suite(out))
     return 1 if summary.failed else 0
@@ -93,9 +111,10 @@ def plan(
     if as_yaml:
         print(to_yaml(chosen), end="")
         return 0
-    chosen = canonical_suite(chosen)
-    planned = make_plan(chosen)
-    spaces = check_suite(chosen)[chosen.transfers[0].source]
+    with prints_on_stderr():
+        chosen = canonical_suite(chosen)
+        planned = make_plan(chosen)
+        spaces = check_suite(chosen)[chosen.transfers[0].source]
     cost = estimate(planned, spaces.observation_shape, workers)
     num_pretrainings = sum(run.spec.condition == "pretrain" for run in planned.runs)
     if as_json:
@@ -168,7 +187,7 @@ def status(
 
 
 def watch(folder: Positional[Folder]) -> int:
-    """Follow a suite from another terminal until each run is done or has failed.
+    """Follow a suite from another terminal until all runs are done or `thaw run` has ended.
 
     Args:
         folder: The suite's folder, the --out of `thaw run`.

@@ -59,3 +59,13 @@ def check_at_least(what: str, value: int | None, least: int) -> None:
     """
     if value is not None and value < least:
         raise InputError(f"{what} is {value}; it must be at least {least}")
+
+
+def check_above_zero(what: str, value: float) -> None:
+    """Check a duration.
+
+    Raises:
+        InputError: It is 0, negative, or not a number.
+    """
+    if not value > 0:
+        raise InputError(f"{what} is {value:g}; it must be above 0")

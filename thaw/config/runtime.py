@@ -6,6 +6,8 @@ import os
 
 from thaw.config.strict import Config, NonNegativeFloat, Positive, PositiveFloat
 
+STALL_SECONDS = 600.0
+
 
 class Runtime(Config, frozen=True, kw_only=True):
     """Settings that do not decide a result; they are not hashed."""
@@ -17,6 +19,9 @@ class Runtime(Config, frozen=True, kw_only=True):
     actor_timeout_seconds: PositiveFloat = 300.0
     """An actor of the asynchronous clock that delivers no unroll for this long is replaced; the
     time in which it starts counts."""
+    stall_seconds: PositiveFloat = STALL_SECONDS
+    """A run that makes no progress for this long is ended, and in a suite started once more; the
+    time in which it starts counts. Progress is an update or a step of an evaluation."""
     ray_address: str | None = None
     """Ray cluster of these actors; None: the variable RAY_ADDRESS, else this machine."""
 

@@ -18,6 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from thaw.experiment.plan import PlannedRun
+from thaw.experiment.signals import drop_dead_terminal
 
 EVALUATION_STEPS = 5_000
 """The share of scoring in a run's size, so that the time left is not too short."""
@@ -45,12 +46,12 @@ class Display:
         done = set(done)
         self.console = Console(stderr=True)
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
             RateColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             disable=not self.console.is_terminal,
             refresh_per_second=4,
@@ -68,11 +69,17 @@ class Display:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.bars.stop()
+        try:
+            self.bars.stop()
+        except OSError:
+            drop_dead_terminal()
 
     def print(self, line: str) -> None:
-        """Print a line above the bars."""
-        self.bars.print(line, highlight=False, soft_wrap=True)
+        """Print a line above the bars, as it is: an error's text may look like markup."""
+        try:
+            self.bars.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        except OSError:  # the terminal was closed; the runs go on
+            drop_dead_terminal()
 
     def start(self, run: PlannedRun) -> None:
         """Add a bar for a run that starts."""

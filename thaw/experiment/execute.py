@@ -63,7 +63,8 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     """Execute all runs of a suite that are not done yet, then derive its tables.
 
     A pretraining is done before the runs that start from it. If a run fails, its traceback goes to
-    its folder and the others continue. SIGINT and SIGTERM save and stop all runs.
+    its folder and the others continue. A signal saves and stops all runs
+    (:mod:`thaw.experiment.signals`); then the tables are left to the next call.
 
     Raises:
         InputError: The suite or the folder is wrong; nothing is written then.
@@ -86,7 +87,8 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     with locked(folder.path):
         folder.begin(suite)
         summary = Executor(planned, folder, num_workers, settings).run_all()
-        write_results(folder, derive_results(folder, planned))
+        if summary.stopped_by is None:  # else return at once; the next call derives them
+            write_results(folder, derive_results(folder, planned))
     return summary
 
 

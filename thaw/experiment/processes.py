@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import threading
 import time
-import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from thaw.config.errors import one_line
-from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
 from thaw.experiment.display import Display
 from thaw.experiment.plan import Plan, PlannedRun
+from thaw.experiment.process_tree import kill_tree
+from thaw.experiment.run_process import Message, run_in_process
+from thaw.experiment.signals import StopRequest, blocked, handled
+from thaw.experiment.stalls import LOOK_SECONDS, Silence, describe_stall
 from thaw.experiment.suite_folder import SuiteFolder
-from thaw.files.run_folder import RunFolder
-from thaw.training.progress import Progress, Stopped
-from thaw.training.run import execute_run
 
-MESSAGE_SECONDS = 0.25
-"""A run sends its progress at most this often."""
+EXIT_SECONDS = 5.0
+"""After its last message, a run's process must end within this time. A thread that its environment
+has left can prevent that."""
+
+SAVE_SECONDS = 2.0
+"""After a second signal, a run has this much time to save."""
 
 
 class Summary(NamedTuple):
@@ -41,20 +42,30 @@ class Summary(NamedTuple):
     stopped_by: int | None
     """The signal that stopped the execution; the same command continues it."""
     seconds: float
+    not_saved: list[str]
+    """Killed after a second signal; they continue from their last checkpoints."""
 
 
-class Message(NamedTuple):
-    """What a run's process sends."""
+@dataclass(eq=False)
+class _Active:
+    """A run's process."""
 
-    kind: str
-    """progress, done, stopped or failed."""
-    content: Any
-
-
-class _Active(NamedTuple):
     run: PlannedRun
     process: BaseProcess
     connection: Connection
+    silence: Silence = field(default_factory=Silence)
+    steps: int = 0
+    has_stalled: bool = False
+    is_asked_to_stop: bool = False
+    has_ended: bool = False
+    """Whether its last message was received."""
+    left_at: float = 0.0
+    """When that was, or when its connection closed without a last message."""
+
+    def kill(self) -> None:
+        """Kill the process and those that it has started."""
+        if self.process.pid is not None and self.process.is_alive():
+            kill_tree(self.process.pid)
 
 
 class Executor:
@@ -80,14 +91,20 @@ class Executor:
             run.key: run for run in self.runs if status[run.key] not in ("done", "damaged")
         }
         self.active: dict[str, _Active] = {}
+        self.leaving: list[_Active] = []
+        """Runs that send nothing more; their processes are about to end."""
         self.failed: dict[str, str] = {}
         self.not_run: list[str] = []
-        self.stopped_by: int | None = None
+        self.not_saved: list[str] = []
+        self.stalled_once: set[str] = set()
+        self.stop = StopRequest()
+        self.has_announced_stop = False
+        self.urgent_since: float | None = None
         # The fork server imports torch once, and has no threads when it forks. torch's optimizers
         # import torch._dynamo when the first one is built: 1.6 s of every run if not done here.
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(
-            ["thaw.training.run", "thaw.envs.catch", "torch._dynamo"]
+            ["thaw.experiment.run_process", "thaw.envs.catch", "torch._dynamo"]
         )
 
     def run_all(self) -> Summary:
@@ -99,44 +116,59 @@ class Executor:
                 self.failed[run.key] = self.folder.error(run)
                 self.display.start(run)
                 self.display.finish(run, "failed", self.failed[run.key])
-            while self.waiting or self.active:
+            if self.waiting:
+                self.load_fork_server()
+            while self.waiting or self.active or self.leaving:
                 self.start_waiting()
-                if not self.active:
+                if not (self.active or self.leaving):
                     break
-                for connection in wait([a.connection for a in self.active.values()], timeout=0.5):
-                    self.receive(connection)
+                self.listen()
+                self.look_after()
         self.not_run += self.waiting
         if len(self.done) == done_before and not self.failed and not self.not_run:
             self.display.print("all runs were done already")
         return Summary(
-            list(self.done), self.failed, self.not_run, self.stopped_by, time.monotonic() - started
+            list(self.done),
+            self.failed,
+            self.not_run,
+            self.stop.signum,
+            time.monotonic() - started,
+            self.not_saved,
         )
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Make SIGINT and SIGTERM save and stop all runs."""
+        """Make a signal save and stop all runs, and a second one kill those that do not stop."""
+        with handled(self.stop):
+            try:
+                yield
+            finally:
+                for active in self.active.values():  # there are some only after an error of ours
+                    active.process.terminate()
 
-        def stop(signum: int, frame: object) -> None:
-            del frame
-            if self.stopped_by is None:
-                self.display.print("stopping: the active runs are saved first")
-            self.stopped_by = signum
-            for active in self.active.values():
-                active.process.terminate()
+    def load_fork_server(self) -> None:
+        """Wait until the fork server has imported torch, or until a signal arrives."""
+        _start_fork_server()
 
-        before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
-            for active in self.active.values():  # there are some only after an error of ours
-                active.process.terminate()
+        def start_nothing() -> None:
+            with suppress(EOFError, OSError):  # it was killed; the first run starts another one
+                self.context.Process(target=_do_nothing).start()
+
+        first = threading.Thread(target=start_nothing, daemon=True)
+        first.start()
+        while first.is_alive() and self.stop.signum is None:
+            first.join(LOOK_SECONDS)
+        if first.is_alive():
+            # Else it imports for seconds more, and keeps our standard error open.
+            process_id = getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None)
+            if process_id is not None:
+                kill_tree(process_id)
 
     def start_waiting(self) -> None:
         """Start waiting runs whose pretraining is done, while a worker is free."""
         for run in list(self.waiting.values()):
-            if self.stopped_by is not None or len(self.active) >= self.num_workers:
+            num_processes = len(self.active) + len(self.leaving)
+            if self.stop.signum is not None or num_processes >= self.num_workers:
                 return
             if run.source_key is None or run.source_key in self.done:
                 del self.waiting[run.key]
@@ -147,35 +179,55 @@ class Executor:
         source = self.folder.run_folder(run.source_key).path if run.source_key else None
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(
-            target=_run_in_process,
+            target=run_in_process,
             args=(theirs, run.spec, self.folder.run_folder(run).path, source, self.runtime),
             daemon=False,  # a daemon could not start processes for its environments
         )
+        _start_fork_server()
         process.start()
         theirs.close()
         self.active[run.key] = _Active(run, process, ours)
         self.display.start(run)
 
-    def receive(self, connection: object) -> None:
+    def listen(self) -> None:
+        """Take the messages that are there, or wait a moment for one."""
+        connections = [active.connection for active in self.active.values()]
+        processes = [*self.active.values(), *self.leaving]
+        ready = wait([*connections, *(a.process.sentinel for a in processes)], timeout=LOOK_SECONDS)
+        for active in list(self.active.values()):
+            if active.connection.poll():
+                self.receive(active)
+            elif active.process.sentinel in ready:
+                # It died, but a process that it has started holds its connection open.
+                self.leave(active)
+
+    def receive(self, active: _Active) -> None:
         """Take one message; a connection that closes without one means that the process died."""
-        active = next(a for a in self.active.values() if a.connection is connection)
-        key = active.run.key
         try:
             message = active.connection.recv()
-        except EOFError:
-            active.process.join()
-            message = Message("stopped", None)
-            if self.stopped_by is None:
-                reason = f"its process died (exit code {active.process.exitcode})"
-                self.folder.run_folder(key).fail(reason)
-                message = Message("failed", reason)
+        except (EOFError, OSError):
+            self.leave(active)
+            return
+        active.silence.end()
         if message.kind == "progress":
             progress = message.content
+            active.steps = progress.steps
             self.display.update(active.run, progress.steps, progress.mean_return)
-            return
-        active.process.join()
+        elif message.kind != "alive":
+            active.has_ended = True
+            self.leave(active)
+            self.finish(active, message)
+
+    def leave(self, active: _Active) -> None:
+        """Expect nothing more of a run but the end of its process."""
         active.connection.close()
-        del self.active[key]
+        active.left_at = time.monotonic()
+        del self.active[active.run.key]
+        self.leaving.append(active)
+
+    def finish(self, active: _Active, message: Message) -> None:
+        """Note how a run ended."""
+        key = active.run.key
         if message.kind == "done":
             self.done[key] = None
         elif message.kind == "stopped":
@@ -184,57 +236,73 @@ class Executor:
             self.failed[key] = message.content
         self.display.finish(active.run, message.kind, message.content)
 
+    def look_after(self) -> None:
+        """Pass a stop on, kill what hangs, and see which processes have ended."""
+        if self.stop.signum is not None:
+            self.stop_active()
+        for active in self.active.values():
+            silent_seconds = active.silence.look()
+            if silent_seconds > self.runtime.stall_seconds and not active.has_stalled:
+                active.has_stalled = True
+                active.kill()
+        for active in list(self.leaving):
+            if not active.process.is_alive():
+                self.leaving.remove(active)
+                if not active.has_ended:
+                    self.explain_death(active)
+            elif time.monotonic() - active.left_at > EXIT_SECONDS:
+                active.kill()
 
-def _run_in_process(
-    connection: Connection, spec: RunSpec, path: Path, source: Path | None, runtime: Runtime
-) -> None:
-    """Execute one run and send its messages; a failure's traceback goes to the run's folder."""
-    asked_to_stop = False
+    def stop_active(self) -> None:
+        """Ask the active runs to save and stop; after a second signal, kill those that do not."""
+        if not self.has_announced_stop:
+            self.has_announced_stop = True
+            self.display.print(
+                "stopping: the active runs are saved first; a second signal does not wait for them"
+            )
+        for active in self.active.values():
+            if not active.is_asked_to_stop:
+                active.is_asked_to_stop = True
+                active.process.terminate()
+        if self.stop.is_urgent:
+            now = time.monotonic()
+            self.urgent_since = self.urgent_since or now
+            if now - self.urgent_since > SAVE_SECONDS:
+                for active in (*self.active.values(), *self.leaving):
+                    active.kill()
 
-    def stop(signum: int, frame: object) -> None:
-        nonlocal asked_to_stop
-        del signum, frame
-        asked_to_stop = True
-
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, stop)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    folder = RunFolder(path)
-    last_sent = 0.0
-
-    def watch(progress: Progress) -> None:
-        nonlocal last_sent
-        now = time.monotonic()
-        if now - last_sent >= MESSAGE_SECONDS:
-            last_sent = now
-            _send(connection, Message("progress", progress))
-
-    try:
-        result = execute_run(
-            spec, folder, runtime, source=source, watch=watch, should_stop=lambda: asked_to_stop
-        )
-        _send(connection, Message("done", result))
-    except Stopped:
-        _send(connection, Message("stopped", None))
-    except Exception as error:  # noqa: BLE001 - the other runs continue after any error
-        folder.fail(traceback.format_exc())
-        _send(connection, Message("failed", one_line(error)))
-
-
-def _send(connection: Connection, message: Message) -> None:
-    try:
-        connection.send(message)
-    except OSError:
-        os._exit(1)  # the parent is gone; the checkpoint is on disk
+    def explain_death(self, active: _Active) -> None:
+        """Decide what becomes of a run whose process ended without a last message."""
+        key = active.run.key
+        if self.stop.signum is not None:
+            if self.stop.is_urgent or active.has_stalled:
+                self.not_saved.append(key)
+            self.finish(active, Message("stopped", None))
+            return
+        reason = f"its process died (exit code {active.process.exitcode})"
+        if active.has_stalled:
+            steps, total_steps = active.steps, active.run.spec.steps
+            reason = describe_stall(self.runtime.stall_seconds, steps, total_steps)
+            if key not in self.stalled_once:
+                self.stalled_once.add(key)
+                self.waiting = {key: active.run, **self.waiting}
+                self.display.finish(active.run, "stopped", None)
+                self.display.print(f"{key}: {reason}; its process was killed and starts again")
+                return
+        self.folder.run_folder(key).fail(reason)
+        self.finish(active, Message("failed", reason))
 
 
-def _die_with_parent() -> None:
-    """End this process when its parent dies.
+def _start_fork_server() -> None:
+    """Start it if it does not run, with the signals of :mod:`thaw.experiment.signals` blocked.
 
-    An orphan would write to the same folder as the run that replaces it. A run may be killed at
-    any moment without harm.
+    So they neither kill it nor a run whose process begins; they wait until the run unblocks them.
     """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    with blocked():
+        resource_tracker.ensure_running()  # which unblocks two of them when it starts
+    with blocked():
+        forkserver.ensure_running()
+
+
+def _do_nothing() -> None:
+    pass

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import signal
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +19,11 @@ from thaw.config.update_rule import UpdateRule
 from thaw.experiment.display import Display
 from thaw.experiment.opened_policy import TRUST_IN_PYTHON, check_fits, read_checkpoint
 from thaw.experiment.plan import PlannedRun
+from thaw.experiment.process_tree import kill_descendants
+from thaw.experiment.signals import StopRequest, end, handled_even_if_hung
+from thaw.experiment.stalls import Silence, describe_stall, watchdog
 from thaw.files.run_folder import RunFolder
-from thaw.training.progress import Stopped
+from thaw.training.progress import Progress, Stopped
 from thaw.training.run import execute_run
 
 
@@ -126,7 +128,8 @@ def run_alone(
 ) -> Outcome:
     """Execute one run in this process, or continue it, with a bar on a terminal.
 
-    SIGINT and SIGTERM save the run and stop it.
+    A signal saves the run and stops it (:mod:`thaw.experiment.signals`). If the run makes no
+    progress for ``runtime.stall_seconds``, the process ends with exit status 1.
 
     Args:
         spec: The run.
@@ -138,23 +141,37 @@ def run_alone(
         InputError: The spec, the source or the folder is wrong; nothing is written then.
         WriteFailed: Disk full and the like; the previous checkpoint is intact.
     """
-    planned = PlannedRun(str(spec.flavor), spec, None)
-    with _signals_caught() as caught, Display([planned], []) as display:
+    planned, folder = PlannedRun(str(spec.flavor), spec, None), RunFolder(out)
+    stop, silence, steps = StopRequest(), Silence(), 0
+
+    def watch(progress: Progress) -> None:
+        nonlocal steps
+        steps = progress.steps
+        display.update(planned, steps, progress.mean_return)
+
+    def should_stop() -> bool:
+        silence.end()
+        return stop.signum is not None
+
+    def end_stalled() -> None:
+        reason = describe_stall(runtime.stall_seconds, steps, spec.steps)
+        folder.fail(reason)
+        kill_descendants(os.getpid())
+        end(f"thaw: {reason}; the same command continues from the last checkpoint", 1)
+
+    with (
+        handled_even_if_hung(stop),
+        watchdog(silence, runtime.stall_seconds, end_stalled),
+        Display([planned], []) as display,
+    ):
         display.start(planned)
         try:
             result = execute_run(
-                spec,
-                RunFolder(out),
-                runtime,
-                source=source,
-                watch=lambda progress: display.update(
-                    planned, progress.steps, progress.mean_return
-                ),
-                should_stop=lambda: bool(caught),
+                spec, folder, runtime, source=source, watch=watch, should_stop=should_stop
             )
         except Stopped:
             display.finish(planned, "stopped", None)
-            return Outcome(None, caught[0])
+            return Outcome(None, stop.signum)
         display.finish(planned, "done", result)
         return Outcome(result, None)
 
@@ -168,18 +185,3 @@ def _spec(plain: dict[str, Any], overrides: Iterable[str]) -> RunSpec:
             )
         override(plain, item)
     return from_plain(plain, RunSpec, "the run")
-
-
-@contextmanager
-def _signals_caught() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them."""
-    caught: list[int] = []
-    before = {
-        signum: signal.signal(signum, lambda number, frame: caught.append(number))
-        for signum in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield caught
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from thaw.experiment.display import Display
+from thaw.experiment.plan import PlannedRun
 from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.atomic import LOCK
 
 POLL_SECONDS = 1.0
 
 
 def watch(path: str | Path) -> int:
-    """Show a suite's runs until each is done or has failed.
+    """Show a suite's runs until all are done, or until no `thaw run` works on them any more.
 
     It only reads files, so it works from any terminal and does not disturb the runs.
 
@@ -20,7 +24,7 @@ def watch(path: str | Path) -> int:
         path: The suite's folder.
 
     Returns:
-        The number of runs that failed.
+        The number of runs that are not done.
 
     Raises:
         InputError: Not a suite's folder.
@@ -31,6 +35,7 @@ def watch(path: str | Path) -> int:
     seen = {run.key: "done" if run.key in done else "waiting" for run in runs}
     with Display(runs, done) as display:
         while True:
+            may_continue = is_locked(folder.path)  # asked before the files are read
             for run in runs:
                 status, run_folder = folder.status(run), folder.run_folder(run)
                 if status not in (seen[run.key], "waiting") and run.key not in display.tasks:
@@ -43,6 +48,36 @@ def watch(path: str | Path) -> int:
                     else:
                         display.finish(run, "failed", folder.error(run))
                 seen[run.key] = status
-            if all(status in ("done", "failed", "damaged") for status in seen.values()):
-                return sum(status != "done" for status in seen.values())
+            num_left = sum(status != "done" for status in seen.values())
+            if num_left == 0 or not may_continue:
+                for line in describe_left(runs, seen, folder.path):
+                    display.print(line)
+                return num_left
             time.sleep(POLL_SECONDS)
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a `thaw run` works in a folder."""
+    try:
+        with (folder / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def describe_left(runs: Iterable[PlannedRun], status: Mapping[str, str], folder: Path) -> list[str]:
+    """Say why runs that have neither ended nor failed do not continue."""
+    ended = ("failed", "damaged")
+    left = [run for run in runs if status[run.key] not in ("done", *ended)]
+    blocked = [run.key for run in left if status.get(run.source_key or "") in ended]
+    lines = [f"not run {key}: its pretraining failed" for key in blocked]
+    if len(blocked) < len(left):
+        num_left = len(left) - len(blocked)
+        lines.append(
+            f"no thaw runs in {folder} any more; {num_left} runs are left; the same `thaw run` "
+            "continues"
+        )
+    return lines

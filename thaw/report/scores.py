@@ -250,8 +250,8 @@ def _check(frame: pd.DataFrame, columns: Sequence[CsvColumn], where: str) -> pd.
         needed = ", ".join(column.name for column in required)
         found = ", ".join(str(name) for name in frame.columns) or "none"
         raise InputError(
-            f"{where}: column '{missing[0].name}' is missing ({missing[0].meaning}); needed are "
-            f"{needed}; found {found}. Rename or add the column"
+            f"{where}: column '{missing[0].name}' is missing; needed are {needed}; found {found}. "
+            f"Rename or add the column ({missing[0].meaning})"
         )
     checked = frame.reset_index(drop=True).copy()
     if "source" not in checked:

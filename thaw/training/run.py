@@ -54,7 +54,7 @@ def execute_run(
         runtime: Device, threads, interval of checkpoints.
         source: Checkpoint of the pretrained policy, if the rule needs one.
         watch: Called after every update.
-        should_stop: Asked after every update and every episode of an evaluation.
+        should_stop: Asked after every update and every step of an evaluation.
 
     Raises:
         InputError: The spec or the source is wrong. Then nothing was written, unless the folder

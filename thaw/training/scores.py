@@ -9,7 +9,6 @@ from thaw.acting.evaluation import evaluate_policy, summary
 from thaw.config import Flavor, RunSpec
 from thaw.policy import Policy
 from thaw.training.progress import RunLog
-from thaw.trajectory import EpisodeStats
 
 
 def score_run(
@@ -27,7 +26,7 @@ def score_run(
         policy: None is the uniform random policy.
         log: The run's log; its recent training episodes give the training score.
         device: Device of the policy.
-        check: Called after every episode; may raise to end the evaluation.
+        check: Called after every step; may raise to end the evaluation.
 
     Returns:
         ``mean_return``, ``sem`` and ``num_episodes`` of the headline score; ``score`` says which
@@ -58,11 +57,6 @@ def _evaluate(
     check: Callable[[], None],
 ) -> dict[str, Any]:
     """Play the evaluation's episodes in a flavor."""
-
-    def check_after(episode: EpisodeStats) -> None:
-        del episode
-        check()
-
     episodes = evaluate_policy(
         policy,
         flavor,
@@ -73,7 +67,7 @@ def _evaluate(
         greedy=spec.evaluation.actions == "greedy",
         device=device,
         options=spec.environment_options,
-        watch=check_after,
+        check=check,
     )
     log.log_episodes([e._replace(step=log.steps) for e in episodes], phase, flavor)
     return summary([episode.episode_return for episode in episodes]) | {

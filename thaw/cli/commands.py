@@ -1,0 +1,24 @@
+"""The commands of the command line, in the order of the help."""
+
+from __future__ import annotations
+
+from thaw.cli.benchmark import bench
+from thaw.cli.environments import flavors, gallery
+from thaw.cli.parsing import Commands
+from thaw.cli.runs import evaluate, record, train, transfer
+from thaw.cli.suites import plan, report, run, status, watch
+
+COMMANDS: Commands = {
+    "run": run,
+    "plan": plan,
+    "status": status,
+    "watch": watch,
+    "report": report,
+    "train": train,
+    "transfer": transfer,
+    "evaluate": evaluate,
+    "record": record,
+    "flavors": flavors,
+    "gallery": gallery,
+    "bench": bench,
+}
