@@ -257,7 +257,7 @@ def _run_table(lines: Sequence[str]) -> str:
 
 def _run(condition: str, seed: object, row: Mapping[Any, Any] | None) -> str:
     name = condition_name(condition)
-    if row is not None and str(row.get("diverged")) == "True":
+    if row is not None and row.get("diverged") == "True":
         name += " (diverged)"
     head = f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(seed))}</td>'
     if row is None:

@@ -55,6 +55,7 @@ SCORE_COLUMNS = (
     CsvColumn("seconds", "number", "time that the run took"),
     CsvColumn("clock", "text", "clock on which the run learned"),
     CsvColumn("mean_policy_lag", "number", "mean policy lag in updates"),
+    CsvColumn("diverged", "text", "True where the final policy has very large weights"),
 )
 """The columns of scores.csv, one row per finished run. Other columns may be there."""
 

@@ -96,6 +96,6 @@ def _diverged(scores: pd.DataFrame) -> str:
     """Name the runs whose weights grew beyond all bounds, if there are any."""
     if "diverged" not in scores.columns:
         return ""
-    runs = scores[scores["diverged"].astype(str) == "True"]
+    runs = scores[scores["diverged"] == "True"]
     names = [f"{r['target']} {r['condition']} seed {r['seed']}" for r in runs.to_dict("records")]
     return f"\nDiverged (weights beyond all bounds): {', '.join(names)}.\n" if names else ""
