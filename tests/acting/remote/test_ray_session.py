@@ -164,9 +164,10 @@ def test_the_death_of_ray_saves_the_run_and_is_explained_in_one_line(tmp_path: P
         os.kill(raylet, signal.SIGKILL)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err == (
+    # Ray itself may have written the end of its log before.
+    assert err.splitlines()[-1] == (
         "thaw: Ray's raylet process died; was it killed, or is memory short? The same command "
-        "continues the run from its last checkpoint\n"
+        "continues the run from its last checkpoint"
     )
     assert RunFolder(tmp_path / "run").saved_steps() >= steps
     shutil.rmtree(folder, ignore_errors=True)
