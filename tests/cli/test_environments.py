@@ -17,7 +17,7 @@ def test_flavors_lists_what_make_env_makes(say: Say) -> None:
     large = ["catch@large_ball", "androidenv/catch@large_ball"]
     assert json.loads(say("flavors", "large", "--json").out) == large
     nothing = say("flavors", "zebra")
-    assert (nothing.status, nothing.out) == (0, "")
+    assert (nothing.status, nothing.out) == (2, "")
     assert "no flavor matches 'zebra'" in nothing.err
     assert json.loads(say("flavors", "zebra", "--json").out) == []
 

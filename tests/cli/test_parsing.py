@@ -11,8 +11,8 @@ from refusals import check_refused_and_unwritten
 WRONG: list[tuple[str, list[str]]] = [
     ("", ["{run, plan, status, watch, report", "`thaw --help`"]),
     ("rnu tiny.yaml", ["unknown command 'rnu'; did you mean 'run'? Allowed: run, plan"]),
-    ("run", ["Missing", "SUITE", "--out DIR", "`thaw run --help`"]),
-    ("run tiny.yaml", ["Missing", "--out DIR"]),
+    ("run", ["thaw run needs SUITE, --out DIR; see `thaw run --help`"]),
+    ("run tiny.yaml", ["thaw run needs --out DIR"]),
     ("run tiny.yaml --out", ["--out", "`thaw run --help`"]),
     (
         "run tiny.yaml --out x --seedz 2",
