@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from bad_envs import KINDS
-from fault_sizes import is_sample, patience, together
+from fault_processes import RunningThaw
+from fault_sizes import is_sample, patience, together, wait_until
 from fault_suite import keys_of
 from fault_tally import Tally
 from thaw_server import Answer, ThawServer
@@ -135,6 +140,30 @@ def test_a_printing_environment_leaves_json_whole(
     answer = server(*words, cwd=place)
     assert answer.status == 0, answer.err
     assert json.loads(answer.out)["num_episodes"] == 10
+
+
+@pytest.mark.skipif(is_sample(), reason="`make test-faults` tries it")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_run_that_hangs(
+    signum: signal.Signals, place: Path, tally: Tally
+) -> None:
+    tally.tried()
+    suite, out = five("hang_in_step", place), place / "out"
+    words = ["run", suite, "--out", out, "--workers", 2, "--trust-code"]
+    thaw = RunningThaw(words, place, PYTHONPATH=os.pathsep.join(sys.path))
+    try:
+        good = [out / "runs" / key / "result.json" for key in keys_of(suite) if "good" in key]
+        done = wait_until(lambda: all(path.exists() for path in good), patience(180))
+        assert done, thaw.err
+        time.sleep(1)
+        thaw.send(signum, group=True)
+        time.sleep(2)
+        thaw.send(signum, group=True)
+        assert thaw.end(patience(5)) == 128 + signum, thaw.err
+        assert "Traceback" not in thaw.err, thaw.err
+        assert thaw.leaves_nothing(), thaw.family()
+    finally:
+        thaw.clear()
 
 
 def test_the_good_environment_is_good(server: ThawServer, place: Path, tally: Tally) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from thaw.config.errors import InputError
 from thaw.experiment import results
 from thaw.report.scores import (
     CURVE_COLUMNS,
@@ -142,3 +143,30 @@ def test_pretrainings_alone_are_nothing_to_compare() -> None:
     )
     with pytest.raises(ValueError, match="no run to compare"):
         infer_spec(scores)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "target,condition,seed,mean_return\na,b,0,1\na,b,1,2,3\n",
+            "row 2 has 5 values, but there are 4 columns",
+        ),
+        (
+            "target,condition,seed,mean_return,mean_return\na,b,0,1,5\n",
+            "two columns are named 'mean_return'",
+        ),
+        ("target,condition,seed,mean_return\na,b,0,1e308\n", r"from -1e\+100 to 1e\+100"),
+        ("target,condition,seed,mean_return\na,b,-1,1\n", "a whole number from 0 to"),
+        ("target,condition,seed,mean_return\na,b,1e20,1\n", "a whole number from 0 to"),
+        ("target,condition,seed,mean_return\na,b,1e30,1\n", "a whole number from 0 to"),
+    ],
+)
+def test_a_file_that_pandas_would_misread_is_refused(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_scores(path)
+    assert "\n" not in str(caught.value)

@@ -11,8 +11,17 @@ import pytest
 
 from thaw.report.metrics import metrics_frame
 from thaw.report.paper import TABLE_1, TABLE_2
+from thaw.report.scores import infer_spec
 from thaw.report.spec import ReportSpec
-from thaw.report.tables import TableFrame, escape_latex, table_frame, to_csv, to_latex, to_markdown
+from thaw.report.tables import (
+    TableFrame,
+    escape_formula,
+    escape_latex,
+    table_frame,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 
 MakeScores = Callable[..., pd.DataFrame]
 BALL = ("catch", "catch@large_ball")
@@ -192,3 +201,25 @@ def test_csv_and_markdown_keep_odd_names_in_their_cells(make_scores: MakeScores)
     assert header == ["condition", 'X|Y, "Z"']
     assert row == ["From scratch", "1.000"]
     assert '| X\\|Y, "Z" |' in to_markdown(table)
+
+
+def test_names_of_others_are_neither_formulas_nor_tags(make_scores: MakeScores) -> None:
+    target = "=cmd|' /C calc'!A0"
+    scores = make_scores(
+        {"@SUM(A1)": [1.0, 2.0], "<script>alert(1)</script>": [1.0, 3.0]}, target=target
+    )
+    spec = infer_spec(scores, name="hostile")
+    table = table_frame(metrics_frame(scores, spec), spec)
+    for row in csv.reader(io.StringIO(to_csv(table))):
+        assert not any(cell.startswith(("=", "@", "+")) for cell in row), row
+    text = to_markdown(table)
+    assert "\\<script>" in text
+    assert not re.search(r"(?<!\\)<script", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("=1+1", "'=1+1"), ("-x", "'-x"), ("+x", "'+x"), ("@x", "'@x"), ("catch", "catch")],
+)
+def test_formulas_get_an_apostrophe(name: str, shown: str) -> None:
+    assert escape_formula(name) == shown

@@ -50,7 +50,7 @@ class AleGame:
         grayscale: Else RGB.
         stack: Pictures in an observation.
         full_action_space: Else the minimal one.
-        start: The actions of the frames behind a reset. EnvPool lets one pass with NOOP.
+        start: The actions of the frames after a reset. EnvPool waits one frame with NOOP.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ class AleGame:
             self.latest = np.max(screens[-2:], axis=0)
         elif len(screens) == self.frame_skip - 1:
             # The game ended a frame early: EnvPool shows the last but one planned frame alone,
-            # and if it ended yet earlier, the picture of the step before. Nobody learns from
-            # what is behind the end.
+            # and if it ended yet earlier, the image of the step before. No learner uses an
+            # observation after the end.
             self.latest = screens[-1]
         self.pictures = [*self.pictures[1:], self.shrink(self.latest)]
         return self.observation(), float(reward), self.ale.game_over()

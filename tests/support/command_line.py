@@ -25,7 +25,7 @@ report: {num_bins: 4}
 
 
 class Spoken(NamedTuple):
-    """What a command answered."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -37,7 +37,7 @@ Say = Callable[..., Spoken]
 
 
 def thaw_process(*arguments: object, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start the installed command in a process group of its own, its output piped."""
+    """Start the installed command in a new process group, with its output piped."""
     return subprocess.Popen(
         [str(Path(sys.executable).with_name("thaw")), *map(str, arguments)],
         cwd=cwd,

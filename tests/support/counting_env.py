@@ -1,4 +1,4 @@
-"""Environments that count their own steps, so that alignment can be proved and not only hoped for.
+"""Environments that count their steps, so that tests can prove the alignment of an unroll.
 
 An observation is [environment, episode, step in the episode, transitions so far in all episodes];
 a reward is the number of transitions so far, plus a sixteenth of the action that led there. So a
@@ -30,7 +30,7 @@ class CountingEnv(gymnasium.Env[Counts, np.int64]):
 
     Args:
         number: Which environment this is.
-        lengths: Of the episodes, in order, then from the start.
+        lengths: Lengths of the episodes, in order, then from the start.
         truncated: Whether the n-th episode of that list ends by truncation.
         on_step: Called at the beginning of every step.
     """

@@ -1,4 +1,4 @@
-"""Plants known bugs, one at a time, and demands that the tests turn red: `make planted-bugs`.
+"""Plants known bugs, one at a time; the tests must fail each time: `make planted-bugs`.
 
 Each bug is one replacement in a copy of the package; the repository itself is never touched. A
 bug that no test notices means that a test cannot fail, and the exit status is 1.
@@ -34,7 +34,7 @@ assert Path(thaw.__file__).is_relative_to(home), f"{thaw.__file__} is not the co
 
 
 class Bug(NamedTuple):
-    """One replacement, and the tests that must notice."""
+    """One replacement, and the tests that must catch it."""
 
     name: str
     file: str
@@ -540,7 +540,7 @@ BUGS = (
         "newest_whole_row",
     ),
     Bug(
-        "whoever looks on is told of a failed run again and again",
+        "a watcher reports a failed run again and again",
         "experiment/watch.py",
         'status not in (seen[run.key], "waiting")',
         'status != "waiting"',
@@ -699,6 +699,22 @@ BUGS = (
         "experiment/test_watch.py",
         "runs_are_left",
     ),
+    Bug(
+        "a Ray that thaw started listens on all interfaces",
+        "acting/remote/ray_session.py",
+        "    constants.ENABLE_RAY_CLUSTER = False\n",
+        "    constants.ENABLE_RAY_CLUSTER = True\n",
+        "acting/remote/test_ray_session.py",
+        "alone",
+    ),
+    Bug(
+        "the death of Ray is not noticed before Ray ends the run",
+        "acting/remote/ray_session.py",
+        "        if is_dead:\n",
+        "        if False:\n",
+        "acting/remote/test_ray_session.py",
+        "death",
+    ),
 )
 
 
@@ -736,7 +752,7 @@ def run_tests(home: Path, files: str, keyword: str = "") -> subprocess.Completed
 
 
 def verdict(bug: Bug) -> tuple[bool, str]:
-    """Plant a bug and say whether it was caught, in one line."""
+    """Plant a bug; return whether it was caught, and one line about it."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder).resolve()

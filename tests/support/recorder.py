@@ -1,4 +1,4 @@
-"""A tiny agent whose learner remembers what it learned from."""
+"""A tiny agent whose learner records the unrolls that it learned from."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_policy(config: AgentConfig) -> Policy:
 
 
 def logits_of(policy: Policy, trajectory: Trajectory) -> torch.Tensor:
-    """What this policy would have said all along an unroll."""
+    """The logits of this policy for every step of an unroll."""
     assert trajectory.observations is not None
     with torch.no_grad():
         return policy.unroll(
@@ -49,7 +49,7 @@ def agrees(policy: Policy, trajectory: Trajectory) -> bool:
 
 
 class Recorder(Learner):
-    """A learner that keeps its policy before each update, and what it learned from."""
+    """A learner that records each unroll and its policy before each update."""
 
     def __init__(self, policy: Policy, config: AgentConfig) -> None:
         super().__init__(policy, config, 1_000_000)

@@ -1,6 +1,6 @@
-"""Environments for actors in processes of their own: ``gym/remote_envs:NAME-v0``.
+"""Environments for actors in other processes: ``gym/remote_envs:NAME-v0``.
 
-What they are to do, and when, they are told by a file, whichever process they are in.
+Files tell them, in every process, when to hang or to fail.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class NumberedEnv(CountingEnv):
 
 
 class ContextEnv(gymnasium.Env[Context, np.int64]):
-    """Shows one of four contexts and pays for naming it, ten times an episode: 2.5 by chance.
+    """Shows one of four contexts; naming it is rewarded, ten times an episode: 2.5 by chance.
 
     Args:
-        only_process: Refuses to be made in any other; 0 for none.
-        hang: A file. The first process to step while it is there takes it away and hangs.
-        fail: A file. No step is possible while it is there.
+        only_process: Id of the only process that can make it; 0 for any.
+        hang: A file. The first process that steps while it exists deletes it and hangs.
+        fail: A file. Every step fails while it exists.
     """
 
     def __init__(self, only_process: int = 0, hang: str = "", fail: str = "") -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from counting_env import NUM_ACTIONS, OBSERVATION_SIZE
 from small_runs import changed
 
+from thaw.acting.remote.process import ActorProcess, Task
 from thaw.config.agent import AgentConfig
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import EvaluationConfig, RunSpec
@@ -37,4 +39,27 @@ def few(num_actors: int = 2, num_updates: int = 10, **environment: Any) -> RunSp
         steps=num_updates * 4 * UNROLL,
         environment={"num_envs": 4} | environment,
         evaluation=EvaluationConfig(episodes=4),
+    )
+
+
+def actor_process(number: int, num_envs: int, first: int, config: AgentConfig, frozen: bool) -> Any:
+    """The program of an actor, of environments that count."""
+    spec = RunSpec(
+        condition="pretrain",
+        flavor=Flavor(f"gym/remote_envs:Numbered-v0?number={number}"),
+        update_rule=UpdateRule("scratch"),
+        seed=0,
+        steps=1,
+        agent=config,
+    )
+    return ActorProcess(
+        Task(
+            spec=spec,
+            observation_shape=(OBSERVATION_SIZE,),
+            num_actions=NUM_ACTIONS,
+            num_envs=num_envs,
+            first_environment=first,
+            store_embeddings=frozen,
+            seed=number,
+        )
     )

@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import uuid
@@ -49,8 +50,8 @@ class Answer(NamedTuple):
 
 
 PROGRESS = (
-    "[", "FAILED ", "not run ", "all runs were done", "saved; ", "1 failed; ", "2 failed; ",
-    "3 failed; ", "4 failed; ", "5 failed; ",
+    "[", "FAILED ", "not run ", "not saved ", "all runs were done", "saved; ", "1 failed; ",
+    "2 failed; ", "3 failed; ", "4 failed; ", "5 failed; ",
 )  # fmt: skip
 """How lines of `thaw run` begin that belong to a single run or sum up."""
 
@@ -174,7 +175,10 @@ EXECUTES = (
     "os.forkpty", "pty.spawn",
 )  # fmt: skip
 
-CACHES = ("/dev/", "/proc/", os.path.expanduser("~/.cache/"), os.path.expanduser("~/.config/"))
+CACHES = (
+    "/dev/", "/proc/", os.path.expanduser("~/.cache/"), os.path.expanduser("~/.config/"),
+    os.path.join(tempfile.gettempdir(), "envpool-"),
+)  # fmt: skip
 """Where libraries may write."""
 
 

@@ -1,4 +1,4 @@
-"""The asynchronous clock with actors that are simulated in this process, so that all is exact."""
+"""The asynchronous clock with actors that run in this process, so that every result is exact."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from counting_env import NUM_ACTIONS, OBSERVATION_SIZE
 from numpy.typing import NDArray
 from recorder import STEPS, Recorder, agrees, make_config, make_policy
+from remote_runs import actor_process
 
-from thaw.acting.actor import Actor
 from thaw.acting.remote.messages import ActorsFailed, Arrays, Delivery
-from thaw.acting.remote.process import ActorProcess, Task
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
@@ -27,34 +25,12 @@ from thaw.training.asynchronous import Asynchronous
 from thaw.trajectory import EpisodeStats, Trajectory
 
 
-def process(number: int, num_envs: int, first: int, config: AgentConfig, frozen: bool) -> Any:
-    spec = RunSpec(
-        condition="pretrain",
-        flavor=Flavor(f"gym/remote_envs:Numbered-v0?number={number}"),
-        update_rule=UpdateRule("scratch"),
-        seed=0,
-        steps=1,
-        agent=config,
-    )
-    return ActorProcess(
-        Task(
-            spec=spec,
-            observation_shape=(OBSERVATION_SIZE,),
-            num_actions=NUM_ACTIONS,
-            num_envs=num_envs,
-            first_environment=first,
-            store_embeddings=frozen,
-            seed=number,
-        )
-    )
-
-
 class HeldActors:
     """Actors that take turns, with weights that are some publications old.
 
     Args:
         sizes: Environments of each actor.
-        hold: How many publications the weights are behind the newest.
+        hold: Age of the weights, in publications before the newest.
         frozen: Whether embeddings are sent.
     """
 
@@ -63,7 +39,7 @@ class HeldActors:
     ) -> None:
         firsts = np.cumsum([0, *sizes])
         self.processes = [
-            process(number, size, int(first), config, frozen)
+            actor_process(number, size, int(first), config, frozen)
             for number, (size, first) in enumerate(zip(sizes, firsts, strict=False))
         ]
         self.turns = cycle(self.processes)
@@ -104,20 +80,18 @@ def simulate(
     return learner, actors, clock, updates
 
 
-def rows(trajectory: Trajectory, begin: int, end: int) -> Trajectory:
-    tensors: dict[str, Any] = {n: t[:, begin:end] for n, t in trajectory.tensors().items()}
-    return Trajectory(**({"observations": None, "embeddings": None} | tensors))
-
-
-def test_every_row_was_acted_with_the_weights_of_its_version() -> None:
+def test_every_column_was_acted_with_the_weights_of_its_version() -> None:
     learner, actors, _, updates = simulate(hold=2)
     versions = [d.version for d in actors.delivered for _ in range(d.unroll["actions"].shape[1])]
     for k, trajectory in enumerate(learner.trajectories):
-        for row in range(3):
-            version = versions[3 * k + row]
+        for column in range(3):
+            version = versions[3 * k + column]
             assert version == max(0, k - 2)
             for j, policy in enumerate(learner.policies):
-                assert agrees(policy, rows(trajectory, row, row + 1)) == (j == version), (k, j)
+                assert agrees(policy, trajectory.columns(column, column + 1)) == (j == version), (
+                    k,
+                    j,
+                )
         assert updates[k].metrics["mean_policy_lag"] == min(k, 2)
         assert updates[k].metrics["max_policy_lag"] == min(k, 2)
 
@@ -131,28 +105,28 @@ def test_weights_arrive_at_the_actors() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 1), (3, 2), (5,), (1, 4)])
-def test_no_row_is_lost_or_learned_from_twice(sizes: tuple[int, ...]) -> None:
-    """Whatever actors send, a batch has its three rows, in the order of arrival."""
+def test_no_column_is_lost_or_learned_from_twice(sizes: tuple[int, ...]) -> None:
+    """Whatever actors send, a batch has three columns, in the order of arrival."""
     learner, actors, clock, _ = simulate(sizes, num_updates=7)
     for name in learner.trajectories[0].tensors():
         sent = np.concatenate([d.unroll[name] for d in actors.delivered], axis=1)
         learned = torch.cat([t.tensors()[name] for t in learner.trajectories], dim=1)
         assert learned.shape[1] == 3 * 7
         np.testing.assert_array_equal(learned, sent[:, : 3 * 7])
-        assert sent.shape[1] - 3 * 7 < max(sizes), "nothing is asked for in vain"
+        assert sent.shape[1] - 3 * 7 < max(sizes), "no request is wasted"
     assert clock.learned_steps == 3 * 7 * STEPS
     assert learner.steps == [3 * STEPS * k for k in range(7)]
 
 
-def test_a_batch_of_two_versions_has_the_lag_of_each_row() -> None:
+def test_a_batch_of_two_versions_has_the_lag_of_each_column() -> None:
     _, _, _, updates = simulate((2,), num_envs=3, num_updates=2)
-    # The second batch begins with a row that was left over from before the first update.
+    # The second batch begins with a column that was left over from before the first update.
     assert updates[0].metrics["max_policy_lag"] == 0
     assert updates[1].metrics["mean_policy_lag"] == pytest.approx(1 / 3)
     assert updates[1].metrics["max_policy_lag"] == 1
 
 
-def test_rows_spent_on_resets_are_not_counted() -> None:
+def test_steps_spent_on_resets_are_not_counted() -> None:
     config = make_config(clock="asynchronous")
     learner = Recorder(make_policy(config), config)
     actors = HeldActors((1,), 0, config)
@@ -254,7 +228,7 @@ def test_a_failure_leaves_the_learner_between_two_updates() -> None:
     assert actors.is_closed
 
 
-def test_a_checkpoint_keeps_the_count_of_replaced_actors_and_nothing_of_them() -> None:
+def test_a_checkpoint_keeps_only_the_count_of_replaced_actors() -> None:
     _, actors, clock, updates = simulate()
     assert updates[-1].metrics["actor_restarts"] == 0
     actors.num_restarts = 3
@@ -268,11 +242,11 @@ def test_a_checkpoint_keeps_the_count_of_replaced_actors_and_nothing_of_them() -
     assert resumed.update(last=True).metrics["actor_restarts"] == 4
 
 
-def test_steps_that_environments_in_real_time_did_without_add_up() -> None:
+def test_dropped_steps_of_real_time_environments_add_up() -> None:
     _, actors, clock, updates = simulate(num_updates=2)
     assert updates[-1].metrics["dropped_steps"] == 0
     for process in actors.processes:
-        process.actor.env.dropped_steps = 7  # of that environment so far
+        process.actor.env.dropped_steps = 7  # a total of that environment
     clock.receive_batch()
     assert clock.dropped_steps == 0, "they were dropped before the unroll"
     for process in actors.processes:
@@ -313,17 +287,6 @@ def test_the_time_that_the_learner_waits_is_measured() -> None:
         assert (0.6 < fraction <= 1) if is_actor_slow else (0 <= fraction < 0.4)
 
 
-def test_an_error_of_an_actor_is_its_answer() -> None:
-    one = process(0, 1, 0, make_config(), frozen=False)
-    failure = one.collect({}, 0)
-    assert (failure.error, failure.is_input_error) == ("KeyError: 'embedding.linear.weight'", False)
-    assert "Traceback" in failure.traceback
-    one = process(0, 1, 0, make_config(), frozen=False)
-    one.task = Task(**(vars(one.task) | {"num_envs": 0}))
-    failure = one.collect({}, 0)
-    assert (failure.error, failure.is_input_error) == ("num_envs is 0; it must be at least 1", True)
-
-
 def test_more_actors_than_environments_are_refused() -> None:
     message = (
         "agent.actors is 5 and environment.num_envs 4; each actor needs an environment: set "
@@ -348,11 +311,3 @@ def test_groups_of_different_sizes_and_groups_of_asynchronous_actors_are_refused
         check_shares(make_config(env_groups=2), 5)
     with pytest.raises(InputError, match="actors are groups already: set env_groups to 1"):
         check_shares(make_config(env_groups=2, clock="asynchronous"), 10)
-
-
-def test_actors_are_in_evaluation_mode_and_learn_nothing() -> None:
-    one = process(0, 1, 0, make_config(), frozen=False)
-    one.build()
-    assert isinstance(one.actor, Actor)
-    assert not any(module.training for module in one.policy.modules())
-    assert not any(parameter.requires_grad for parameter in one.policy.parameters())

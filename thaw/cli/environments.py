@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from thaw.cli.output import print_json, prints_on_stderr, say
+from thaw.cli.output import print_json, prints_on_stderr
 from thaw.cli.parsing import WITH_TRUST, Json, Set, SuiteName, TrustCode
 from thaw.config.errors import InputError, check_at_least
 from thaw.experiment.suites import load_suite_to_execute
@@ -33,7 +33,7 @@ def flavors(
     elif found:
         print("\n".join(found))
     else:
-        say(f"no flavor matches '{pattern}'; `thaw flavors` lists all")
+        raise InputError(f"no flavor matches '{pattern}'; `thaw flavors` lists all")
     return 0
 
 

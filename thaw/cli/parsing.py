@@ -109,6 +109,10 @@ def _one_line(box: str, commands: Commands, arguments: list[str]) -> str:
         error,
     )
     command = [arguments[0]] if arguments and arguments[0] in commands else []
+    if error.startswith("Missing from"):
+        words = error.partition(":")[2]
+        needed = re.findall(r"(?:^|\s)(--[\w-]+ [A-Z]+|[A-Z]{2,}(?:\|\w+)?)(?=\s)", words)
+        error = f"{' '.join(['thaw', *command])} needs {', '.join(needed)}"
     option = re.match(r"Unrecognized options: (--[\w-]+)", error)
     if option and command:
         allowed = _options(commands, command[0])

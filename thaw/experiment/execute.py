@@ -15,7 +15,7 @@ from thaw.config.suite import Suite
 from thaw.experiment.check import canonical_suite, check_suite
 from thaw.experiment.plan import plan
 from thaw.experiment.processes import Executor, Summary
-from thaw.experiment.results import derive_results
+from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite_to_execute
 from thaw.files.atomic import locked
@@ -88,7 +88,7 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
         folder.begin(suite)
         summary = Executor(planned, folder, num_workers, settings).run_all()
         if summary.stopped_by is None:  # else return at once; the next call derives them
-            derive_results(folder, planned)
+            write_results(folder, derive_results(folder, planned))
     return summary
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-from thaw.experiment.results import derive_results
+from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.suite_folder import SuiteFolder
 
 
@@ -30,6 +31,8 @@ def report_suite(folder: Path, out: Path | None = None) -> Path:
     planned = suite_folder.plan()
     suite = planned.suite
     results = derive_results(suite_folder, planned)
+    if out is None or os.access(folder, os.W_OK):  # a folder that may only be read has no tables
+        write_results(suite_folder, results)
     for line in results.left_out:
         print(f"thaw: {line}", file=sys.stderr)
     spec = ReportSpec(

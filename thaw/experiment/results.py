@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +11,7 @@ from thaw.config import RunSpec
 from thaw.config.errors import InputError
 from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.suite_folder import SuiteFolder
-from thaw.files.atomic import write_atomic
+from thaw.files.atomic import WriteFailed, write_atomic
 from thaw.files.checksums import Damaged, check_files
 from thaw.files.run_folder import RunFolder
 
@@ -47,11 +48,24 @@ def load_results(path: str | Path) -> Results:
         InputError: Not a suite's folder, or a broken file in it.
     """
     folder = SuiteFolder(path)
-    return derive_results(folder, folder.plan())
+    results = derive_results(folder, folder.plan())
+    with suppress(WriteFailed):  # a folder that may only be read
+        write_results(folder, results)
+    return results
+
+
+def write_results(folder: SuiteFolder, results: Results) -> None:
+    """Write scores.csv and curves.csv.
+
+    Raises:
+        WriteFailed: Disk full, no permission, and the like.
+    """
+    write_atomic(folder.path / "scores.csv", results.scores.to_csv(index=False).encode())
+    write_atomic(folder.path / "curves.csv", results.curves.to_csv(index=False).encode())
 
 
 def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
-    """Derive scores and curves from the run folders and write them as CSV.
+    """Derive scores and curves from the run folders.
 
     A damaged run is left out; the others are not disturbed.
 
@@ -61,7 +75,6 @@ def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
 
     Raises:
         InputError: The folder's suite.yaml is broken.
-        WriteFailed: Disk full and the like.
     """
     import pandas as pd
 
@@ -81,8 +94,6 @@ def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
         curve_rows.extend(curve)
     scores = pd.DataFrame(score_rows, columns=list(SCORE_COLUMNS))
     curves = pd.DataFrame(curve_rows, columns=list(CURVE_COLUMNS))
-    write_atomic(folder.path / "scores.csv", scores.to_csv(index=False).encode())
-    write_atomic(folder.path / "curves.csv", curves.to_csv(index=False).encode())
     return Results(scores, curves, tuple(left_out))
 
 

@@ -40,10 +40,23 @@ def as_write_failed(path: Path) -> Iterator[None]:
     except WriteFailed:
         raise
     except OSError as error:
+        advice = "then run the same command to continue"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = f"make room, {advice}"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            advice = f"allow writing there, {advice}"
+        else:
+            advice = f"mend that, {advice}"
         raise WriteFailed(
-            f"cannot write {path}: {error.strerror or error}; the files written before are "
-            "intact; make room and run the same command to go on"
+            f"cannot write {_shown(path)}: {error.strerror or error}; the files written before "
+            f"are intact; {advice}"
         ) from error
+
+
+def _shown(path: Path) -> str:
+    """Return a path as an error shows it: a very long one is cut in the middle."""
+    text = str(path)
+    return text if len(text) <= 300 else f"{text[:100]}...{text[-100:]}"
 
 
 def check_out(path: Path) -> None:
@@ -52,7 +65,10 @@ def check_out(path: Path) -> None:
     Raises:
         InputError: A file is in the way, or there is no permission to write.
     """
-    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    try:
+        existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    except OSError as error:  # the name is too long, or links go round in a circle
+        raise InputError(f"--out {_shown(path)}: {error.strerror}; choose another") from None
     if not existing.is_dir():
         raise InputError(f"--out {path}: '{existing}' is a file; give a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -87,15 +103,27 @@ def locked(folder: Path) -> Iterator[None]:
         InputError: Another process has locked it.
         WriteFailed: It cannot be created.
     """
-    with as_write_failed(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WriteFailed(f"cannot make {_shown(folder)}: {error.strerror}") from error
+        raise InputError(
+            f"the folder {_shown(folder)} cannot be made: {error.strerror}; choose another --out"
+        ) from None
+    with as_write_failed(folder):
         file = (folder / LOCK).open("w")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise InputError(
                 f"another thaw works in {folder} already; wait for it or choose another --out"
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"the file system of {folder} cannot lock files ({error.strerror}); choose an "
+                "--out on another one"
             ) from None
         yield
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -193,7 +194,9 @@ def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
     files = {}
     for kind, metadata in dated.items():
         content = io.BytesIO()
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+            # The font has not every script's letters. The tables and the page show them all.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
             figure.savefig(content, format=kind, dpi=200, metadata=metadata)
         files[f"{name}.{kind}"] = content.getvalue()
     return files

@@ -6,6 +6,7 @@ what is allowed, how to correct it.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -76,6 +77,12 @@ class ReturnColumns(NamedTuple):
 
 ON_TARGET = ReturnColumns("mean_return", "sem")
 ON_SOURCE = ReturnColumns("source_mean_return", "source_sem")
+
+
+LARGEST_NUMBER = 1e100
+"""Of a return: sums and squares of such numbers are still finite."""
+LARGEST_INTEGER = 2**53
+"""Up to here every whole number can be written as a float."""
 
 
 def read_scores(path: str | PathLike[str]) -> pd.DataFrame:
@@ -199,6 +206,7 @@ def _read_csv(path: str | PathLike[str], columns: Sequence[CsvColumn]) -> pd.Dat
     required = [column for column in columns if column.required]
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; give the path of a CSV file")
+    _check_shape(path)
     try:  # all values as text first: pandas would read a flavor named NA or 1e5 as a number
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except pd.errors.EmptyDataError:
@@ -213,6 +221,28 @@ def _read_csv(path: str | PathLike[str], columns: Sequence[CsvColumn]) -> pd.Dat
     return frame
 
 
+def _check_shape(path: str | PathLike[str]) -> None:
+    """Check that a file's columns have different names and that no row is longer than its header.
+
+    pandas would rename the second of two equal columns, and shift a row that is too long.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            header = [name.strip() for name in next(rows, [])]
+            repeated = next((name for name in header if header.count(name) > 1), None)
+            if repeated is not None:
+                raise InputError(f"{path}: two columns are named '{repeated}'; remove one of them")
+            for number, row in enumerate(rows, 1):
+                if len(row) > len(header):
+                    raise InputError(
+                        f"{path}: row {number} has {len(row)} values, but there are {len(header)} "
+                        "columns; remove the extra values, or put a value with a comma in quotes"
+                    )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV file in UTF-8 ({error}); save it as one") from None
+
+
 def _check(frame: pd.DataFrame, columns: Sequence[CsvColumn], where: str) -> pd.DataFrame:
     required = [column for column in columns if column.required]
     missing = [column for column in required if column.name not in frame.columns]
@@ -220,8 +250,8 @@ def _check(frame: pd.DataFrame, columns: Sequence[CsvColumn], where: str) -> pd.
         needed = ", ".join(column.name for column in required)
         found = ", ".join(str(name) for name in frame.columns) or "none"
         raise InputError(
-            f"{where}: column '{missing[0].name}' is missing ({missing[0].meaning}); needed are "
-            f"{needed}; found {found}. Rename or add the column"
+            f"{where}: column '{missing[0].name}' is missing; needed are {needed}; found {found}. "
+            f"Rename or add the column ({missing[0].meaning})"
         )
     checked = frame.reset_index(drop=True).copy()
     if "source" not in checked:
@@ -249,10 +279,12 @@ def _numbers(values: pd.Series[Any], column: CsvColumn, where: str) -> pd.Series
     found = numbers.to_numpy()
     empty = text.str.lower().isin(["", "nan"]).to_numpy()
     wrong = (column.required | ~empty) & ~np.isfinite(found)
-    kind = "a number"
+    wrong |= np.isfinite(found) & (np.abs(found) > LARGEST_NUMBER)
+    kind = f"a number from {-LARGEST_NUMBER:g} to {LARGEST_NUMBER:g}"
     if column.kind == "integer":
-        kind = "a whole number"
-        wrong |= np.isfinite(found) & (found != np.floor(found))
+        kind = f"a whole number from 0 to {LARGEST_INTEGER:,}"
+        is_finite = np.isfinite(found)
+        wrong |= is_finite & ((found != np.floor(found)) | (found < 0) | (found > LARGEST_INTEGER))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         hint = "leave out the rows of unfinished runs" if empty[row] else "correct it"

@@ -153,10 +153,18 @@ def to_csv(table: TableFrame) -> str:
     """Return the same layout as CSV; for numbers to compute with take metrics.csv."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["condition", *_flat_titles(table)])
+    writer.writerow(["condition", *map(escape_formula, _flat_titles(table))])
     for label, row in zip(table.labels, table.cells, strict=True):
-        writer.writerow([label, *(cell.text for cell in row)])
+        writer.writerow([escape_formula(label), *(cell.text for cell in row)])
     return text.getvalue()
+
+
+def escape_formula(text: str) -> str:
+    """Return a name that no spreadsheet takes for a formula: it gets an apostrophe in front.
+
+    Names may come from files of others. Source: OWASP, CSV Injection.
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def to_latex(table: TableFrame, label: str = "thaw") -> str:
@@ -312,5 +320,6 @@ def _flat_titles(table: TableFrame) -> list[str]:
 
 
 def _pipes(cells: Sequence[str]) -> str:
-    escaped = [cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells]
+    # An escaped < cannot begin a tag, because Markdown would pass tags on to the browser.
+    escaped = [re.sub(r"[\\|<]", lambda letter: "\\" + letter[0], cell) for cell in cells]
     return f"| {' | '.join(escaped)} |"

@@ -14,7 +14,14 @@ from thaw.report.html import page
 from thaw.report.metrics import aggregates_frame, metrics_frame, metrics_json
 from thaw.report.scores import check_curves, check_scores
 from thaw.report.spec import ReportSpec
-from thaw.report.tables import TableFrame, table_frame, to_csv, to_latex, to_markdown
+from thaw.report.tables import (
+    TableFrame,
+    escape_formula,
+    table_frame,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 from thaw.report.verdict import verdicts
 
 
@@ -57,7 +64,9 @@ def write_report(
     everything = [*tables, source_table]
     labels = [f"{spec.name}-{table.metric}".replace("_", "-") for table in everything]
     texts = {
-        "metrics.csv": metrics.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
+        "metrics.csv": metrics.map(
+            lambda value: escape_formula(value) if isinstance(value, str) else value
+        ).to_csv(index=False, float_format="%.6g", lineterminator="\n"),
         "metrics.json": metrics_json(spec, metrics, aggregates, [asdict(v) for v in judged]),
         "table.md": "\n".join(to_markdown(table) for table in everything) + _diverged(scores),
         "table.tex": "\n".join(map(to_latex, everything, labels)),

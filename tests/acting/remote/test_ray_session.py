@@ -111,15 +111,16 @@ def train_command() -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def wait_for_rows(process: subprocess.Popen[str], folder: Path, num_rows: int = 1) -> None:
-    """Wait until a run has made some updates."""
+def wait_for_rows(process: subprocess.Popen[str], folder: Path) -> None:
+    """Wait until a run has learned."""
     progress = folder / "progress.csv"
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240  # on a busy machine, Ray and torch start slowly
     while time.monotonic() < deadline:
-        if progress.exists() and len(rows_of(progress)) >= num_rows:
+        if progress.exists() and rows_of(progress):
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
+    process.kill()  # else its end would be waited for
     raise AssertionError("the run makes no updates")
 
 
@@ -157,8 +158,8 @@ def test_the_death_of_ray_saves_the_run_and_is_explained_in_one_line(tmp_path: P
     folder = tmp_path_of_few_letters()
     environment = {"THAW_TEST": mark, "TMPDIR": str(folder)}
     with thaw_process(*train_command(), cwd=tmp_path, **environment) as process:
-        wait_for_rows(process, tmp_path / "run", 3)
-        assert RunFolder(tmp_path / "run").saved_steps() == 0
+        wait_for_rows(process, tmp_path / "run")
+        steps = int(rows_of(tmp_path / "run" / "progress.csv")[-1]["steps"])
         (raylet,) = (i for i in descendants(mark, folder) if name_of(i) == "raylet")
         os.kill(raylet, signal.SIGKILL)
         _, err = process.communicate(timeout=60)
@@ -167,7 +168,7 @@ def test_the_death_of_ray_saves_the_run_and_is_explained_in_one_line(tmp_path: P
         "thaw: Ray's raylet process died; was it killed, or is memory short? The same command "
         "continues the run from its last checkpoint\n"
     )
-    assert RunFolder(tmp_path / "run").saved_steps() >= 3 * 4 * 20
+    assert RunFolder(tmp_path / "run").saved_steps() >= steps
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from thaw.acting.remote import reaper
 from thaw.acting.remote.messages import RayFailed
-from thaw.config.errors import InputError, install_hint
+from thaw.config.errors import InputError, install_hint, one_line
 
 MIB = 2**20
 
@@ -41,6 +41,7 @@ class RaySession:
 
     Raises:
         InputError: Ray is not installed, there is no cluster at the address, or it is too small.
+        RayFailed: Ray did not start on this machine.
     """
 
     def __init__(self, address: str | None, num_actors: int, store_bytes: int) -> None:
@@ -67,6 +68,9 @@ class RaySession:
         """Start Ray on this machine; all of it ends with this process, even if that is killed.
 
         Ray listens on the loopback interface only. Only this user can read its folder.
+
+        Raises:
+            RayFailed: Ray did not start in time.
         """
         # Each run has a folder, so that its logs are deleted with it and runs do not share files.
         parent = tempfile.gettempdir()
@@ -90,16 +94,19 @@ class RaySession:
         }
         _forget_token(self.ray)
         with _environment(settings), _loopback_only(self.ray):
-            self.ray.init(
-                "local",
-                num_cpus=num_actors,
-                num_gpus=0,
-                include_dashboard=False,
-                object_store_memory=BASE_STORE_BYTES + store_bytes,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                _temp_dir=str(Path(folder) / "r"),  # Ray lets all users write in it
-            )
+            try:
+                self.ray.init(
+                    "local",
+                    num_cpus=num_actors,
+                    num_gpus=0,
+                    include_dashboard=False,
+                    object_store_memory=BASE_STORE_BYTES + store_bytes,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    _temp_dir=str(Path(folder) / "r"),  # Ray lets all users write in it
+                )
+            except Exception as error:  # Ray raises bare ones
+                raise RayFailed(f"Ray did not start: {one_line(error)}") from error
 
     def join(self, address: str, num_actors: int) -> None:
         """Join a cluster.
