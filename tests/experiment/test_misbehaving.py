@@ -12,7 +12,7 @@ from pathlib import Path
 
 import command_line
 from command_line import Spoken, thaw_command, thaw_process
-from fault_sizes import patience
+from fault_sizes import patience, wait_until
 
 from thaw.experiment.process_tree import descendants, kill_tree
 from thaw.experiment.suite_folder import SuiteFolder
@@ -155,7 +155,7 @@ def test_a_second_signal_ends_a_suite_whose_run_hangs(tmp_path: Path) -> None:
     lines = err.splitlines()
     assert lines[-1].startswith("stopped; ")
     assert lines[-2].startswith("not saved since its last checkpoint: gym/")
-    assert not [worker for worker in workers if is_running(worker)]
+    assert wait_until(lambda: not any(map(is_running, workers)), patience(10))
 
 
 def test_a_second_signal_ends_a_training_that_hangs(tmp_path: Path) -> None:
