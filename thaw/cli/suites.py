@@ -64,7 +64,8 @@ def run(
     with prints_on_stderr():
         summary = execute(chosen, out, num_workers=workers, runtime=runtime)
     for key, reason in summary.failed.items():
-        say(f"FAILED {key}: {reason} (see {out / 'runs' / key / 'error.txt'})")
+        log = out / "runs" / key / "error.txt"
+        say(f"FAILED {key}: {reason}" + (f" (see {log})" if log.exists() else ""))
     if summary.failed and summary.stopped_by is None:
         for key in summary.not_run:
             say(f"not run {key}")
