@@ -21,7 +21,7 @@ def test_each_bug_can_still_be_planted_and_its_tests_exist(bug: Bug) -> None:
 
 
 def test_no_two_bugs_are_the_same() -> None:
-    assert len(BY_NAME) == len({(bug.file, bug.new) for bug in BUGS}) == len(BUGS)
+    assert len(BY_NAME) == len({(bug.file, bug.old, bug.new) for bug in BUGS}) == len(BUGS)
 
 
 @pytest.mark.parametrize(
