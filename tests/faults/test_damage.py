@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.faults("damage"), pytest.mark.timeout(3600), *together
 
 DAMAGES = ("flip", "truncate", "empty", "delete", "append NUL", "folder")
 
-SAMPLE = ("flip", "truncate", "folder")
+SAMPLE = ("flip", "folder")
 
 TRANSFER = "catch@large_ball/freeze_head/seed0"
 

@@ -53,7 +53,8 @@ def mount(*arguments: object) -> bool:
 
 
 def remount(disk: Path, options: str) -> None:
-    assert mount("-o", f"remount,{options}", disk)
+    # A process that was just killed may still hold a file open.
+    assert wait_until(lambda: mount("-o", f"remount,{options}", disk), patience(10))
 
 
 def make_writable(disk: Path, yes: bool) -> None:

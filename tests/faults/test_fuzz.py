@@ -73,7 +73,7 @@ def try_all(inputs: st.SearchStrategy[Any], place: Path, tally: Tally, attempt: 
         shutil.rmtree(folder)
 
     limits = settings(
-        max_examples=tries(6, 6),
+        max_examples=tries(4, 6),
         derandomize=is_sample(),
         deadline=None,
         database=None,
