@@ -19,8 +19,10 @@ from thaw.config import AgentConfig, Flavor, RunSpec, UpdateRule
 from thaw.config.errors import InputError
 from thaw.config.trust import code_named_in
 from thaw.experiment.execute import run
+from thaw.experiment.plan import plan
 from thaw.experiment.suites import load_suite
 from thaw.files.checkpoint import POLICY_FILE, load_policy, read_description, save_checkpoint
+from thaw.files.checksums import CHECKSUMS
 from thaw.files.run_folder import RunFolder
 from thaw.policy import Policy
 
@@ -174,9 +176,9 @@ def test_looking_at_a_folder_executes_nothing(
     everything = SUITES[EMBEDDING].replace("catch@large_ball", f"'{ENV}'")
     (tmp_path / "suite").mkdir()
     (tmp_path / "suite" / "suite.yaml").write_text(everything + "conditions: [scratch]\n")
-    key = f"{ENV}/scratch/seed0"
-    folder = RunFolder(tmp_path / "suite" / "runs" / key)
-    folder.path.mkdir(parents=True)
+    (run,) = plan(load_suite(tmp_path / "suite" / "suite.yaml")).runs
+    folder = RunFolder(tmp_path / "suite" / "runs" / run.key)
+    folder.begin(run.spec)
     folder.finish({"mean_return": 1.0, "sem": None, "num_episodes": 4, "steps": 360, "frames": 360,
                    "seconds": 1.0})  # fmt: skip
     folder.episodes.append([])
@@ -321,6 +323,7 @@ def test_a_hostile_description_is_refused_at_once(tmp_path: Path, proof: Path, n
     file = tmp_path / "theirs" / "checkpoint" / POLICY_FILE
     texts = {"deep": "[" * 100_000, "too long a number": '{"num_actions": ' + "9" * 10_000 + "}"}
     save_file(load_file(file), file, {"thaw": texts.get(name) or json.dumps(HOSTILE[name])})
+    (file.parent / CHECKSUMS).unlink()  # its author makes it look undamaged
     started = time.monotonic()
     with memory_limit(500_000_000), pytest.raises(InputError) as caught:
         load_policy(tmp_path / "theirs", trust_code=name != "a shell command")
@@ -334,6 +337,7 @@ def test_what_the_hostile_descriptions_are_changed_from_is_fine(tmp_path: Path) 
     write_checkpoint(tmp_path / "mine", "agent.embedding=mlp")
     file = tmp_path / "mine" / "checkpoint" / POLICY_FILE
     save_file(load_file(file), file, {"thaw": json.dumps(changed())})
+    (file.parent / CHECKSUMS).unlink()
     assert read_description(file).observation_shape == (30, 20, 3)
     assert load_policy(tmp_path / "mine").num_actions == 54
 

@@ -309,5 +309,5 @@ def test_groups_of_different_sizes_and_groups_of_asynchronous_actors_are_refused
     check_shares(make_config(env_groups=2), 6)
     with pytest.raises(InputError, match=r"env_groups is 2 and environment\.num_envs 5"):
         check_shares(make_config(env_groups=2), 5)
-    with pytest.raises(InputError, match="actors are groups already: set env_groups to 1"):
+    with pytest.raises(InputError, match="actors are already groups: set env_groups to 1"):
         check_shares(make_config(env_groups=2, clock="asynchronous"), 10)

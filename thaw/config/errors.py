@@ -16,7 +16,15 @@ class InputError(ValueError):
 
 def one_line(error: BaseException) -> str:
     """Return an error's type and message in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return printable(" ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters, which could move a terminal's cursor or color it.
+
+    Line ends and tabs stay.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 
 class NotFinite(FloatingPointError):
