@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+from thaw.config.errors import printable
 from thaw.experiment.signals import drop_dead_terminal
 
 
@@ -63,6 +64,6 @@ def print_json(document: object) -> None:
 def say(line: str) -> None:
     """Print a line on standard error."""
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
     except OSError:  # the terminal was closed, or the reader has left
         drop_dead_terminal()

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from thaw.config.errors import printable
 from thaw.experiment.plan import PlannedRun
 from thaw.experiment.signals import drop_dead_terminal
 
@@ -77,7 +78,9 @@ class Display:
     def print(self, line: str) -> None:
         """Print a line above the bars, as it is: an error's text may look like markup."""
         try:
-            self.bars.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+            self.bars.print(
+                printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True
+            )
         except OSError:  # the terminal was closed; the runs go on
             drop_dead_terminal()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, printable
 from thaw.config.strict import to_plain, to_yaml
 from thaw.config.suite import Suite
 from thaw.experiment.plan import Plan, PlannedRun, plan
@@ -136,7 +136,7 @@ def _message(traceback: str) -> str:
     """Return the text after the last frame of a traceback, in one line."""
     lines = traceback.split("\n")
     frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
-    return " ".join(" ".join(lines[frames[-1] + 1 if frames else 0 :]).split())
+    return printable(" ".join(" ".join(lines[frames[-1] + 1 if frames else 0 :]).split()))
 
 
 def _differences(there: object, here: object, path: str = "") -> list[str]:
