@@ -678,8 +678,8 @@ BUGS = (
     Bug(
         "an error's text is read as markup",
         "experiment/display.py",
-        "self.bars.print(printable(line), markup=False,",
-        "self.bars.print(printable(line), markup=True,",
+        "self.bars.print(line, markup=False,",
+        "self.bars.print(line, markup=True,",
         "experiment/test_misbehaving.py",
         "looks_like_markup",
     ),

@@ -78,9 +78,8 @@ class Display:
     def print(self, line: str) -> None:
         """Print a line above the bars, as it is: an error's text may look like markup."""
         try:
-            self.bars.print(
-                printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True
-            )
+            line = printable(line)
+            self.bars.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
         except OSError:  # the terminal was closed; the runs go on
             drop_dead_terminal()
 
