@@ -13,6 +13,10 @@ from command_line import TINY, Say, Spoken, thaw_command
 
 from thaw.experiment.signals import STOP_SIGNALS
 
+# Under `nohup` SIGHUP is ignored, and every process that a test starts would inherit that.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 MakeScores = Callable[..., pd.DataFrame]
 
 

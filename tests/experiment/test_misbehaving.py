@@ -98,7 +98,7 @@ def test_a_run_that_hangs_is_tried_twice_and_fails(tmp_path: Path) -> None:
     assert re.search(r"\(last: step [24]0 of 80\): its environment hangs in step or", lines[0])
     assert lines[1].startswith("FAILED ")
     assert len(lines) == 3  # again, failed, summed up
-    assert hanging_programs() == []
+    assert wait_until(lambda: hanging_programs() == [], patience(10))
 
 
 def test_a_run_that_hangs_once_is_done_after_all(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_second_signal_ends_a_training_that_hangs(tmp_path: Path) -> None:
         "thaw: stopped by a second signal; what came after the last checkpoint is not saved; the "
         "same command continues\n",
     )
-    assert hanging_programs() == []
+    assert wait_until(lambda: hanging_programs() == [], patience(10))
 
 
 def test_a_training_that_hangs_is_ended(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_training_that_hangs_is_ended(tmp_path: Path) -> None:
     )
     assert spoken.err.count("\n") == 1
     assert f"no progress for {STALL_SECONDS} s" in (tmp_path / "s" / "error.txt").read_text()
-    assert hanging_programs() == []
+    assert wait_until(lambda: hanging_programs() == [], patience(10))
 
 
 def wait_for_a_hang(folder: Path, process: subprocess.Popen[str]) -> None:

@@ -125,7 +125,7 @@ def test_a_full_disk_stops_the_run_and_more_space_lets_it_continue(
             resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
 
     try:
-        with pytest.raises(WriteFailed, match="make room and run the same command to go on"):
+        with pytest.raises(WriteFailed, match="then run the same command to continue"):
             execute_run(SPEC, folder, SAVE_ALWAYS, watch=fill_the_disk)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,16 +25,13 @@ def descendants(process_id: int) -> list[int]:
     return found[1:]
 
 
-def kill_descendants(process_id: int) -> None:
-    """Kill everything that a process has started."""
-    for descendant in descendants(process_id):
+def kill(process_ids: Iterable[int]) -> None:
+    """Kill processes; those that have ended are passed over."""
+    for process_id in process_ids:
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(descendant, signal.SIGKILL)
+            os.kill(process_id, signal.SIGKILL)
 
 
 def kill_tree(process_id: int) -> None:
     """Kill a process and everything that it has started, such as workers or an emulator."""
-    started = descendants(process_id)
-    for each in (process_id, *started):
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(each, signal.SIGKILL)
+    kill([process_id, *descendants(process_id)])

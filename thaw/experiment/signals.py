@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-from thaw.experiment.process_tree import kill_descendants
+from thaw.experiment.process_tree import descendants, kill
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Ctrl-C, `kill`, a closed terminal, and the two by which a cluster warns of its time limit."""
@@ -125,7 +125,6 @@ def leave_at_once(signum: int, frame: FrameType | None = None) -> NoReturn:
 
 def end_unsaved(signum: int) -> NoReturn:
     """End this process and all that it has started."""
-    kill_descendants(os.getpid())
     end(
         "thaw: stopped by a second signal; what came after the last checkpoint is not saved; the "
         "same command continues",
@@ -134,12 +133,15 @@ def end_unsaved(signum: int) -> NoReturn:
 
 
 def end(line: str, exit_status: int) -> NoReturn:
-    """Write a line to standard error and end this process, whatever its threads do."""
+    """Write a line to standard error; end this process and everything that it has started."""
+    started = descendants(os.getpid())
     try:
         cursor = SHOW_CURSOR if os.isatty(2) else ""  # a bar has hidden it
         with suppress(OSError):
             os.write(2, f"{cursor}{line}\n".encode())
     finally:
+        # At the very end: an environment that waits for its program would print a traceback.
+        kill(started)
         os._exit(exit_status)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +18,6 @@ from thaw.config.update_rule import UpdateRule
 from thaw.experiment.display import Display
 from thaw.experiment.opened_policy import TRUST_IN_PYTHON, check_fits, read_checkpoint
 from thaw.experiment.plan import PlannedRun
-from thaw.experiment.process_tree import kill_descendants
 from thaw.experiment.signals import StopRequest, end, handled_even_if_hung
 from thaw.experiment.stalls import Silence, describe_stall, watchdog
 from thaw.files.run_folder import RunFolder
@@ -156,7 +154,6 @@ def run_alone(
     def end_stalled() -> None:
         reason = describe_stall(runtime.stall_seconds, steps, spec.steps)
         folder.fail(reason)
-        kill_descendants(os.getpid())
         end(f"thaw: {reason}; the same command continues from the last checkpoint", 1)
 
     with (
