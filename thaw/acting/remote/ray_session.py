@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ BASE_STORE_BYTES = 100 * MIB
 """Size of the object store without unrolls: weights, and Ray's minimum."""
 
 CONNECT_SECONDS = 5.0
+
+RAYLET_DIED = (
+    "Ray's raylet process died; was it killed, or is memory short? The same command continues the "
+    "run from its last checkpoint"
+)
 
 MAX_PARENT_LETTERS = 20
 """A socket's path has at most 107 letters, and the names of Ray's folders take most of them."""
@@ -60,6 +65,8 @@ class RaySession:
                 elif self.is_ours:
                     self.join(address, num_actors)
                 self.raylet = connect_to_raylet(self.ray)
+            if self.raylet is not None:
+                self.tell_reaper(self.raylet.getpeername())
         except BaseException:
             self.close()
             raise
@@ -78,7 +85,7 @@ class RaySession:
             parent = "/tmp"  # noqa: S108 - mkdtemp makes a folder that only this user can open
         self.folder = folder = tempfile.mkdtemp(prefix="thaw-ray-", dir=parent)
         self.reaper = subprocess.Popen(
-            [sys.executable, "-S", reaper.__file__, folder],
+            [sys.executable, "-S", reaper.__file__, folder, RAYLET_DIED],
             stdin=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C must not reach it
         )
@@ -133,6 +140,7 @@ class RaySession:
 
     def close(self) -> None:
         """Leave the cluster, or end the Ray that was started."""
+        self.tell_reaper("bye")  # from here on, Ray's death is no news
         if self.raylet is not None:
             self.raylet.close()
         if self.is_ours:
@@ -142,12 +150,20 @@ class RaySession:
             _forget_token(self.ray)
             self.reaper.communicate()  # closes its input, which it waits for
 
+    def tell_reaper(self, line: str) -> None:
+        """Send the reaper a line; it speaks in this process's place if Ray ends this process."""
+        if self.reaper is not None and self.reaper.stdin is not None:
+            with suppress(BrokenPipeError):  # somebody killed it
+                self.reaper.stdin.write(f"{line}\n".encode())
+                self.reaper.stdin.flush()
+
     def check_alive(self) -> None:
         """Check that Ray's local process, the raylet, is alive.
 
         To be called before every read or write of Ray's objects: if the raylet is dead, Ray ends
         this process there, at once and without an exception (``exit_on_connection_failure`` of its
-        object store's client).
+        object store's client). If that happens between this check and the call, the reaper
+        explains it.
 
         Raises:
             RayFailed: It died.
@@ -161,10 +177,7 @@ class RaySession:
         except OSError:
             is_dead = True
         if is_dead:
-            raise RayFailed(
-                "Ray's raylet process died; was it killed, or is memory short? The same command "
-                "continues the run from its last checkpoint"
-            )
+            raise RayFailed(RAYLET_DIED)
 
 
 def connect_to_raylet(ray: Any) -> socket.socket | None:

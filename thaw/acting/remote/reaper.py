@@ -3,13 +3,19 @@
 Most of Ray's processes end with the process that started Ray, but some survive when that is
 killed. So do processes that an environment started, such as an emulator. This is a script without
 imports from thaw: ``python reaper.py FOLDER`` waits until its standard input ends.
+
+The run may first send it one line, the path of the raylet's socket, and at last the line ``bye``.
+If the raylet dies and the run then ends without ``bye``, Ray has ended the run's process in the
+middle of a call, where no Python code runs. Then this script says so in the run's place.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -54,7 +60,34 @@ def reap(folder: str, spared: set[int]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def wait_for_the_end() -> bool:
+    """Wait until standard input ends; return True if the raylet's death ended the run."""
+    raylet = None
+    lines = b""
+    while True:
+        watched = [0] if raylet is None else [0, raylet]
+        ready, _, _ = select.select(watched, [], [])
+        # The raylet first: it also dies after a run that was killed, and that is no news.
+        if raylet in ready and 0 not in ready:
+            return read_all() == b""
+        new = os.read(0, 2**12)
+        lines += new
+        if not new or b"bye\n" in lines:
+            return False
+        if raylet is None and b"\n" in lines:
+            raylet = socket.socket(socket.AF_UNIX)
+            with suppress(OSError):  # it is dead already: the socket reads as closed
+                raylet.connect(lines.split(b"\n")[0])
+
+
+def read_all() -> bytes:
+    """Read standard input to its end."""
+    return sys.stdin.buffer.read()
+
+
 if __name__ == "__main__":
     run = os.getppid()  # has a log in the folder open too
-    sys.stdin.read()
+    is_death = wait_for_the_end()
+    if is_death:
+        print(f"thaw: {sys.argv[2]}", file=sys.stderr, flush=True)
     reap(sys.argv[1], {run, os.getpid()})
