@@ -62,10 +62,10 @@ def reap(folder: str, spared: set[int]) -> None:
 
 def wait_for_the_end() -> bool:
     """Wait until standard input ends; return True if the raylet's death ended the run."""
-    raylet = None
+    raylet: socket.socket | None = None
     lines = b""
     while True:
-        watched = [0] if raylet is None else [0, raylet]
+        watched: list[int | socket.socket] = [0] if raylet is None else [0, raylet]
         ready, _, _ = select.select(watched, [], [])
         # The raylet first: it also dies after a run that was killed, and that is no news.
         if raylet in ready and 0 not in ready:
