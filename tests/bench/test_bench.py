@@ -46,9 +46,14 @@ NAMES = {
 }  # fmt: skip
 
 
+pytestmark = pytest.mark.xdist_group("bench")  # the fixture is measured once
+
+told: list[float] = []
+
+
 @pytest.fixture(scope="module")
 def rates() -> Rates:
-    return measure(WORKLOAD, num_rounds=2, seconds=0.1)
+    return measure(WORKLOAD, num_rounds=2, seconds=0.1, watch=told.append)
 
 
 def test_everything_is_measured_in_every_round(rates: Rates) -> None:
@@ -66,13 +71,13 @@ def test_the_parts_alone_are_faster_than_all_of_them_together(rates: Rates) -> N
         assert 2 * found[name] > whole, name
 
 
+@pytest.mark.usefixtures("rates")
 def test_progress_adds_up_to_one() -> None:
-    told: list[float] = []
-    measure(WORKLOAD, num_rounds=1, seconds=0.01, watch=told.append)
     assert sum(told) == pytest.approx(1.0)
-    assert len(told) == len(NAMES)
+    assert len(told) == 2 * len(NAMES)
 
 
+@pytest.mark.slow
 def test_an_odd_number_of_environments_is_not_put_into_groups() -> None:
     found = measure(
         msgspec.structs.replace(WORKLOAD, num_envs=3), num_rounds=1, seconds=0.01
@@ -83,6 +88,7 @@ def test_an_odd_number_of_environments_is_not_put_into_groups() -> None:
     assert "two groups / one" not in ratios
 
 
+@pytest.mark.slow
 def test_the_asynchronous_clock_is_measured_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
     monkeypatch.setattr("thaw.bench.subjects.TRAINED", ("update_all",))

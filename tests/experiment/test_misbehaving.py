@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import command_line
+import pytest
 from command_line import Spoken, thaw_command, thaw_process
 from fault_sizes import patience, wait_until
 
@@ -79,6 +80,7 @@ def test_an_error_that_looks_like_markup_fails_its_run_alone(tmp_path: Path) -> 
     assert said in watched.err
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_end_after_its_run_is_ended(tmp_path: Path) -> None:
     spoken = run(tmp_path, "LeaveThread-v0", "--workers", 1)
     assert spoken.status == 0, spoken.err
@@ -101,6 +103,7 @@ def test_a_run_that_hangs_is_tried_twice_and_fails(tmp_path: Path) -> None:
     assert wait_until(lambda: hanging_programs() == [], patience(10))
 
 
+@pytest.mark.slow
 def test_a_run_that_hangs_once_is_done_after_all(tmp_path: Path) -> None:
     flags = ("--stall-seconds", STALL_SECONDS)
     spoken = run(tmp_path, "Hang-v0?after=25&once=hung", *flags)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import command_line
 import pandas as pd
+import pytest
 from command_line import TINY, Spoken, thaw_command, thaw_process
 
 from thaw.experiment.suite_folder import SuiteFolder
@@ -39,6 +40,7 @@ def wait_for(path: Path, num_lines: int, process: subprocess.Popen[str]) -> None
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> None:
     command = sleepy_suite(tmp_path, "conditions=[scratch, freeze_head]")
     unbroken = thaw_command(*command, "--out", "unbroken", cwd=tmp_path, PYTHONPATH=SUPPORT)

@@ -94,9 +94,19 @@ MOMENTS: dict[str, tuple[Moment, int]] = {
 }
 
 
-def test_a_suite_stops_at_any_moment_and_is_done_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("imports", "run builds", "run trains"), id="three"),
+        pytest.param(tuple(MOMENTS), id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_a_suite_stops_at_any_moment_and_is_done_later(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
     (tmp_path / "long.yaml").write_text(LONG)
-    for name, (wait, signum) in MOMENTS.items():
+    for name in names:
+        wait, signum = MOMENTS[name]
         with thaw_process(*COMMAND, cwd=tmp_path, PYTHONPATH=SUPPORT, SLEEP="0.1") as process:
             assert wait(process, tmp_path), name
             os.killpg(process.pid, signum)

@@ -80,7 +80,7 @@ def test_an_interrupted_suite_goes_on_to_the_same_bits(
 ) -> None:
     draw = generator("chain", number)
     out = place / "out"
-    moments = ["loading", "checkpoint"]
+    moments = ["checkpoint"]
     if not is_sample():
         moments = [draw.choice(["start", "loading"]), "checkpoint", "checkpoint"]
         moments.append(draw.choice(["result", "tables"]))

@@ -63,7 +63,7 @@ execute_run(spec, RunFolder(sys.argv[2]), Runtime(checkpoint_seconds=0.03), watc
 """
 
 
-@pytest.mark.parametrize("clock", ["lockstep", "overlapped"])
+@pytest.mark.parametrize("clock", ["lockstep", pytest.param("overlapped", marks=pytest.mark.slow)])
 def test_killed_and_resumed_equals_unbroken_bit_for_bit(tmp_path: Path, clock: str) -> None:
     spec = changed(SPEC, steps=UNROLL * ENVS * 60, agent={"clock": clock})
     killed, unbroken = RunFolder(tmp_path / "killed"), RunFolder(tmp_path / "unbroken")

@@ -28,6 +28,7 @@ LEARNED = 0.5
 """Mean return of as many training episodes in a row; no policy without eyes gets to 0."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # a minute; on a busy machine the actors alone take that to start
 def test_five_actors_on_simulated_phones_learn_clearly_more_than_chance(tmp_path: Path) -> None:
     """The agent, phones and actors of androidenv-quick, on its target, from scratch.
