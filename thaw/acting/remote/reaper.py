@@ -72,7 +72,10 @@ def wait_for_the_end() -> bool:
             return read_all() == b""
         new = os.read(0, 2**12)
         lines += new
-        if not new or b"bye\n" in lines:
+        if not new:
+            return False
+        if b"bye\n" in lines:
+            read_all()  # Ray is being shut down
             return False
         if raylet is None and b"\n" in lines:
             raylet = socket.socket(socket.AF_UNIX)
