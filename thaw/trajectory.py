@@ -91,6 +91,29 @@ class Trajectory:
         return {name: value for name, value in values.items() if value is not None}
 
 
+class EmbeddingGraph:
+    """The autograd graph of an unroll's embeddings, in the portions in which they were computed.
+
+    Args:
+        num_groups: Groups of environments; all have the same size.
+    """
+
+    def __init__(self, num_groups: int) -> None:
+        self.portions: list[list[torch.Tensor]] = [[] for _ in range(num_groups)]
+        """By group: one [1, B / groups, D] for each entry."""
+
+    def backward(self, gradient: torch.Tensor) -> None:
+        """Send the gradient [T+1, B, D] of the embeddings back to what computed them.
+
+        It takes the portions one by one, last entry first. Each frees its memory as it goes, and
+        gradients add up in the same order every time, whatever thread computed a portion.
+        """
+        columns = gradient.chunk(len(self.portions), dim=1)
+        for t in reversed(range(len(gradient))):
+            for portions, column in zip(self.portions, columns, strict=True):
+                torch.autograd.backward(portions.pop(), column[t : t + 1])
+
+
 class PolicyOutput(NamedTuple):
     """The policy's output for T (or T+1) entries of B environments."""
 

@@ -54,37 +54,89 @@ def norm_of(gradients: Arrays) -> float:
     return float(np.sqrt(sum((g**2).sum() for g in gradients.values())))
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+class ByHand:
+    """One optimizer for one array, written out in NumPy."""
+
+    def __init__(self, name: str, momentum: float) -> None:
+        self.name, self.momentum, self.num_steps = name, momentum, 0
+        self.first: Any = 0.0
+        self.square: Any = 1.0 if name == "rmsprop" else 0.0
+        self.velocity: Any = 0.0
+
+    def step(self, g: NDArray[np.float64], rate: float) -> Any:
+        """What is subtracted from the weights."""
+        self.num_steps += 1
+        decay = 0.999 if self.name == "adam" else 0.9
+        self.first = 0.9 * self.first + 0.1 * g
+        self.square = decay * self.square + (1 - decay) * g**2
+        unbiased = np.sqrt(self.square / (1 - decay**self.num_steps))
+        match self.name:
+            case "rmsprop":  # epsilon inside the root, the rate inside the momentum
+                move = rate * g / np.sqrt(self.square + 0.03)
+                self.velocity = self.momentum * self.velocity + move
+                return self.velocity
+            case "rmsprop_torch":
+                move = g / (np.sqrt(self.square) + 0.03)
+                self.velocity = self.momentum * self.velocity + move
+                return rate * self.velocity
+            case "rmsprop_unbiased":
+                return rate * g / (unbiased + 0.03)
+            case _:
+                return rate * self.first / (1 - 0.9**self.num_steps) / (unbiased + 0.07)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "momentum"),
+    [
+        ("rmsprop", 0.0), ("rmsprop", 0.9), ("rmsprop_torch", 0.0), ("rmsprop_torch", 0.9),
+        ("rmsprop_unbiased", 0.0), ("adam", 0.0),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("rule", ["scratch", "freeze_embedding", "freeze_head"])
-def test_two_steps_equal_rmsprop_by_hand(momentum: float, rule: str) -> None:
+def test_three_steps_equal_the_optimizer_by_hand(
+    optimizer: Any, momentum: float, rule: str
+) -> None:
     config = AgentConfig(
-        **SMALL, learning_rate=0.02, rmsprop_decay=0.9, rmsprop_epsilon=0.03,
-        rmsprop_momentum=momentum, max_gradient_norm=0.5,
+        **SMALL, learning_rate=0.02, rmsprop_decay=0.9, rmsprop_epsilon=0.03, optimizer=optimizer,
+        rmsprop_momentum=momentum, max_gradient_norm=0.5, adam_epsilon=0.07,
     )  # fmt: skip
     policy = small_policy(config, rule)
     learner = Learner(policy, config, total_steps=60)
     expected = weights(policy)
-    square_averages: dict[str, Any] = {}
-    velocities: dict[str, Any] = {}
-    for update, steps in enumerate((0, 15)):
+    by_hand: dict[str, ByHand] = {}
+    for update, steps in enumerate((0, 15, 30)):
         trajectory = random_trajectory(seed=update)
         gradients = gradients_of(policy, config, trajectory)
         norm = norm_of(gradients)
         assert norm > 0.5, "the clip must be active"
-        learning_rate = 0.02 * (1 - steps / 60)
         for name, gradient in gradients.items():
-            g = gradient * 0.5 / (norm + 1e-6)
-            # PyTorch's form: the average starts at 0, epsilon is outside the root.
-            average = 0.9 * square_averages.get(name, 0.0) + 0.1 * g**2
-            step = g / (np.sqrt(average) + 0.03)
-            velocity = momentum * velocities.get(name, 0.0) + step
-            square_averages[name], velocities[name] = average, velocity
-            expected[name] = expected[name] - learning_rate * velocity
+            mine = by_hand.setdefault(name, ByHand(optimizer, momentum))
+            clipped = gradient * 0.5 / (norm + 1e-6)
+            expected[name] = expected[name] - mine.step(clipped, 0.02 * (1 - steps / 60))
         metrics = learner.update(trajectory, steps)
         assert metrics["gradient_norm"].item() == pytest.approx(norm, rel=1e-4)
-    assert learner.num_updates == 2
+    assert learner.num_updates == 3
     for name, value in weights(policy).items():
-        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=2e-6, err_msg=name)
+        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=4e-6, err_msg=name)
+
+
+def test_the_first_step_is_small_and_pytorch_s_is_ten_times_too_long() -> None:
+    """Why a transfer of PyTorch's form begins with a kick (docs/reproducing.md, point 17)."""
+    moves = {}
+    for optimizer in ("rmsprop", "rmsprop_torch", "rmsprop_unbiased", "adam"):
+        config = AgentConfig(
+            **SMALL, optimizer=optimizer, rmsprop_epsilon=1e-10, adam_epsilon=1e-10,
+            learning_rate=1e-3,
+        )  # fmt: skip
+        policy = small_policy(config)
+        before = weights(policy)
+        Learner(policy, config, 100).update(random_trajectory(), 0)
+        after = weights(policy)
+        moves[optimizer] = max(float(np.abs(after[n] - before[n]).max()) for n in before) / 1e-3
+    assert moves["rmsprop"] < 10
+    assert moves["rmsprop_torch"] == pytest.approx(10, rel=0.01)
+    assert moves["rmsprop_unbiased"] == pytest.approx(1, rel=0.01)
+    assert moves["adam"] == pytest.approx(1, rel=0.01)
 
 
 def test_small_gradients_are_not_scaled() -> None:
@@ -172,9 +224,18 @@ def test_the_learner_starts_from_the_stored_state() -> None:
     assert torch.equal(learner.losses(fresh).total, learner.losses(other).total)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_a_restored_learner_goes_on_bit_for_bit(momentum: float) -> None:
-    config = AgentConfig(**SMALL | {"embedding": "impala_deep"}, rmsprop_momentum=momentum)
+SLOTS = {"rmsprop": 1, "rmsprop_torch": 2, "rmsprop_unbiased": 3, "adam": 3}
+"""Tensors that an optimizer keeps for each parameter, without momentum."""
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "momentum"),
+    [*((name, 0.0) for name in SLOTS), ("rmsprop", 0.9), ("rmsprop_torch", 0.9)],
+)
+def test_a_restored_learner_goes_on_bit_for_bit(optimizer: Any, momentum: float) -> None:
+    config = AgentConfig(
+        **SMALL | {"embedding": "impala_deep"}, optimizer=optimizer, rmsprop_momentum=momentum
+    )
     policy = small_policy(config)
     learner = Learner(policy, config, 100)
     for seed in range(2):
@@ -193,9 +254,7 @@ def test_a_restored_learner_goes_on_bit_for_bit(momentum: float) -> None:
     assert restored.num_updates == learner.num_updates == 5
     for (name, value), (_, expected) in zip(restored_policy.parts(), policy.parts(), strict=True):
         assert torch.equal(value, expected), name
-    without = Learner(small_policy(config), config, 100)
-    assert without.state_tensors() == {}
-    assert len(state) == len(learner.parameters) * (3 if momentum else 2)
+    assert len(state) == len(learner.parameters) * (SLOTS[optimizer] + (momentum > 0))
 
 
 def test_a_frozen_embedding_computed_by_the_actor_equals_the_long_way() -> None:

@@ -11,7 +11,7 @@ from thaw.config.agent import AgentConfig
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
 from thaw.training.clocks import acting_copy
-from thaw.trajectory import Trajectory
+from thaw.trajectory import EmbeddingGraph, Trajectory
 
 STEPS = 5
 Tensors = dict[str, torch.Tensor]
@@ -34,10 +34,13 @@ def make_policy(config: AgentConfig) -> Policy:
 
 def logits_of(policy: Policy, trajectory: Trajectory) -> torch.Tensor:
     """The logits of this policy for every step of an unroll."""
-    assert trajectory.observations is not None
     with torch.no_grad():
+        embeddings = trajectory.embeddings
+        if embeddings is None:
+            assert trajectory.observations is not None
+            embeddings = policy.embed(trajectory.observations)
         return policy.unroll(
-            policy.embed(trajectory.observations), trajectory.first, trajectory.last_actions,
+            embeddings, trajectory.first, trajectory.last_actions,
             trajectory.last_rewards, trajectory.state,
         ).logits[:-1]  # fmt: skip
 
@@ -57,9 +60,13 @@ class Recorder(Learner):
         self.trajectories: list[Trajectory] = []
         self.steps: list[int] = []
 
-    def update(self, trajectory: Trajectory, steps: int) -> Tensors:
+    def update(
+        self, trajectory: Trajectory, steps: int, graph: EmbeddingGraph | None = None
+    ) -> Tensors:
         self.policies.append(acting_copy(self.policy))
         tensors: dict[str, Any] = {n: t.clone() for n, t in trajectory.tensors().items()}
-        self.trajectories.append(Trajectory(**({"embeddings": None} | tensors)))
+        self.trajectories.append(
+            Trajectory(**({"observations": None, "embeddings": None} | tensors))
+        )
         self.steps.append(steps)
-        return super().update(trajectory, steps)
+        return super().update(trajectory, steps, graph)

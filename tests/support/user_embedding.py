@@ -30,3 +30,10 @@ def batch_norm(observation_shape: tuple[int, ...], embedding_size: int) -> nn.Mo
 
 def not_a_module(observation_shape: tuple[int, ...], embedding_size: int) -> str:
     return "embedding"
+
+
+def with_dropout(observation_shape: tuple[int, ...], embedding_size: int) -> nn.Module:
+    """It has no buffers, but acts and learns differently."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(math.prod(observation_shape), embedding_size), nn.Dropout(0.5)
+    )

@@ -59,6 +59,10 @@ class Actor:
         self.policy = policy
         self.device = torch.device(device)
         self.greedy = greedy
+        self.keeps_graph = False
+        """Whether embeddings are computed with gradients, for the learner whose policy this is."""
+        self.portions: list[torch.Tensor] = []
+        """Then: the embeddings since :meth:`begin_unroll` with their graph, each [1, B, D]."""
         self.bootstraps_truncated = config is not None and config.truncation == "bootstrap"
         self.mode: AutoresetMode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         self.generator = torch.Generator().manual_seed(seed % 2**63)
@@ -112,8 +116,20 @@ class Actor:
         """Return the embeddings [1, B, D] of the next observations, computed once."""
         if self._embeddings is None:
             self.entry()
-            self._embeddings = self._embed()
+            self._embeddings = self._embed_with_graph() if self.keeps_graph else self._embed()
         return self._embeddings
+
+    def begin_unroll(self) -> None:
+        """Forget the embeddings of a policy that has learned since; only if it keeps graphs."""
+        if self.keeps_graph:
+            self.portions = []
+            self._embeddings = None
+
+    def _embed_with_graph(self) -> torch.Tensor:
+        with torch.inference_mode(False), torch.enable_grad():
+            # A copy, because environments write their next observations into the same memory.
+            self.portions.append(self.policy.embed(self._observations.clone().unsqueeze(0)))
+        return self.portions[-1].detach()
 
     def _embed_entry(self) -> torch.Tensor:
         return self.policy.embed(self.entry().observations)

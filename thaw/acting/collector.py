@@ -14,7 +14,7 @@ from thaw.acting.actor import Actor
 from thaw.acting.unroll import collect, empty_trajectory
 from thaw.config.agent import AgentConfig
 from thaw.policy.cuda import SideStream
-from thaw.trajectory import EpisodeStats, Trajectory
+from thaw.trajectory import EmbeddingGraph, EpisodeStats, Trajectory
 
 
 class Collector:
@@ -82,6 +82,21 @@ class Collector:
         for stream in self.streams:
             stream.join()
         return self._in_order(found, begun, trajectory.valid)
+
+    def keep_graph(self) -> None:
+        """Compute embeddings with gradients from now on, and keep their graph."""
+        for actor in self.actors:
+            actor.keeps_graph = True
+
+    def take_graph(self) -> EmbeddingGraph | None:
+        """Return the graph of the last unroll's embeddings, if the actors keep it; only once."""
+        if not self.actors[0].keeps_graph:
+            return None
+        graph = EmbeddingGraph(len(self.actors))
+        for portions, actor in zip(graph.portions, self.actors, strict=True):
+            portions += actor.portions
+            actor.portions = []
+        return graph
 
     def _collect_group(
         self, group: int, trajectory: Trajectory, discount: float, asked: torch.cuda.Event | None

@@ -67,6 +67,7 @@ def collect(actor: Actor, trajectory: Trajectory, discount: float) -> list[Episo
         The episodes that finished; their returns are not clipped.
     """
     num_steps = len(trajectory.actions)
+    actor.begin_unroll()
     trajectory.state.copy_(actor.state)
     finished = []
     for t in range(num_steps + 1):

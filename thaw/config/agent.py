@@ -60,10 +60,17 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     learning_rate: PositiveFloat = 6e-4
     learning_rate_schedule: Literal["linear", "constant"] = "linear"
     """linear: to 0 over this run's own steps, also after a transfer (point 3)."""
+    optimizer: Literal["rmsprop", "rmsprop_torch", "rmsprop_unbiased", "adam"] = "rmsprop"
+    """rmsprop: IMPALA's own, TensorFlow's form; its first steps are small. rmsprop_torch: PyTorch's
+    form; its first step is ten times too long. rmsprop_unbiased: PyTorch's form with Adam's
+    correction for the start. adam: with betas 0.9 and 0.999 (point 17)."""
     rmsprop_decay: Fraction = 0.99
     """Not in table G.1; the IMPALA code's default (point 16)."""
     rmsprop_epsilon: PositiveFloat = 0.01
-    """Added outside the square root, as in PyTorch (point 17)."""
+    """rmsprop: added to the mean square, inside the root. The other two: added to the root."""
     rmsprop_momentum: NonNegativeFloat = 0.0
+    """Of rmsprop and rmsprop_torch."""
+    adam_epsilon: PositiveFloat = 1e-5
+    """Added to the root, as Stable-Baselines3's PPO does."""
     max_gradient_norm: PositiveFloat = 40.0
     """The norm is over trained parameters only: frozen parts must not change the clipping."""

@@ -7,14 +7,15 @@ from torch.nn.utils import clip_grad_norm_
 
 from thaw.config.agent import AgentConfig
 from thaw.impala.losses import Losses, impala_losses
+from thaw.impala.optimizers import build_optimizer
 from thaw.policy.cuda import Replayed
 from thaw.policy.policy import Policy
 from thaw.policy.update_rules import trained_parameters
-from thaw.trajectory import Trajectory
+from thaw.trajectory import EmbeddingGraph, Trajectory
 
 
 class Learner:
-    """RMSProp on IMPALA's losses, for the parameters that train.
+    """An optimizer on IMPALA's losses, for the parameters that train.
 
     Args:
         policy: Updated in place; its frozen parts are not in the optimizer and the norm clip.
@@ -30,18 +31,7 @@ class Learner:
         self.parameters = trained_parameters(policy)
         self.device = next(policy.parameters()).device
         self.is_replayed = self.device.type == "cuda"
-        self.optimizer = torch.optim.RMSprop(
-            self.parameters.values(),
-            # A CUDA graph can only see a change in the memory of the device.
-            lr=torch.tensor(config.learning_rate, device=self.device)
-            if self.is_replayed
-            else config.learning_rate,
-            alpha=config.rmsprop_decay,
-            eps=config.rmsprop_epsilon,
-            momentum=config.rmsprop_momentum,
-            foreach=True,
-            capturable=self.is_replayed,
-        )
+        self.optimizer = build_optimizer(self.parameters.values(), config, self.device)
         self.batch: Trajectory | None = None
         self.replayed: Replayed[dict[str, torch.Tensor]] | None = None
 
@@ -51,9 +41,15 @@ class Learner:
             return self.config.learning_rate
         return self.config.learning_rate * max(0.0, 1.0 - steps / self.total_steps)
 
-    def losses(self, trajectory: Trajectory) -> Losses:
-        """Run the policy over all T+1 entries from the stored LSTM state; return its losses."""
-        embeddings = trajectory.embeddings
+    def losses(self, trajectory: Trajectory, embeddings: torch.Tensor | None = None) -> Losses:
+        """Run the policy over all T+1 entries from the stored LSTM state; return its losses.
+
+        Args:
+            trajectory: T x B decisions.
+            embeddings: [T+1, B, D], in place of the trajectory's.
+        """
+        if embeddings is None:
+            embeddings = trajectory.embeddings
         if embeddings is None:
             assert trajectory.observations is not None
             with torch.set_grad_enabled(not self.policy.embedding_frozen):
@@ -67,12 +63,16 @@ class Learner:
         )
         return impala_losses(output, trajectory, self.config)
 
-    def update(self, trajectory: Trajectory, steps: int) -> dict[str, torch.Tensor]:
+    def update(
+        self, trajectory: Trajectory, steps: int, graph: EmbeddingGraph | None = None
+    ) -> dict[str, torch.Tensor]:
         """Take one optimizer step.
 
         Args:
             trajectory: T x B decisions; its tensors may be on the CPU and on the device.
             steps: Decisions made before this batch; they decide the learning rate.
+            graph: How the trajectory's embeddings were computed, if this policy has just computed
+                them with gradients; they are then not computed a second time. Consumed.
 
         Returns:
             Losses and measures of the learner's health by name, each a scalar tensor on its device
@@ -87,7 +87,8 @@ class Learner:
                 group["lr"] = learning_rate
         self.num_updates += 1
         if not self.is_replayed:
-            return self._step(trajectory)
+            return self._step(trajectory, graph)
+        assert graph is None, "on a GPU the captured graph of a second pass is faster"
         if self.batch is None:
             batch = self.batch = trajectory.copy_to(self.device)
             self.replayed = Replayed(lambda: self._step(batch), self.device)
@@ -96,11 +97,21 @@ class Learner:
         assert self.replayed is not None
         return self.replayed()
 
-    def _step(self, trajectory: Trajectory) -> dict[str, torch.Tensor]:
+    def _step(
+        self, trajectory: Trajectory, graph: EmbeddingGraph | None = None
+    ) -> dict[str, torch.Tensor]:
         """Do the part of an update that runs on the device."""
-        losses = self.losses(trajectory)
+        embeddings = None
+        if graph is not None:
+            assert trajectory.embeddings is not None
+            embeddings = trajectory.embeddings.detach().requires_grad_()
+        losses = self.losses(trajectory, embeddings)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.total)
+        if graph is not None:
+            assert embeddings is not None
+            assert embeddings.grad is not None
+            graph.backward(embeddings.grad)
         norm = clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
         self.optimizer.step()
         return {

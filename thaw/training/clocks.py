@@ -12,8 +12,9 @@ import torch
 from thaw.acting.collector import Collector
 from thaw.impala.learner import Learner
 from thaw.policy.cuda import SideStream
+from thaw.policy.modes import depends_on_mode
 from thaw.policy.policy import Policy
-from thaw.trajectory import EpisodeStats, Trajectory
+from thaw.trajectory import EmbeddingGraph, EpisodeStats, Trajectory
 
 
 class Update(NamedTuple):
@@ -49,21 +50,29 @@ class Clock(Protocol):
 
 
 class Lockstep:
-    """Collect, then learn: the policy that acts is the policy that learns (lag 0)."""
+    """Collect, then learn: the policy that acts is the policy that learns (lag 0).
+
+    So the embeddings that the actor computes are those that the learner needs. Where it can, the
+    actor keeps their graph, and nothing is embedded twice (:func:`can_learn_from_acting`).
+    """
 
     def __init__(self, make_collector: Callable[[Policy], Collector], learner: Learner) -> None:
         self.learner = learner
-        self.acting_policy = acting_copy(learner.policy)
+        self.keeps_graph = can_learn_from_acting(learner)
+        self.acting_policy = learner.policy if self.keeps_graph else acting_copy(learner.policy)
         self.collector = make_collector(self.acting_policy)
+        if self.keeps_graph:
+            self.collector.keep_graph()
         self.learned_steps = 0
-        self.unroll = empty_unroll(self.collector, learner)
+        self.unroll = empty_unroll(self.collector, learner, with_graph=self.keeps_graph)
 
     def update(self, *, last: bool) -> Update:
         """Collect one unroll with the newest weights and learn from it."""
         del last
-        synchronize(self.acting_policy, self.learner.policy)
+        if not self.keeps_graph:
+            synchronize(self.acting_policy, self.learner.policy)
         episodes = self.collector.collect(self.unroll, self.learner.config.discount)
-        return learn(self, self.learner, self.unroll, episodes)
+        return learn(self, self.learner, self.unroll, episodes, graph=self.collector.take_graph())
 
     def get_state(self) -> dict[str, torch.Tensor]:
         """Return the actors' state; nothing else is pending between two updates."""
@@ -154,9 +163,10 @@ def learn(
     unroll: Trajectory,
     episodes: list[EpisodeStats],
     policy_lag_updates: int = 0,
+    graph: EmbeddingGraph | None = None,
 ) -> Update:
     """Make one update and count its steps."""
-    metrics = learner.update(unroll, clock.learned_steps)
+    metrics = learner.update(unroll, clock.learned_steps, graph)
     num_steps = int(unroll.valid.sum())
     clock.learned_steps += num_steps
     lag = torch.tensor(float(policy_lag_updates))
@@ -168,10 +178,20 @@ def learn(
     return Update(num_steps, metrics | acting, episodes)
 
 
-def empty_unroll(collector: Collector, learner: Learner) -> Trajectory:
-    """Allocate an unroll: of embeddings if the embedding is frozen, else of observations."""
+def can_learn_from_acting(learner: Learner) -> bool:
+    """Whether the learner can use the very embeddings that the actor computed, with their graph.
+
+    They must train, and be the same in acting and in learning: dropout, for example, is not. On a
+    GPU both passes are captured as CUDA graphs, and a second pass costs less than to give that up.
+    """
+    policy = learner.policy
+    return not (policy.embedding_frozen or learner.is_replayed or depends_on_mode(policy.embedding))
+
+
+def empty_unroll(collector: Collector, learner: Learner, *, with_graph: bool = False) -> Trajectory:
+    """Allocate an unroll: of embeddings if the actor's are learned from, else of observations."""
     return collector.empty_trajectory(
-        learner.config, store_embeddings=learner.policy.embedding_frozen
+        learner.config, store_embeddings=with_graph or learner.policy.embedding_frozen
     )
 
 

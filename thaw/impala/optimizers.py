@@ -1,0 +1,115 @@
+"""The optimizers that an agent can name; IMPALA's own is the default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from thaw.config.agent import AgentConfig
+
+
+class RMSProp(torch.optim.Optimizer):
+    """RMSProp as TensorFlow has it, and so IMPALA's code.
+
+    It differs from PyTorch's in three ways. The mean square starts at 1, so that the first steps
+    are small; PyTorch's starts at 0, and its first step is ``1 / sqrt(1 - decay)`` times the
+    learning rate, ten times by default. Epsilon is added inside the root. The learning rate is part
+    of what momentum accumulates. docs/reproducing.md, point 17, says what was measured.
+
+    Args:
+        parameters: What trains.
+        lr: The learning rate; a tensor if a CUDA graph captures the step.
+        decay: Of the mean square.
+        eps: Added to the mean square, inside the root.
+        momentum: 0 for none.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[torch.nn.Parameter],
+        *,
+        lr: float | torch.Tensor,
+        decay: float,
+        eps: float,
+        momentum: float,
+    ) -> None:
+        defaults = {"lr": lr, "decay": decay, "eps": eps, "momentum": momentum}
+        super().__init__(parameters, defaults)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                state["square_avg"] = torch.ones_like(parameter)
+                if momentum > 0:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move every parameter that has a gradient."""
+        assert closure is None, "the learner computes the loss"
+        for group in self.param_groups:
+            moved = [(p, p.grad) for p in group["params"] if p.grad is not None]
+            if moved:
+                self._move(group, [p for p, _ in moved], [gradient for _, gradient in moved])
+
+    def _move(
+        self, group: dict[str, Any], parameters: list[torch.Tensor], gradients: list[torch.Tensor]
+    ) -> None:
+        squares = [self.state[p]["square_avg"] for p in parameters]
+        torch._foreach_mul_(squares, group["decay"])
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["decay"])
+        steps: Any = torch._foreach_add(squares, group["eps"])
+        torch._foreach_rsqrt_(steps)
+        torch._foreach_mul_(steps, gradients)
+        torch._foreach_mul_(steps, group["lr"])
+        if group["momentum"] > 0:
+            velocities = [self.state[p]["momentum_buffer"] for p in parameters]
+            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_add_(velocities, steps)
+            steps = velocities
+        torch._foreach_sub_(parameters, steps)
+
+
+def build_optimizer(
+    parameters: Iterable[torch.nn.Parameter], config: AgentConfig, device: torch.device
+) -> torch.optim.Optimizer:
+    """Build the optimizer that the agent names.
+
+    Args:
+        parameters: What trains, all on the device.
+        config: Names the optimizer and has its settings.
+        device: On a GPU the optimizer can be captured in a CUDA graph.
+    """
+    is_captured = device.type == "cuda"
+    # A CUDA graph can only see a change in the memory of the device.
+    rate: Any = config.learning_rate
+    if is_captured:
+        rate = torch.tensor(rate, device=device)
+    match config.optimizer:
+        case "rmsprop":
+            return RMSProp(
+                parameters,
+                lr=rate,
+                decay=config.rmsprop_decay,
+                eps=config.rmsprop_epsilon,
+                momentum=config.rmsprop_momentum,
+            )
+        case "rmsprop_torch":
+            return torch.optim.RMSprop(
+                parameters,
+                lr=rate,
+                alpha=config.rmsprop_decay,
+                eps=config.rmsprop_epsilon,
+                momentum=config.rmsprop_momentum,
+                foreach=True,
+                capturable=is_captured,
+            )
+        case "rmsprop_unbiased":
+            # Adam without its first moment is RMSProp with the correction for the start at 0.
+            betas, eps = (0.0, config.rmsprop_decay), config.rmsprop_epsilon
+        case "adam":
+            betas, eps = (0.9, 0.999), config.adam_epsilon
+    return torch.optim.Adam(
+        parameters, lr=rate, betas=betas, eps=eps, foreach=True, capturable=is_captured
+    )
