@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from thaw.bench import Rates, Workload, measure, prepare, summarize, table, write_benchmark
+from thaw.bench.present import BOUNDS
 from thaw.cli.main import main
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
@@ -39,7 +40,7 @@ WORKLOAD = Workload(
     num_packed=2,
 )
 NAMES = {
-    "environment", "act", "learn", "freeze_all", "packed",
+    "environment", "act", "learn", "act and learn", "freeze_all", "packed",
     *(f"{clock} {condition}" for clock in ("lockstep", "overlapped")
       for condition in ("update_all", "freeze_head", "freeze_embedding")),
     "lockstep update_all, two groups", "lockstep freeze_embedding, two groups",
@@ -57,7 +58,7 @@ def rates() -> Rates:
 
 
 def test_everything_is_measured_in_every_round(rates: Rates) -> None:
-    assert set(rates.steps_per_second) == NAMES
+    assert set(rates.steps_per_second) == NAMES | {"matrix product"}
     for name, values in rates.steps_per_second.items():
         assert [value > 0 for value in values] == [True, True], name
     assert 50 < rates.peak_mib < 4000
@@ -74,7 +75,7 @@ def test_the_parts_alone_are_faster_than_all_of_them_together(rates: Rates) -> N
 @pytest.mark.usefixtures("rates")
 def test_progress_adds_up_to_one() -> None:
     assert sum(told) == pytest.approx(1.0)
-    assert len(told) == 2 * len(NAMES)
+    assert len(told) == 2 * (len(NAMES) + 1)
 
 
 @pytest.mark.slow
@@ -82,7 +83,7 @@ def test_an_odd_number_of_environments_is_not_put_into_groups() -> None:
     found = measure(
         msgspec.structs.replace(WORKLOAD, num_envs=3), num_rounds=1, seconds=0.01
     ).steps_per_second
-    assert set(found) == {name for name in NAMES if "groups" not in name}
+    assert set(found) == {name for name in NAMES if "groups" not in name} | {"matrix product"}
     ratios = summarize(WORKLOAD, Rates(found, 512.0))["ratios"]
     assert "packed / one run on all threads" in ratios
     assert "two groups / one" not in ratios
@@ -129,16 +130,33 @@ def test_ratios_are_taken_within_rounds() -> None:
     # The machine halves its speed in the second round; no ratio may notice.
     rounds = {name: [800.0, 400.0] for name in NAMES}
     rounds |= {"environment": [1000.0, 500.0], "act": [500.0, 250.0], "learn": [250.0, 125.0]}
+    rounds |= {"act and learn": [200.0, 100.0], "matrix product": [9e9, 9e9]}
     rounds |= {"lockstep update_all": [100.0, 50.0], "packed": [150.0, 75.0]}
-    summary = summarize(WORKLOAD, Rates(rounds, 512.0))
-    bound = 1 / (1 / 1000 + 1 / 500 + 1 / 250)
-    assert summary["steps_per_second"]["bound"] == {
-        "median": pytest.approx(bound * 0.75),
-        "lowest": pytest.approx(bound / 2),
-        "highest": pytest.approx(bound),
+    summary = summarize(WORKLOAD, Rates(rounds, 512.0, 10**6))
+    bound = 1 / (1 / 1000 + 1 / 200)
+    bound_two = 1 / (1 / 1000 + 1 / 500 + 1 / 250)
+    for name, value in (
+        ("bound", bound),
+        ("bound, two passes", bound_two),
+        ("bound, frozen embedding", 1 / (1 / 1000 + 1 / 500)),
+    ):
+        assert summary["steps_per_second"][name] == {
+            "median": pytest.approx(value * 0.75),
+            "lowest": pytest.approx(value / 2),
+            "highest": pytest.approx(value),
+        }
+    assert "matrix product" not in summary["steps_per_second"]
+    medians = {n: s["median"] for n, s in summary["multiplications_per_second"].items()}
+    assert medians == {
+        "best matrix product": 9e9,
+        "acting": pytest.approx(500e6 * 0.75),
+        "acting and learning": pytest.approx(3 * 200e6 * 0.75),
     }
+    assert "| acting and learning | 0.5 | 0.3 | 0.6 |" in table(summary)
     for name, expected in (
         ("update_all / bound", 100 / bound),
+        ("update_all / bound of two passes", 100 / bound_two),
+        ("bound / bound of two passes", bound / bound_two),
         ("packed / one run on all threads", 1.5),
         ("freeze_embedding / update_all", 8.0),
     ):
@@ -196,7 +214,7 @@ def test_the_command_prints_one_json_document(tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert document["flavor"] == "catch"
     assert document["num_envs"] == 2
-    assert set(document["steps_per_second"]) == NAMES | {"bound"}
+    assert set(document["steps_per_second"]) == NAMES | set(BOUNDS)
     (page,) = tmp_path.glob("*.md")
     assert f"written: {page}" in done.stderr
 

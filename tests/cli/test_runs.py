@@ -182,6 +182,11 @@ WRONG: list[tuple[str, list[str]]] = [
         "transfer PRETRAINED catch --rule update_all --out x --steps 9 --set agent.lstm_size=8",
         ["'head.lstm.weight_input' has shape [64, 311] in the source policy and [32, 311]"],
     ),
+    (
+        "transfer PRETRAINED gym/CartPole-v1 --rule update_all --out x --steps 9",
+        ["'downsample'", "the checkpoint's, which was trained in 'catch'; a policy moves only to"],
+    ),
+    ("evaluate PRETRAINED gym/CartPole-v1", ["has no option", "which was trained in 'catch'"]),
     ("evaluate none catch", ["checkpoint 'none' does not exist"]),
     ("evaluate junk catch", ["junk/policy.safetensors is not a readable safetensors file"]),
     ("evaluate alien catch", ["alien/policy.safetensors was not written by thaw"]),

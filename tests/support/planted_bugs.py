@@ -480,8 +480,8 @@ BUGS = (
     Bug(
         "a bound that forgets the learning",
         "bench/present.py",
-        "for part in PARTS], axis=0)",
-        "for part in PARTS[:2]], axis=0)",
+        "for part in parts], axis=0)",
+        "for part in parts[:2]], axis=0)",
         "bench/test_bench.py",
         "within_rounds",
     ),

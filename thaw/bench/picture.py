@@ -10,16 +10,21 @@ from matplotlib.figure import Figure
 
 from thaw.report.figures import PAGE_WIDTH_INCHES, STYLE
 
-COLORS = {"environment": "#999999", "act": "#56b4e9", "learn": "#0072b2", "rest": "#e69f00"}
+COLORS = {
+    "environment": "#999999",
+    "act": "#56b4e9",
+    "act and learn": "#0072b2",
+    "rest": "#e69f00",
+}
 NAMES = {
     "environment": "environment",
     "act": "network, acting",
-    "learn": "network, learning",
+    "act and learn": "network, acting and learning",
     "rest": "everything else",
 }
 BARS = {
-    "bound": ("environment", "act", "learn"),
-    "lockstep update_all": ("environment", "act", "learn"),
+    "bound": ("environment", "act and learn"),
+    "lockstep update_all": ("environment", "act and learn"),
     "lockstep freeze_embedding": ("environment", "act"),
     "freeze_all": ("environment", "act"),
 }
@@ -36,13 +41,15 @@ def draw_times(summary: dict[str, Any]) -> bytes:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PAGE_WIDTH_INCHES, 1.9), layout="constrained")
         axes = figure.add_subplot()
+        labeled: set[str] = set()
         for row, (name, parts) in enumerate(BARS.items()):
             widths = {part: 1e6 / medians[part] for part in parts}
             if name != "bound":
                 widths["rest"] = max(0.0, 1e6 / medians[name] - sum(widths.values()))
             left = 0.0
             for part, width in widths.items():
-                label = NAMES[part] if name == "lockstep update_all" else None
+                label = None if part in labeled else NAMES[part]
+                labeled.add(part)
                 axes.barh(row, width, left=left, color=COLORS[part], label=label, height=0.7)
                 left += width
             axes.text(left, row, f"  {medians[name]:,.0f} decisions/s", va="center")

@@ -21,12 +21,24 @@ LABELS = {
     "environment": "environment only",
     "act": "act only",
     "learn": "learn only",
-    "bound": "bound: 1 / (1/environment + 1/act + 1/learn)",
+    "act and learn": "act, then learn from the same embeddings",
+    "bound": "bound: 1 / (1/environment + 1/act and learn)",
+    "bound, two passes": "bound of two passes: 1 / (1/environment + 1/act + 1/learn)",
+    "bound, frozen embedding": "bound of a frozen embedding: 1 / (1/environment + 1/act)",
     "freeze_all": "freeze_all (acts, never learns)",
     "packed": "lockstep update_all, packed runs together",
 }
+BOUNDS = {
+    "bound": ("environment", "act and learn"),
+    "bound, two passes": ("environment", "act", "learn"),
+    "bound, frozen embedding": ("environment", "act"),
+}
+"""The parts that follow each other: nothing happens at the same time, and nothing else is done."""
 RATIOS = {
     "update_all / bound": ("lockstep update_all", "bound"),
+    "update_all / bound of two passes": ("lockstep update_all", "bound, two passes"),
+    "bound / bound of two passes": ("bound", "bound, two passes"),
+    "freeze_embedding / its bound": ("lockstep freeze_embedding", "bound, frozen embedding"),
     "freeze_embedding / update_all": ("lockstep freeze_embedding", "lockstep update_all"),
     "freeze_head / update_all": ("lockstep freeze_head", "lockstep update_all"),
     "overlapped / lockstep": ("overlapped update_all", "lockstep update_all"),
@@ -46,8 +58,20 @@ def summarize(workload: Workload, rates: Rates) -> dict[str, Any]:
     A ratio is taken within each round, so that a slow phase of the machine affects both rates.
     """
     rounds = {name: np.array(values) for name, values in rates.steps_per_second.items()}
-    rounds["bound"] = 1 / np.sum([1 / rounds[part] for part in PARTS], axis=0)
-    order = [*PARTS, "bound", *(name for name in rounds if name not in (*PARTS, "bound"))]
+    product = rounds.pop("matrix product")
+    for bound, parts in BOUNDS.items():
+        rounds[bound] = 1 / np.sum([1 / rounds[part] for part in parts], axis=0)
+    first = [*PARTS, *BOUNDS]
+    order = [*first, *(name for name in rounds if name not in first)]
+    multiplied = (
+        {}
+        if not rates.num_multiplications
+        else {
+            "best matrix product": product,
+            "acting": rates.num_multiplications * rounds["act"],
+            "acting and learning": 3 * rates.num_multiplications * rounds["act and learn"],
+        }
+    )
     machine = describe_machine(
         Runtime(device=workload.device, num_threads=workload.num_threads), workload.flavor
     )
@@ -66,6 +90,11 @@ def summarize(workload: Workload, rates: Rates) -> dict[str, Any]:
         "ratios": {
             name: _spread(rounds[a] / rounds[b]) for name, (a, b) in RATIOS.items() if a in rounds
         },
+        "multiplications_per_second": {
+            name: _spread(values)
+            for name, values in multiplied.items()
+            if rates.num_multiplications
+        },
         "peak_mib": round(rates.peak_mib, 1),
     }
 
@@ -79,6 +108,11 @@ def table(summary: dict[str, Any]) -> str:
     rows += ["", "| ratio, within rounds | median | lowest | highest |", "|---|---:|---:|---:|"]
     for name, spread in summary["ratios"].items():
         rows.append(_row(name, spread, ".2f"))
+    if summary["multiplications_per_second"]:
+        rows += ["", "| 10^9 multiplications per second | median | lowest | highest |"]
+        rows += ["|---|---:|---:|---:|"]
+    for name, spread in summary["multiplications_per_second"].items():
+        rows.append(_row(name, {key: value / 1e9 for key, value in spread.items()}, ",.1f"))
     return "\n".join([*rows, "", f"Peak memory of one run: {summary['peak_mib']:,.0f} MiB."])
 
 

@@ -16,7 +16,8 @@ import torch
 from thaw.bench.processes import TrainingProcesses, training_processes
 from thaw.bench.subjects import TRAINED, Subject, subjects_here
 from thaw.bench.workload import WARM_UP_SECONDS, Workload, variant
-from thaw.envs.families import one_engine_thread
+from thaw.envs.families import flavor_spaces, one_engine_thread
+from thaw.policy.precision import count_multiplications
 
 GROUPED = ("update_all", "freeze_embedding")
 """Also measured with the environments in two groups, if their number is even."""
@@ -26,11 +27,14 @@ class Rates(NamedTuple):
     """Measured rates."""
 
     steps_per_second: dict[str, list[float]]
-    """By name, one entry per round. ``environment``, ``act`` and ``learn`` are measured alone;
-    ``<clock> <condition>`` is whole training; ``<clock> <condition>, two groups`` is the same with
-    the environments in two groups; ``packed`` is several runs at once."""
+    """By name, one entry per round. ``environment``, ``act``, ``learn`` and ``act and learn`` are
+    measured alone; ``<clock> <condition>`` is whole training; ``<clock> <condition>, two groups``
+    is the same with the environments in two groups; ``packed`` is several runs at once. ``matrix
+    product`` is multiplications per second, not decisions."""
     peak_mib: float
     """Peak memory of one run's process."""
+    num_multiplications: int = 0
+    """In the embedding's convolutions, for one picture; backwards there are twice as many."""
 
 
 def measure(
@@ -94,4 +98,5 @@ def measure(
             for subject in subjects[shift:] + subjects[:shift]:
                 found[subject.name].append(subject.rate(seconds))
                 watch(1 / num_rounds / len(subjects))
-        return Rates(found, packed.peak_mib())
+        shape = flavor_spaces(workload.flavor, workload.environment).observation_shape
+        return Rates(found, packed.peak_mib(), count_multiplications(workload.agent, shape))

@@ -20,12 +20,15 @@ from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.policy.update_rules import apply_update_rule
 from thaw.training.build import build_clock, make_training_envs, policy_for
-from thaw.training.clocks import empty_unroll
+from thaw.training.clocks import Lockstep, empty_unroll
 
 TRAINED = ("update_all", "freeze_head", "freeze_embedding")
 """The conditions whose whole training is measured."""
-PARTS = ("environment", "act", "learn")
-"""The three things that a decision needs, each measured alone."""
+PARTS = ("environment", "act", "learn", "act and learn")
+"""What a decision needs, each measured alone. ``act and learn`` is what lockstep does where the
+embedding trains: it learns from the embeddings of acting (:mod:`thaw.training.clocks`)."""
+PRODUCT_SIZE = 1024
+"""Side of the matrices whose product shows what the processor can do at best."""
 MANY_STEPS = 10**12
 """A budget that no measurement reaches, so that the learning rate stays the same."""
 
@@ -35,7 +38,7 @@ class Subject(NamedTuple):
 
     name: str
     rate: Callable[[float], float]
-    """Takes the shortest time in seconds; returns decisions per second."""
+    """Takes the shortest time in seconds; returns decisions (or multiplications) per second."""
 
 
 def subjects_here(workload: Workload, stack: ExitStack) -> list[Subject]:
@@ -60,6 +63,10 @@ def subjects_here(workload: Workload, stack: ExitStack) -> list[Subject]:
         actor.decide()
         return num_envs
 
+    def evaluate() -> int:
+        actor.step()
+        return num_envs
+
     learner = Learner(_policy(workload, env, "update_all"), agent, MANY_STEPS)
     collector = Collector([actor])
     unroll = empty_unroll(collector, learner)
@@ -69,19 +76,56 @@ def subjects_here(workload: Workload, stack: ExitStack) -> list[Subject]:
         learner.update(unroll, 0)
         return agent.unroll_length * num_envs
 
-    def evaluate() -> int:
-        actor.step()
-        return num_envs
-
     repeated = {
         "environment": step_environment,
         "act": act,
         "learn": learn,
+        "act and learn": acting_and_learning(workload, env),
         "freeze_all": evaluate,
+        "matrix product": matrix_product(workload),
     }
     for condition in TRAINED:
         repeated[f"lockstep {condition}"] = training_update(workload, stack, condition)
     return [Subject(name, rate_of(repeat, workload.device)) for name, repeat in repeated.items()]
+
+
+def acting_and_learning(workload: Workload, env: VectorEnv) -> Callable[[], int]:
+    """Return a function that acts for one unroll, without steps of the environment, and learns."""
+    agent, num_envs = workload.agent, workload.num_envs
+    learner = Learner(_policy(workload, env, "update_all"), agent, MANY_STEPS)
+
+    def make_collector(policy: Policy) -> Collector:
+        return Collector([Actor(env, policy, seed=0, device=workload.device)])
+
+    clock = Lockstep(make_collector, learner)
+    clock.update(last=False)
+    (actor,) = clock.collector.actors
+
+    def act_and_learn() -> int:
+        actor.begin_unroll()
+        for _ in range(agent.unroll_length):
+            actor.invalidate()
+            actor.decide()
+        if clock.keeps_graph:
+            actor.invalidate()
+            actor.embeddings()
+        learner.update(clock.unroll, 0, clock.collector.take_graph())
+        return agent.unroll_length * num_envs
+
+    return act_and_learn
+
+
+def matrix_product(workload: Workload) -> Callable[[], int]:
+    """Return a function that multiplies two matrices and returns its number of multiplications."""
+    dtype = torch.bfloat16 if workload.agent.precision == "bfloat16" else torch.float32
+    shape = (PRODUCT_SIZE, PRODUCT_SIZE)
+    left, right = (torch.rand(shape, dtype=dtype, device=workload.device) for _ in range(2))
+
+    def multiply() -> int:
+        torch.mm(left, right)
+        return PRODUCT_SIZE**3
+
+    return multiply
 
 
 def training_update(workload: Workload, stack: ExitStack, condition: str) -> Callable[[], int]:

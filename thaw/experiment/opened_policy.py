@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from thaw.acting.evaluation import evaluate_policy, summary
 from thaw.acting.video import record
-from thaw.config.errors import check_at_least
+from thaw.config.errors import InputError, check_at_least
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec, split_environment
 from thaw.config.strict import override
@@ -65,8 +65,16 @@ def check_fits(source: Checkpoint, flavor: Flavor, options: dict[str, Any]) -> N
     Raises:
         InputError: Observations or actions differ.
     """
-    here = flavor_spaces(flavor, options)
     origin = source.origin
+    try:
+        here = flavor_spaces(flavor, options)
+    except InputError as error:
+        if origin is None or origin.flavor.family == flavor.family or "no option" not in str(error):
+            raise
+        raise InputError(
+            f"{error}. That option is the checkpoint's, which was trained in '{origin.flavor}'; a "
+            "policy moves only to flavors with the same observations and actions"
+        ) from None
     if origin is not None and here.action_meanings is not None:
         before = (origin.flavor, origin.environment_options)
         there = here if before == (flavor, options) else flavor_spaces(*before)
