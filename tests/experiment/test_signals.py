@@ -137,6 +137,17 @@ def test_a_training_stops_at_any_moment(tmp_path: Path, name: str) -> None:
         assert RunFolder(tmp_path / "t").saved_steps() > 0
 
 
+def test_signals_are_handled_before_the_imports(tmp_path: Path) -> None:
+    for _ in range(3):  # on a busy machine we may look too late
+        with thaw_process(*TRAIN, cwd=tmp_path, PYTHONPATH=SUPPORT) as process:
+            assert listens(process, tmp_path)
+            is_early = "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text()
+            process.kill()
+        if is_early:
+            return
+    raise AssertionError("torch was imported first")
+
+
 def test_a_suite_whose_terminal_is_closed_saves_and_stops(tmp_path: Path) -> None:
     (tmp_path / "long.yaml").write_text(LONG)
     ours, theirs = os.openpty()

@@ -633,7 +633,7 @@ BUGS = (
         "    if arguments and arguments[0] in SAVING_COMMANDS:\n",
         "    if False:\n",
         "experiment/test_signals.py",
-        "training_stops_at_any_moment",
+        "before_the_imports",
     ),
     Bug(
         "a stopped suite derives its tables first",
