@@ -293,8 +293,8 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     ("operation", "nth", "survivor"),
     [
-        ("replace", 1, 1),  # before the policy file is whole
-        ("replace", 4, 1),  # before the last file, with the checksums, is whole
+        ("write_bytes", 1, 1),  # before the policy file is whole
+        ("write_bytes", 4, 1),  # before the last file, with the checksums, is whole
         ("rename", 1, 1),  # before the checkpoint of before the old one is dropped
         ("rename", 2, 1),  # before the old checkpoint is put aside
         ("rename", 3, 1),  # between the two renames: only checkpoint.old has the right name
@@ -310,13 +310,12 @@ def test_a_kill_in_the_middle_of_a_save_leaves_a_whole_checkpoint(
     num_calls = 0
     original = getattr(Path, operation)
 
-    def killed_at_nth(self: Path, target: Path) -> Path:
+    def killed_at_nth(self: Path, argument: Any) -> Any:
         nonlocal num_calls
         num_calls += 1
         if num_calls == nth:
             raise Killed
-        moved: Path = original(self, target)
-        return moved
+        return original(self, argument)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, operation, killed_at_nth)

@@ -152,6 +152,7 @@ def test_files_and_renames_reach_the_disk_in_order(
 
     folder = RunFolder(tmp_path)
     folder.replace_checkpoint({"a": b"1"})
+    folder.episodes.append([])
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(Path, "rename", note_rename)
     monkeypatch.setattr(Path, "replace", note_replace)
@@ -160,14 +161,22 @@ def test_files_and_renames_reach_the_disk_in_order(
     assert events == [f"sync .file.{own}", f"rename .file.{own} file", f"sync {tmp_path.name}"]
     events.clear()
     folder.replace_checkpoint({"a": b"2"})
-    written = [
-        event
-        for name in ("a", CHECKSUMS)
-        for event in (f"sync .{name}.{own}", f"rename .{name}.{own} {name}", "sync checkpoint.new")
-    ]
-    assert events == [
-        *written,
+    # At the same time, in any order: the files, their folder, and the logs that they know of.
+    assert sorted(events[:4]) == [
+        "sync a", "sync checkpoint.new", f"sync {CHECKSUMS}", "sync episodes.csv"
+    ]  # fmt: skip
+    assert events[4:] == [
         "rename checkpoint checkpoint.old",
         "rename checkpoint.new checkpoint",
+        f"sync {tmp_path.name}",
+    ]
+    events.clear()
+    folder.finish({"mean_return": 1.0})
+    assert sorted(events[:3]) == [
+        f"sync .{CHECKSUMS}.{own}", f"sync .result.json.{own}", "sync episodes.csv"
+    ]  # fmt: skip
+    assert events[3:] == [
+        f"rename .{CHECKSUMS}.{own} {CHECKSUMS}",
+        f"rename .result.json.{own} result.json",
         f"sync {tmp_path.name}",
     ]

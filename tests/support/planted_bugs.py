@@ -349,7 +349,7 @@ BUGS = (
     Bug(
         "a rename does not reach the disk",
         "files/atomic.py",
-        "            sync_folder(path.parent)\n",
+        "            sync([folder])\n",
         "",
         "files/test_checksums.py",
         "reach_the_disk",

@@ -188,8 +188,8 @@ def another(value: object) -> object:
         return value / 2 or 0.5
     return {
         "lockstep": "overlapped", "float32": "bfloat16", "terminate": "bootstrap",
-        "linear": "constant", "impala_shallow": "impala_deep", "sampled": "greedy",
-        "training": "evaluation", "auto": "bfloat16",
+        "linear": "constant", "rmsprop": "adam", "impala_shallow": "impala_deep",
+        "sampled": "greedy", "training": "evaluation", "auto": "bfloat16",
     }[str(value)]  # fmt: skip
 
 

@@ -100,12 +100,12 @@ class Executor:
         self.stop = StopRequest()
         self.has_announced_stop = False
         self.urgent_since: float | None = None
-        # The fork server imports torch once, and has no threads when it forks. torch's optimizers
-        # import torch._dynamo when the first one is built: 1.6 s of every run if not done here.
+        # The fork server imports torch once, and has no threads when it forks.
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(
-            ["thaw.experiment.run_process", "thaw.envs.catch", "torch._dynamo"]
-        )
+        preloaded = ["thaw.experiment.preload"]
+        if any(run.spec.agent.optimizer != "rmsprop" for run in self.runs):
+            preloaded.append("torch._dynamo")  # torch's optimizers import it, for two seconds
+        self.context.set_forkserver_preload(preloaded)
 
     def run_all(self) -> Summary:
         """Execute all runs that can be executed, several at once."""

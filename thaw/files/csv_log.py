@@ -76,16 +76,6 @@ class CsvLog:
             self._hash = hashlib.sha256(self.path.read_bytes() if self.path.exists() else b"")
         return self._hash.hexdigest()
 
-    def sync(self) -> None:
-        """Make the rows last through a power loss.
-
-        Raises:
-            WriteFailed: The disk failed.
-        """
-        if self.path.exists():
-            with as_write_failed(self.path), self.path.open("rb") as file:
-                os.fsync(file.fileno())
-
     def check(self, size: int, sha256: str | None) -> None:
         """Check that the first bytes are those that a checkpoint has seen.
 

@@ -22,8 +22,8 @@ from thaw.files.atomic import (
     check_out,
     indented_json,
     read_json,
-    sync_folder,
-    write_atomic,
+    sync,
+    write_files,
     write_json,
 )
 from thaw.files.checksums import CHECKSUMS, Damaged, check_files, checksums
@@ -173,13 +173,9 @@ class RunFolder:
         """Declare the run done: the checksums of what a report reads, then result.json."""
         self.error_log.unlink(missing_ok=True)
         data = indented_json(dict(result))
-        files = {}
-        for log in (self.episodes, self.progress):
-            log.sync()
-            if log.path.exists():
-                files[log.path.name] = log.path.read_bytes()
-        write_atomic(self.path / CHECKSUMS, checksums(files | {"result.json": data}))
-        write_atomic(self.path / "result.json", data)
+        logs = [log.path for log in (self.episodes, self.progress) if log.path.exists()]
+        files = {log.name: log.read_bytes() for log in logs} | {"result.json": data}
+        write_files(self.path, {CHECKSUMS: checksums(files), "result.json": data}, also=logs)
 
     def fail(self, text: str) -> None:
         """Write a failed run's traceback to error.txt, if that is possible."""
@@ -207,7 +203,9 @@ class RunFolder:
                 shutil.rmtree(new, ignore_errors=True)
                 new.mkdir(parents=True)
                 for name, data in (*files.items(), (CHECKSUMS, checksums(files))):
-                    write_atomic(new / name, data)
+                    (new / name).write_bytes(data)
+                # The logs too: a checkpoint must not know of rows that a power loss takes.
+                sync([*new.iterdir(), new, self.episodes.path, self.progress.path])
             except OSError:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
@@ -215,7 +213,7 @@ class RunFolder:
                 self._drop(old)
                 self.checkpoint.rename(old)
             new.rename(self.checkpoint)
-            sync_folder(self.path)
+            sync([self.path])
 
     def find_checkpoint(self) -> Path | None:
         """Return the newest whole checkpoint's folder to resume from; None if there is none yet.

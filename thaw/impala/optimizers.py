@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from thaw.config.agent import AgentConfig
 
 
-class RMSProp(torch.optim.Optimizer):
+class Optimizer(Protocol):
+    """What the learner needs of an optimizer; torch's have it."""
+
+    param_groups: list[dict[str, Any]]
+    state: Any
+    """By parameter: its tensors by name."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+
+    def step(self) -> Any:
+        """Move every parameter that has a gradient."""
+
+
+class RMSProp:
     """RMSProp as TensorFlow has it, and so IMPALA's code.
 
     It differs from PyTorch's in three ways. The mean square starts at 1, so that the first steps
     are small; PyTorch's starts at 0, and its first step is ``1 / sqrt(1 - decay)`` times the
     learning rate, ten times by default. Epsilon is added inside the root. The learning rate is part
     of what momentum accumulates. docs/reproducing.md, point 17, says what was measured.
+
+    It is no ``torch.optim.Optimizer``, whose constructor imports torch's compiler for two seconds.
 
     Args:
         parameters: What trains.
@@ -28,44 +44,51 @@ class RMSProp(torch.optim.Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[torch.nn.Parameter],
+        parameters: Iterable[torch.Tensor],
         *,
         lr: float | torch.Tensor,
         decay: float,
         eps: float,
         momentum: float,
     ) -> None:
-        defaults = {"lr": lr, "decay": decay, "eps": eps, "momentum": momentum}
-        super().__init__(parameters, defaults)
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state[parameter]
-                state["square_avg"] = torch.ones_like(parameter)
-                if momentum > 0:
-                    state["momentum_buffer"] = torch.zeros_like(parameter)
+        self.decay, self.eps, self.momentum = decay, eps, momentum
+        self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": lr}]
+        self.state: dict[torch.Tensor, dict[str, torch.Tensor]] = {}
+        for parameter in self.param_groups[0]["params"]:
+            state = self.state[parameter] = {"square_avg": torch.ones_like(parameter)}
+            if momentum > 0:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        assert set_to_none
+        for parameter in self.state:
+            parameter.grad = None
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Move every parameter that has a gradient."""
-        assert closure is None, "the learner computes the loss"
         for group in self.param_groups:
             moved = [(p, p.grad) for p in group["params"] if p.grad is not None]
             if moved:
-                self._move(group, [p for p, _ in moved], [gradient for _, gradient in moved])
+                self._move([p for p, _ in moved], [gradient for _, gradient in moved], group["lr"])
 
     def _move(
-        self, group: dict[str, Any], parameters: list[torch.Tensor], gradients: list[torch.Tensor]
+        self,
+        parameters: list[torch.Tensor],
+        gradients: list[torch.Tensor],
+        lr: float | torch.Tensor,
     ) -> None:
         squares = [self.state[p]["square_avg"] for p in parameters]
-        torch._foreach_mul_(squares, group["decay"])
-        torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["decay"])
-        steps: Any = torch._foreach_add(squares, group["eps"])
+        torch._foreach_mul_(squares, self.decay)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - self.decay)
+        steps: Any = torch._foreach_add(squares, self.eps)
         torch._foreach_rsqrt_(steps)
         torch._foreach_mul_(steps, gradients)
-        torch._foreach_mul_(steps, group["lr"])
-        if group["momentum"] > 0:
+        torch._foreach_mul_(steps, lr)
+        if self.momentum > 0:
             velocities = [self.state[p]["momentum_buffer"] for p in parameters]
-            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_mul_(velocities, self.momentum)
             torch._foreach_add_(velocities, steps)
             steps = velocities
         torch._foreach_sub_(parameters, steps)
@@ -73,7 +96,7 @@ class RMSProp(torch.optim.Optimizer):
 
 def build_optimizer(
     parameters: Iterable[torch.nn.Parameter], config: AgentConfig, device: torch.device
-) -> torch.optim.Optimizer:
+) -> Optimizer:
     """Build the optimizer that the agent names.
 
     Args:

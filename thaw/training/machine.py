@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -41,17 +42,28 @@ def resolve_device(name: str) -> torch.device:
 
 def describe_machine(runtime: Runtime, flavor: Flavor) -> dict[str, object]:
     """Return versions and hardware; environment variables, which may be secret, never."""
-    packages = ("thaw", "torch", "gymnasium", "numpy", "safetensors")
     device = resolve_device(runtime.device)
     return {
         "python": sys.version.split()[0],
+        **describe_software(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "num_threads": runtime.num_threads,
+        "environment": describe_flavor(flavor),
+    }
+
+
+@cache
+def describe_software() -> dict[str, object]:
+    """Return what stays the same while a process lives; it takes a few hundredths of a second.
+
+    A process that starts many others calls this first, so that they need not.
+    """
+    packages = ("thaw", "torch", "gymnasium", "numpy", "safetensors")
+    return {
         "packages": {name: _version(name) for name in packages},
         "git_commit": _git_commit(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "num_threads": runtime.num_threads,
-        "environment": describe_flavor(flavor),
     }
 
 

@@ -127,11 +127,6 @@ class RunLog:
         self.folder.episodes.cut(counters["episodes_bytes"])
         self.folder.progress.cut(counters["progress_bytes"])
 
-    def sync(self) -> None:
-        """Make the rows last through a power loss: a checkpoint must not know of more."""
-        self.folder.episodes.sync()
-        self.folder.progress.sync()
-
     def restart(self) -> None:
         """Drop all rows: the run starts at its first step."""
         self.folder.episodes.cut(0)

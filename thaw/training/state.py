@@ -42,7 +42,6 @@ class TrainingState(NamedTuple):
         """
         self.health.check()
         self.frozen.check()
-        self.log.sync()
         optimizer = named("optimizer/", self.learner.state_tensors())
         counters = {
             "num_updates": self.learner.num_updates,
