@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,10 +13,14 @@ from thaw.acting.evaluation import evaluate_policy
 from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
 from thaw.config.suite import Transfer
+from thaw.config.update_rule import UpdateRule
 from thaw.experiment.plan import plan
 from thaw.experiment.suites import catch_quick
-from thaw.files.checkpoint import load_policy
+from thaw.files.checkpoint import find_policy, load_policy, load_tensors
 from thaw.files.run_folder import RunFolder
+from thaw.impala.learner import Learner
+from thaw.policy.update_rules import apply_update_rule
+from thaw.training.build import build_clock, make_training_envs
 from thaw.training.run import execute_run
 
 EPISODES = 400
@@ -38,6 +43,29 @@ def zero_shot(spec: RunSpec) -> RunSpec:
         evaluation=spec.evaluation,
     )
     return next(run.spec for run in plan(suite).runs if run.spec.condition == "freeze_all")
+
+
+def returns_after(policy_folder: Path, spec: RunSpec, rule: str, **changes: Any) -> list[float]:
+    """The mean returns after 1, 2, 5 and 10 updates of a transfer to the flavor it came from."""
+    policy = load_policy(policy_folder).requires_grad_(True)
+    weights = load_tensors(find_policy(policy_folder))
+    apply_update_rule(policy, UpdateRule(rule), weights)
+    agent = msgspec.structs.replace(spec.agent, **changes)
+    spec = msgspec.structs.replace(spec, agent=agent)
+    envs = make_training_envs(spec, "cpu")
+    clock = build_clock(spec, Runtime(), envs, Learner(policy, agent, spec.steps), stream="again")
+    returns = []
+    for update in range(1, 11):
+        clock.update(last=False)
+        if update in (1, 2, 5, 10):
+            episodes = evaluate_policy(
+                policy, spec.flavor, num_episodes=EPISODES, seed=5, num_envs=50,
+                options=spec.environment_options,
+            )  # fmt: skip
+            returns.append(float(np.mean([episode.episode_return for episode in episodes])))
+    clock.close()
+    envs[0].close()
+    return returns
 
 
 def test_the_quick_agent_learns_catch_and_keeps_it_when_reloaded(tmp_path: Path) -> None:
@@ -67,3 +95,10 @@ def test_the_quick_agent_learns_catch_and_keeps_it_when_reloaded(tmp_path: Path)
     other = RunFolder(tmp_path / "zero shot")
     result = execute_run(zero_shot(spec), other, Runtime(), source=folder.path)
     assert result["evaluation"] == scored
+
+    # A transfer that changes nothing costs nothing: the first updates are small.
+    for rule in ("update_all", "freeze_embedding", "freeze_head"):
+        assert min(returns_after(folder.path, spec, rule)) > scored["mean_return"] - 0.15, rule
+    # It would, with a mean square that starts at 0 and a rate for which that learns (point 17).
+    kicked = {"optimizer": "rmsprop_torch", "learning_rate": 2e-3, "rmsprop_decay": 0.99}
+    assert min(returns_after(folder.path, spec, "update_all", **kicked)) < 0.3
