@@ -144,3 +144,14 @@ def test_the_commands_say_it(suite: SuiteFolder, say: Say) -> None:
     spoken = say("report", suite.path)
     assert spoken.status == 0
     assert f"thaw: {RUN} is left out: {path} is damaged" in spoken.err
+
+
+def test_a_finished_run_with_a_damaged_log_fails_the_suite(suite: SuiteFolder, say: Say) -> None:
+    log = suite.run_folder(RUN).path / "progress.csv"
+    log.write_bytes(log.read_bytes()[:-2] + b"1\n")
+    spoken = say("run", suite.suite_yaml, "--out", suite.path)
+    assert spoken.status == 1
+    assert f"thaw: {RUN} is left out: {log} is damaged" in spoken.err
+    follow_advice(spoken.err.partition("left out: ")[2])
+    assert say("run", suite.suite_yaml, "--out", suite.path).status == 0
+    assert len(load_results(suite.path).scores) == OTHERS + 1

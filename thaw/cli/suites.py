@@ -76,8 +76,9 @@ def run(
         how = "stopped" if summary.not_saved else "saved"
         say(f"{how}; {len(summary.not_run)} runs are left; the same command continues")
         return 128 + summary.stopped_by
-    _print_report(report_suite(out))
-    return 1 if summary.failed else 0
+    reported = report_suite(out)
+    _print_report(reported.page, reported.left_out)
+    return 1 if summary.failed or reported.left_out else 0
 
 
 def plan(
@@ -218,7 +219,8 @@ def report(
     if out is not None:
         check_out(out)
     if folder is not None:
-        _print_report(report_suite(folder, out))
+        reported = report_suite(folder, out)
+        _print_report(reported.page, reported.left_out)
         return 0
     from thaw.report.scores import infer_spec, read_scores
     from thaw.report.write import write_report
@@ -230,10 +232,12 @@ def report(
     return 0
 
 
-def _print_report(index: Path) -> None:
-    """Print the main table of a report and where its page is."""
-    print((index.parent / "table.md").read_text(encoding="utf-8"))
-    print(f"report: {index}")
+def _print_report(page: Path, left_out: Sequence[str] = ()) -> None:
+    """Print what a report leaves out, its main table, and where its page is."""
+    for line in left_out:
+        say(f"thaw: {line}")
+    print((page.parent / "table.md").read_text(encoding="utf-8"))
+    print(f"report: {page}")
 
 
 def _duration(hours: float) -> str:

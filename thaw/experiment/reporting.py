@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.suite_folder import SuiteFolder
 
 
-def report_suite(folder: Path, out: Path | None = None) -> Path:
+class Reported(NamedTuple):
+    """A report that was written."""
+
+    page: Path
+    """index.html; table.md lies next to it."""
+    left_out: tuple[str, ...]
+    """One line for each run that is finished but damaged; its numbers are not in the report."""
+
+
+def report_suite(folder: Path, out: Path | None = None) -> Reported:
     """Derive the tables of a suite's folder and write its report.
 
     Args:
         folder: The suite's folder; missing runs are shown as missing.
         out: The report's folder; by default ``folder/report``.
-
-    Returns:
-        The path of index.html; table.md lies next to it.
 
     Raises:
         InputError: Not a suite's folder, or a broken file in it.
@@ -33,8 +39,6 @@ def report_suite(folder: Path, out: Path | None = None) -> Path:
     results = derive_results(suite_folder, planned)
     if out is None or os.access(folder, os.W_OK):  # a folder that may only be read has no tables
         write_results(suite_folder, results)
-    for line in results.left_out:
-        print(f"thaw: {line}", file=sys.stderr)
     spec = ReportSpec(
         name=suite.name,
         transfers=tuple((str(t.source), str(t.target)) for t in suite.transfers),
@@ -43,4 +47,5 @@ def report_suite(folder: Path, out: Path | None = None) -> Path:
         normalize=suite.report.normalize,
         paper=suite.report.paper,
     )
-    return write_report(results.scores, results.curves, spec, out or suite_folder.report)
+    page = write_report(results.scores, results.curves, spec, out or suite_folder.report)
+    return Reported(page, results.left_out)
