@@ -715,6 +715,65 @@ BUGS = (
         "acting/remote/test_ray_session.py",
         "death",
     ),
+    Bug(
+        "the mean square of RMSProp starts at 0",
+        "impala/optimizers.py",
+        "torch.ones_like(parameter)",
+        "torch.zeros_like(parameter)",
+        "impala/test_learner.py",
+        "by_hand or first_step",
+    ),
+    Bug(
+        "epsilon is outside of the root",
+        "impala/optimizers.py",
+        "        steps: Any = torch._foreach_add(squares, self.eps)\n"
+        "        torch._foreach_rsqrt_(steps)\n",
+        "        steps: Any = torch._foreach_sqrt(squares)\n"
+        "        torch._foreach_add_(steps, self.eps)\n"
+        "        torch._foreach_reciprocal_(steps)\n",
+        "impala/test_learner.py",
+        "by_hand",
+    ),
+    Bug(
+        "one pass begins with the embeddings of the old weights",
+        "acting/actor.py",
+        "            self.portions = []\n            self._embeddings = None\n",
+        "            self.portions = [self._embed_with_graph()] if self.portions else []\n",
+        "training/test_clocks.py",
+        "one_pass",
+    ),
+    Bug(
+        "one pass keeps observations that the environment overwrites",
+        "acting/actor.py",
+        "self._observations.clone().unsqueeze(0)",
+        "self._observations.unsqueeze(0)",
+        "training/test_clocks.py",
+        "one_pass",
+    ),
+    Bug(
+        "the groups' gradients are exchanged",
+        "trajectory.py",
+        "gradient.chunk(len(self.portions), dim=1)",
+        "gradient.chunk(len(self.portions), dim=1)[::-1]",
+        "training/test_clocks.py",
+        "one_pass",
+    ),
+    Bug(
+        "dropout learns from the embeddings of acting",
+        "policy/modes.py",
+        "    return any(_reads_training(type(part)) for part in module.modules())\n",
+        "    return False\n",
+        "policy/test_modes.py training/test_clocks.py",
+        "mode or differently",
+    ),
+    Bug(
+        "a suite with a damaged log is all done",
+        "cli/suites.py",
+        "    return 1 if summary.failed or reported.left_out else 0\n",
+        "    return 1 if summary.failed else 0\n",
+        "experiment/test_damaged_runs.py",
+        "fails_the_suite",
+    ),
 )
 
 

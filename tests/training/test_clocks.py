@@ -334,7 +334,7 @@ def learned(
     group_size = 4 // agent.env_groups
     envs: list[VectorEnv] = []
     for group in range(agent.env_groups):
-        if agent.embedding == EMBEDDING:
+        if agent.embedding in (EMBEDDING, "mlp"):  # the mlp reads their very memory
             envs.append(SameMemory(make_counting_env(group_size, AutoresetMode.NEXT_STEP)))
         else:
             envs.append(
@@ -372,6 +372,7 @@ def learned(
     ("embedding", "rule"),
     [
         (EMBEDDING, "scratch"),
+        ("mlp", "scratch"),
         ("impala_shallow", "update_all"),
         ("impala_deep", "freeze_head"),
         (
