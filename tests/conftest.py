@@ -13,9 +13,13 @@ from command_line import TINY, Say, Spoken, thaw_command
 
 from thaw.experiment.signals import STOP_SIGNALS
 
-# Under `nohup` SIGHUP is ignored, and every process that a test starts would inherit that.
-if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# `nohup` ignores SIGHUP, and a shell's `&` SIGINT; every process of a test would inherit that.
+for signum, handler in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+):
+    if signal.getsignal(signum) == signal.SIG_IGN:
+        signal.signal(signum, handler)
 
 MakeScores = Callable[..., pd.DataFrame]
 

@@ -24,6 +24,7 @@ def test_every_field_of_the_agent_decides_the_hash() -> None:
         "precision": "bfloat16",
         "truncation": "bootstrap",
         "learning_rate_schedule": "constant",
+        "optimizer": "adam",
     }
     hashes = {
         content_hash(**{name: words.get(name, other[type(value)])})

@@ -157,7 +157,10 @@ class _Watch:
                 self._wrote(arguments[0])
         elif event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink"):
             for path in arguments[:2]:
-                if isinstance(path, str | bytes | os.PathLike):
+                # `mkdir` of a folder that is there makes nothing.
+                if isinstance(path, str | bytes | os.PathLike) and not (
+                    event == "os.mkdir" and os.path.isdir(path)
+                ):
                     self._wrote(path)
         elif event in EXECUTES:
             self.executed.append(f"{event} {arguments[0]!r:.200}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from thaw.config.strict import Config, Fraction, NonNegativeFloat, Positive, PositiveFloat
+from thaw.config.strict import Config, Fraction, NonNegativeFloat, PositiveFloat, Size
 
 
 class AgentConfig(Config, frozen=True, kw_only=True):
@@ -15,11 +15,11 @@ class AgentConfig(Config, frozen=True, kw_only=True):
 
     embedding: str = "impala_deep"
     """A built-in name (impala_deep, impala_shallow; mlp for vectors) or ``module:function``."""
-    embedding_size: Positive = 256
+    embedding_size: Size = 256
     """Width of the embedding's output (Dean et al., section 3.2)."""
-    lstm_size: Positive = 256
+    lstm_size: Size = 256
     """Reproduces the published 1.6 M parameters (docs/reproducing.md, point 7)."""
-    fc_size: Positive = 256
+    fc_size: Size = 256
     """Width of the added fully connected layer after the LSTM (point 6)."""
     last_action_input: bool = True
     """Feed the one-hot last action to the head (point 8)."""
@@ -29,12 +29,12 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     clock: Literal["lockstep", "overlapped", "asynchronous"] = "lockstep"
     """lockstep: collect, then learn (policy lag 0). overlapped: both at once (lag exactly 1).
     asynchronous: actors in separate processes, as in IMPALA; the lag is measured."""
-    actors: Positive = 5
+    actors: Size = 5
     """Processes that share the run's environments under the asynchronous clock (Dean et al.)."""
-    env_groups: Positive = 1
+    env_groups: Size = 1
     """Groups of environments, each with its own thread: one group's emulators step while the
     network processes another group's observations. All groups have the same size."""
-    unroll_length: Positive = 20
+    unroll_length: Size = 20
     """Steps in one unroll; an update learns from ``num_envs`` unrolls."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the embedding; weights, head and losses stay float32. auto: bfloat16 for large

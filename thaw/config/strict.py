@@ -19,6 +19,12 @@ Natural = Annotated[int, msgspec.Meta(ge=0, le=MAX_INT)]
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=MAX_INT)]
 
+MAX_SIZE = 65_536
+"""The most that a file may give as the size of one axis or layer, as a number of actions or steps
+of an unroll: far above any sensible setting, and it fits into a memory."""
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIZE)]
+
 PositiveFloat = Annotated[float, msgspec.Meta(gt=0, le=MAX_FLOAT)]
 
 NonNegativeFloat = Annotated[float, msgspec.Meta(ge=0, le=MAX_FLOAT)]

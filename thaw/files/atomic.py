@@ -46,6 +46,8 @@ def as_write_failed(path: Path) -> Iterator[None]:
             advice = f"make room, {advice}"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             advice = f"allow writing there, {advice}"
+        elif error.errno == errno.EISDIR:
+            advice = f"delete the folder {_shown(path)}, {advice}"
         else:
             advice = f"mend that, {advice}"
         raise WriteFailed(
@@ -112,7 +114,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise InputError(
             f"the folder {_shown(folder)} cannot be made: {error.strerror}; choose another --out"
         ) from None
-    with as_write_failed(folder):
+    with as_write_failed(folder / LOCK):
         file = (folder / LOCK).open("w")
     with file:
         try:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
-from thaw.config.strict import Config, from_plain, to_plain
+from thaw.config.strict import Config, Size, from_plain, to_plain
 from thaw.config.trust import check_code, code_named_in
 from thaw.files.atomic import encode_json, read_json
 from thaw.files.checksums import Damaged, check_files
@@ -26,12 +26,8 @@ POLICY_FILE = "policy.safetensors"
 STATE_FILE = "training_state.safetensors"
 STATE_JSON = "training_state.json"
 
-MAX_SIZE = 65_536
-"""The most that a policy file may give as the size of one axis, of a layer, or of the actions."""
 MAX_OBSERVATION_NUMBERS = 2**23
 """The most numbers in one observation; a phone's screen (1080x2400, three colors) fits."""
-
-Size = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIZE)]
 
 
 class PolicyDescription(Config, frozen=True, kw_only=True):
@@ -51,9 +47,6 @@ class PolicyDescription(Config, frozen=True, kw_only=True):
                 f"observation_shape is {list(self.observation_shape)}; an observation has at most "
                 f"{MAX_OBSERVATION_NUMBERS:,} numbers"
             )
-        for name in ("embedding_size", "lstm_size", "fc_size"):
-            if (size := getattr(self.agent, name)) > MAX_SIZE:
-                raise InputError(f"agent.{name} is {size}; it may be at most {MAX_SIZE:,}")
 
 
 def save_checkpoint(

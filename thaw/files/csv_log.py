@@ -68,7 +68,8 @@ class CsvLog:
         """Remove everything after the first ``size`` bytes."""
         self._hash = None
         if self.path.exists():
-            os.truncate(self.path, min(size, self.size))
+            with as_write_failed(self.path):
+                os.truncate(self.path, min(size, self.size))
 
     def sha256(self) -> str:
         """Return the SHA-256 of all rows; the file is read once, then the hash follows the rows."""

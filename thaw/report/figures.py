@@ -53,6 +53,9 @@ STYLE: dict[Any, Any] = {
 }
 
 
+MAX_NAME_LETTERS = 36
+
+
 class Look(NamedTuple):
     """How a condition is drawn in all figures; dashes tell conditions apart without color."""
 
@@ -104,7 +107,7 @@ def learning_curves_figure(
         figure, panels = _panels(spec, height_per_row=1.75, share_returns=True)
         names, drawn, counts = transfer_names(spec.transfers), dict[str, None](), set[int]()
         for transfer, axes in zip(spec.transfers, panels, strict=True):
-            axes.set_title(names[transfer])
+            axes.set_title(_cut(names[transfer]))
             all_points = {
                 condition: curve_points(learning, spec, *transfer, condition)
                 for condition in spec.conditions
@@ -146,7 +149,7 @@ def final_returns_figure(scores: pd.DataFrame, metrics: pd.DataFrame, spec: Repo
         figure, panels = _panels(spec, height_per_row=0.55 + 0.17 * len(conditions))
         names, counts = transfer_names(spec.transfers), set[int]()
         for transfer, axes in zip(spec.transfers, panels, strict=True):
-            axes.set_title(names[transfer])
+            axes.set_title(_cut(names[transfer]))
             for place, condition in enumerate(conditions):
                 runs = select_runs(scores, spec, *transfer, condition)
                 row = rows[*transfer, condition]
@@ -176,7 +179,7 @@ def final_returns_figure(scores: pd.DataFrame, metrics: pd.DataFrame, spec: Repo
             axes.grid(visible=False, axis="y")
             axes.margins(x=0.08)
         for axes in _left_panels(panels):
-            axes.set_yticks(range(len(conditions)), [condition_name(c) for c in conditions])
+            axes.set_yticks(range(len(conditions)), [_cut(condition_name(c)) for c in conditions])
         for axes in _bottom_panels(panels):
             axes.set_xlabel("Return")
         note = f"Large dot: mean; line: 95 % bootstrap interval; small dots: {_seeds(counts)}"
@@ -200,6 +203,11 @@ def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
             figure.savefig(content, format=kind, dpi=200, metadata=metadata)
         files[f"{name}.{kind}"] = content.getvalue()
     return files
+
+
+def _cut(name: str) -> str:
+    """Cut a name that is too long for a figure; tables and page show it whole."""
+    return name if len(name) <= MAX_NAME_LETTERS else f"{name[:MAX_NAME_LETTERS]}..."
 
 
 def short_steps(steps: float) -> str:
@@ -279,7 +287,7 @@ def _legend(figure: Figure, spec: ReportSpec, conditions: list[str], counts: set
         for look in (looks(spec)[condition] for condition in ordered)
     ]
     figure.legend(
-        lines, [condition_name(condition) for condition in ordered], loc="outside lower center",
+        lines, [_cut(condition_name(c)) for c in ordered], loc="outside lower center",
         ncols=_legend_columns(len(ordered), len(spec.transfers)), frameon=False,
         handlelength=2.6, columnspacing=1.4, title=_interval_words(counts),
     )  # fmt: skip
