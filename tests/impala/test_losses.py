@@ -258,6 +258,15 @@ def test_target_of_one_step_by_hand(
     assert losses.policy.item() == pytest.approx(np.log(2) * (target - 2))
 
 
+def test_rewards_are_scaled_and_then_clipped() -> None:
+    targets = []
+    for scale, clip in ((0.1, None), (0.1, 0.3), (1.0, 0.3)):
+        trajectory, output = one_step(5.0, discount=0.0, bootstrap=0.0, value=0.0, next_value=4.0)
+        config = AgentConfig(reward_scale=scale, reward_clip=clip)
+        targets.append((2 * impala_losses(output, trajectory, config).baseline.item()) ** 0.5)
+    assert targets == pytest.approx([0.5, 0.3, 0.3])
+
+
 def test_clipping_leaves_the_trajectory_alone() -> None:
     trajectory = made_up()
     rewards = trajectory.rewards.clone()

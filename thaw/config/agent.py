@@ -44,6 +44,8 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     discount: Fraction = 0.99
     baseline_cost: NonNegativeFloat = 0.5
     entropy_cost: NonNegativeFloat = 0.01
+    reward_scale: PositiveFloat = 1.0
+    """Rewards are multiplied by it in the loss, before the clip; reports show raw rewards."""
     reward_clip: PositiveFloat | None = 1.0
     """Rewards are clipped to [-reward_clip, reward_clip] in the loss; reports show raw rewards."""
     truncation: Literal["terminate", "bootstrap"] = "terminate"

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from thaw.config.errors import InputError, check_at_least
 from thaw.config.flavor import Flavor
+from thaw.config.presets import expand_preset, set_values
 from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
-from thaw.config.strict import from_plain, override, to_plain
+from thaw.config.strict import from_plain, to_plain
 from thaw.config.trust import check_code, code_named_in
 from thaw.config.update_rule import UpdateRule
 from thaw.experiment.display import Display
@@ -180,5 +181,6 @@ def _spec(plain: dict[str, Any], overrides: Iterable[str]) -> RunSpec:
             raise InputError(
                 f"--set {item}: a single run has agent.*, environment.* and evaluation.*"
             )
-        override(plain, item)
+        set_values(plain, [item])
+    expand_preset(plain, plain["flavor"])
     return from_plain(plain, RunSpec, "the run")

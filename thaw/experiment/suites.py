@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError, nearest
 from thaw.config.flavor import Flavor
+from thaw.config.presets import expand_preset, set_values
 from thaw.config.run_spec import EvaluationConfig
-from thaw.config.strict import from_plain, override, parse_yaml, to_plain
+from thaw.config.strict import from_plain, parse_yaml, to_plain
 from thaw.config.suite import ReportConfig, Suite, Transfer
 from thaw.config.trust import check_code, code_named_in
 from thaw.config.user_code import call_by_name
@@ -300,8 +302,8 @@ def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
             f"unknown suite '{text}'{nearest(text, BUILT_IN)} Built in: "
             f"{', '.join(BUILT_IN)}; or a .yaml file, or module:function"
         )
-    for item in overrides:
-        override(plain, item)
+    set_values(plain, overrides)
+    expand_preset(plain, _first_source(plain))
     return from_plain(plain, Suite, text)
 
 
@@ -324,6 +326,14 @@ def load_suite_to_execute(
     if _is_file(str(source)) and not trust_code:
         check_code(str(source), code_named_in(suite), overrides, how)
     return suite
+
+
+def _first_source(plain: dict[str, Any]) -> object:
+    """Return the source flavor of the first transfer, if the suite has one as it should."""
+    try:
+        return plain["transfers"][0]["source"]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _is_file(source: str) -> bool:

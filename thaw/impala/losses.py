@@ -60,7 +60,7 @@ def impala_losses(output: PolicyOutput, trajectory: Trajectory, config: AgentCon
         Sums over the valid steps of T x B.
     """
     logits, values = output.logits[:-1], output.values[:-1]
-    rewards = trajectory.rewards
+    rewards = trajectory.rewards * config.reward_scale
     if config.reward_clip is not None:
         rewards = rewards.clamp(-config.reward_clip, config.reward_clip)
     log_rhos = action_log_probs(logits.detach(), trajectory.actions) - action_log_probs(
