@@ -47,9 +47,7 @@ def test_a_suite_names_a_preset_and_changes_it(tmp_path: Path) -> None:
         ("minigrid/MiniGrid-Empty-5x5-v0", "vector"), ("procgen/bigfish", "paper"),
     ],
 )  # fmt: skip
-def test_a_family_has_a_preset_for_who_names_none(
-    source: str, preset: str, tmp_path: Path
-) -> None:
+def test_a_family_has_a_preset_for_who_names_none(source: str, preset: str, tmp_path: Path) -> None:
     assert OF_FAMILY.get(source.partition("/")[0], "paper") == preset
     path = tmp_path / "mine.yaml"
     path.write_text(SUITE.format(source=source, agent=""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from thaw.config.errors import InputError, printable
 from thaw.config.strict import to_plain, to_yaml
@@ -14,6 +14,16 @@ from thaw.files.atomic import StoreMismatch, check_not_foreign, check_out, write
 from thaw.files.run_folder import RunFolder
 
 Status = Literal["done", "failed", "started", "waiting", "damaged"]
+
+
+class _Look(NamedTuple):
+    """How a run stands."""
+
+    folder: RunFolder
+    status: Status
+    result: dict[str, Any]
+    """Empty if it is not done."""
+    damage: str | None = None
 
 
 class SuiteFolder:
@@ -86,42 +96,45 @@ class SuiteFolder:
         return RunFolder(self.path / "runs" / (run if isinstance(run, str) else run.key))
 
     def status(self, run: PlannedRun) -> Status:
-        """Return whether a run is done, failed, started or waiting."""
-        folder = self.run_folder(run)
-        if self.damage(run) is not None:
-            return "damaged"
-        if folder.is_done:
-            return "done"
-        if folder.error_log.exists():
-            return "failed"
-        return "started" if folder.path.exists() else "waiting"
+        """Return whether a run is done, failed, started, waiting or damaged."""
+        return self._look(run).status
 
     def damage(self, run: PlannedRun) -> str | None:
         """Name the file that makes a run unusable and what helps; None if there is none.
 
         A checkpoint is not looked at: a run that goes on does so itself.
         """
+        return self._look(run).damage
+
+    def _look(self, run: PlannedRun) -> _Look:
+        """Read each file that says how a run stands, once."""
         folder = self.run_folder(run)
+        result: dict[str, Any] = {}
         try:
-            if folder.is_done or (folder.path / "run.json").exists():
+            is_done = folder.is_done
+            if is_done or (folder.path / "run.json").exists():
                 folder.spec()
-            if folder.is_done:
-                folder.result()
+            if is_done:
+                result = folder.result()
         except InputError as error:
-            return " ".join(str(error).split())
-        return None
+            return _Look(folder, "damaged", {}, " ".join(str(error).split()))
+        if is_done:
+            return _Look(folder, "done", result)
+        if folder.error_log.exists():
+            return _Look(folder, "failed", {})
+        return _Look(folder, "started" if folder.path.exists() else "waiting", {})
 
     def describe(self, run: PlannedRun) -> dict[str, Any]:
         """Return what ``thaw status`` shows of a run."""
-        folder, status = self.run_folder(run), self.status(run)
-        result = folder.result() if status == "done" else {}
+        look = self._look(run)
+        steps = look.result["steps"] if look.status == "done" else look.folder.saved_steps()
         return {
             "key": run.key,
-            "status": status,
-            "steps": result.get("steps", folder.saved_steps()),
+            "status": look.status,
+            "steps": steps,
             "total_steps": run.spec.steps,
-            "mean_return": result.get("mean_return"),
-            "error": self.error(run) if status in ("failed", "damaged") else None,
+            "mean_return": look.result.get("mean_return"),
+            "error": self.error(run) if look.status in ("failed", "damaged") else None,
         }
 
     def error(self, run: PlannedRun) -> str:

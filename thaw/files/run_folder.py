@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,26 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.checkpoint = self.path / "checkpoint"
-        self.episodes = CsvLog(self.path / "episodes.csv", EPISODE_COLUMNS)
-        self.progress = CsvLog(self.path / "progress.csv", PROGRESS_COLUMNS)
-        self.error_log = self.path / "error.txt"
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """The folder of the newest checkpoint."""
+        return self.path / "checkpoint"
+
+    @cached_property
+    def episodes(self) -> CsvLog:
+        """One row for each episode."""
+        return CsvLog(self.path / "episodes.csv", EPISODE_COLUMNS)
+
+    @cached_property
+    def progress(self) -> CsvLog:
+        """A row every few updates."""
+        return CsvLog(self.path / "progress.csv", PROGRESS_COLUMNS)
+
+    @cached_property
+    def error_log(self) -> Path:
+        """The traceback of a run that failed."""
+        return self.path / "error.txt"
 
     def begin(self, spec: RunSpec) -> None:
         """Create the folder for a run, or check that it belongs to this run.
