@@ -202,6 +202,7 @@ def test_a_workload_settles_its_precision() -> None:
     assert (workload.num_envs, workload.environment) == (3, {"downsample": 16})
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_json_document(tmp_path: Path) -> None:
     command = [
         "bench", "--embedding", "impala_shallow", "--rounds", "1",

@@ -113,6 +113,7 @@ def test_a_run_that_hangs_once_is_done_after_all(tmp_path: Path) -> None:
     assert statuses(tmp_path) == ALL_DONE
 
 
+@pytest.mark.slow
 def test_what_an_environment_prints_stays_out_of_the_results(tmp_path: Path) -> None:
     flavor = "gym/misbehaving_envs:Print-v0?after=2"
     small = (

@@ -78,6 +78,7 @@ def test_a_finished_suite_has_nothing_to_tell(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_it_looks_on_while_another_process_runs_the_suite(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     with thaw_process("run", "tiny.yaml", "--out", "suite", cwd=tmp_path) as running:

@@ -130,6 +130,7 @@ def test_files_that_may_not_grow(
     check_heals(server, unbroken, place / "out")
 
 
+@pytest.mark.slow
 def test_a_disk_that_becomes_read_only(
     disk: Path, unbroken: Path, place: Path, server: ThawServer, tally: Tally
 ) -> None:

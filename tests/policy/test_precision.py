@@ -225,6 +225,7 @@ def busy_cores() -> Iterator[None]:
             other.wait()
 
 
+@pytest.mark.slow
 def test_twenty_fresh_processes_under_load_choose_the_same() -> None:
     with busy_cores():
         done = subprocess.run(

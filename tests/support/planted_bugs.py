@@ -381,8 +381,8 @@ BUGS = (
     Bug(
         "a damaged run passes for a finished one",
         "experiment/suite_folder.py",
-        '            return "damaged"\n',
-        '            return "done"\n',
+        '            return _Look(folder, "damaged", {}, ',
+        '            return _Look(folder, "done", {}, ',
         "experiment/test_damaged_runs.py",
         "commands_say or pretraining_keeps",
     ),

@@ -65,6 +65,7 @@ def process_ids(actors: RemoteActors) -> list[int]:
     return [int(process_id) for process_id in ray.get(asked)]
 
 
+@pytest.mark.slow
 def test_five_actors_learn(tmp_path: Path) -> None:
     """With a Ray of the run's own, which ends with it."""
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
@@ -177,6 +178,7 @@ def test_a_killed_actor_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     actors.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("ray_here")
 def test_a_run_outlives_a_hanging_actor(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -125,7 +125,14 @@ def wait_for_rows(process: subprocess.Popen[str], folder: Path, num_rows: int = 
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "signum",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
 def test_all_processes_end_with_the_run(tmp_path: Path, signum: signal.Signals) -> None:
     mark = f"mark-{uuid.uuid4()}"
     folder = tmp_path_of_few_letters()

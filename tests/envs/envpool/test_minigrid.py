@@ -98,6 +98,7 @@ def test_listing() -> None:
         make_env(address).close()
 
 
+@pytest.mark.slow
 def test_minigrid_quick(tmp_path: Path) -> None:
     summary = run(short("minigrid-quick"), tmp_path, num_workers=2)
     assert not summary.failed

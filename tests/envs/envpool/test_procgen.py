@@ -102,6 +102,7 @@ def test_listing() -> None:
     assert list_flavors("coinrun") == ["procgen/coinrun", "procgen/coinrun@levels<first>-<last>"]
 
 
+@pytest.mark.slow
 @needs_procgen
 def test_procgen_quick(tmp_path: Path) -> None:
     summary = run(short("procgen-quick"), tmp_path, num_workers=2)
