@@ -44,7 +44,7 @@ def test_a_suite_names_a_preset_and_changes_it(tmp_path: Path) -> None:
     ("source", "preset"),
     [
         ("catch", "paper"), ("atari/breakout", "paper"), ("gym/CartPole-v1", "vector"),
-        ("minigrid/MiniGrid-Empty-5x5-v0", "vector"), ("procgen/bigfish", "paper"),
+        ("minigrid/MiniGrid-Empty-5x5-v0", "paper"), ("procgen/bigfish", "paper"),
     ],
 )  # fmt: skip
 def test_a_family_has_a_preset_for_who_names_none(source: str, preset: str, tmp_path: Path) -> None:

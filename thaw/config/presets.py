@@ -40,7 +40,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-OF_FAMILY = {"gym": "vector", "minigrid": "vector"}
+OF_FAMILY = {"gym": "vector"}
 """The preset of an agent that names none; of all other families it is ``paper``."""
 
 
