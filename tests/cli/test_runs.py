@@ -187,6 +187,8 @@ WRONG: list[tuple[str, list[str]]] = [
         ["'downsample'", "the checkpoint's, which was trained in 'catch'; a policy moves only to"],
     ),
     ("evaluate PRETRAINED gym/CartPole-v1", ["has no option", "which was trained in 'catch'"]),
+    ("record random catch --out film.mp4/", ["--out film.mp4/ is not an .mp4 file"]),
+    ("record random catch --out film.gif", ["--out film.gif is not an .mp4 file"]),
     ("evaluate none catch", ["checkpoint 'none' does not exist"]),
     ("evaluate junk catch", ["junk/policy.safetensors is not a readable safetensors file"]),
     ("evaluate alien catch", ["alien/policy.safetensors was not written by thaw"]),

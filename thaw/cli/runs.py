@@ -145,7 +145,7 @@ def record(
     policy: Positional[PolicyName],
     flavor: Positional[FlavorName],
     *,
-    out: Annotated[Path, tyro.conf.arg(metavar="FILE.mp4")],
+    out: Annotated[str, tyro.conf.arg(metavar="FILE.mp4")],
     episodes: int = 1,
     seed: int = 0,
     greedy: tyro.conf.FlagCreatePairsOff[bool] = False,
@@ -165,11 +165,12 @@ def record(
     from thaw.experiment.opened_policy import open_policy
 
     check_at_least("--episodes", episodes, 1)
-    if out.suffix != ".mp4":
+    film = Path(out)
+    if film.suffix != ".mp4" or out.endswith("/"):  # Path drops the slash of a folder
         raise InputError(f"--out {out} is not an .mp4 file")
     with prints_on_stderr():
         opened = open_policy(policy, flavor, trust_code=trust_code, how=WITH_TRUST)
-        played = opened.record(out, num_episodes=episodes, seed=seed, greedy=greedy)
+        played = opened.record(film, num_episodes=episodes, seed=seed, greedy=greedy)
     mean = sum(episode.episode_return for episode in played) / len(played)
     print(f"{out}: {episodes} episodes, mean return {mean:.2f}")
     return 0
