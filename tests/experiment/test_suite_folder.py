@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
-from thaw.config.strict import to_yaml
+from thaw.config.run_spec import content_hash_of
+from thaw.config.strict import to_plain, to_yaml
 from thaw.config.suite import Suite
 from thaw.experiment.plan import plan
 from thaw.experiment.results import load_results
@@ -112,3 +116,30 @@ def test_a_suite_s_folder_repeats_itself(finished: Path) -> None:
     keys = {run.key for run in SuiteFolder(finished).plan().runs}
     assert keys == {str(path.parent.relative_to(finished / "runs")) for path in
                     finished.rglob("run.json")}  # fmt: skip
+
+
+def test_a_folder_of_an_earlier_thaw_opens_with_what_it_ran(tmp_path: Path) -> None:
+    """It had one optimizer, and did not name it; no preset of today may complete it."""
+    suite = load_suite(
+        "minigrid-quick",
+        ["transfers=[{source: gym/CartPole-v1, target: gym/CartPole-v1?gravity=5}]", "seeds=1"],
+    )
+    new = ("optimizer", "adam_epsilon", "reward_scale")
+    plain = to_plain(suite)
+    plain["agent"] = {name: v for name, v in plain["agent"].items() if name not in new}
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(plain))
+    folder = SuiteFolder(tmp_path)
+    before = AgentConfig(**plain["agent"] | {"optimizer": "rmsprop_torch"})
+    assert folder.suite().agent == before
+
+    run = folder.plan().runs[0]
+    description = to_plain(run.spec) | {"agent": plain["agent"], "results_version": 2}
+    run_folder = folder.run_folder(run)
+    run_folder.path.mkdir(parents=True)
+    hashed = description | {"content_hash": content_hash_of(description)}
+    (run_folder.path / "run.json").write_text(json.dumps(hashed))
+    assert folder.status(run) == "started"
+    assert run_folder.spec().agent == before
+    hashed["seed"] = 7
+    (run_folder.path / "run.json").write_text(json.dumps(hashed))
+    assert "was edited" in str(folder.damage(run))

@@ -774,6 +774,37 @@ BUGS = (
         "experiment/test_damaged_runs.py",
         "fails_the_suite",
     ),
+    Bug(
+        "a folder of an earlier thaw passes for an edited one",
+        "files/run_folder.py",
+        "        if content_hash_of(plain) != content_hash:\n",
+        "        if spec.content_hash != content_hash:\n",
+        "experiment/test_suite_folder.py",
+        "earlier_thaw",
+    ),
+    Bug(
+        "the reaper does not explain the sudden death of Ray",
+        "acting/remote/reaper.py",
+        '            return read_all() == b""\n',
+        "            return False\n",
+        "acting/remote/test_ray_session.py",
+        "ends_the_process_at_once",
+    ),
+    Bug(
+        "a preset replaces what the agent names",
+        "config/presets.py",
+        "{**PRESETS[name], **own}",
+        "{**own, **PRESETS[name]}",
+        "config/test_presets.py",
+    ),
+    Bug(
+        "rewards are not scaled",
+        "impala/losses.py",
+        "trajectory.rewards * config.reward_scale",
+        "trajectory.rewards * 1.0",
+        "impala/test_losses.py",
+        "scaled",
+    ),
 )
 
 

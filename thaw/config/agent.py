@@ -76,3 +76,12 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     """Added to the root, as Stable-Baselines3's PPO does."""
     max_gradient_norm: PositiveFloat = 40.0
     """The norm is over trained parameters only: frozen parts must not change the clipping."""
+
+
+def complete_agent(plain: object) -> object:
+    """Complete an agent in a file of an earlier thaw, which had one optimizer and did not name it.
+
+    Args:
+        plain: As parsed from a run's, a policy's or a suite's file that thaw has written.
+    """
+    return {"optimizer": "rmsprop_torch", **plain} if isinstance(plain, dict) else plain

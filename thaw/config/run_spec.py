@@ -100,6 +100,12 @@ def check_shares(agent: AgentConfig, num_envs: int) -> None:
         )
 
 
+def content_hash_of(plain: object) -> str:
+    """Return the hash of a run's plain description, as it is or was written."""
+    text = msgspec.json.encode(plain, order="deterministic")
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
 class RunSpec(Config, frozen=True, kw_only=True):
     """Everything that decides one run's result; its hash names the result."""
 
@@ -139,8 +145,7 @@ class RunSpec(Config, frozen=True, kw_only=True):
     @property
     def content_hash(self) -> str:
         """Sixteen hex digits over all fields."""
-        text = msgspec.json.encode(to_plain(self), order="deterministic")
-        return hashlib.sha256(text).hexdigest()[:16]
+        return content_hash_of(to_plain(self))
 
     def derived_seed(self, purpose: str) -> int:
         """Return a 63-bit seed for one purpose, independent between conditions and flavors."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from thaw.config.agent import complete_agent
 from thaw.config.errors import InputError, printable
-from thaw.config.strict import to_plain, to_yaml
+from thaw.config.strict import from_plain, to_plain, to_yaml
 from thaw.config.suite import Suite
 from thaw.experiment.plan import Plan, PlannedRun, plan
-from thaw.experiment.suites import load_suite
+from thaw.experiment.suites import read_suite_file
 from thaw.files.atomic import StoreMismatch, check_not_foreign, check_out, write_atomic
 from thaw.files.run_folder import RunFolder
 
@@ -81,7 +82,12 @@ class SuiteFolder:
                 f"'{self.path}' is not a suite's folder: it has no suite.yaml; `thaw run SUITE "
                 "--out DIR` makes one"
             )
-        return load_suite(self.suite_yaml)
+        # Not load_suite: this file has all values, and no preset may complete those of an
+        # earlier thaw.
+        path = str(self.suite_yaml)
+        plain = read_suite_file(path)
+        plain["agent"] = complete_agent(plain.get("agent"))
+        return from_plain(plain, Suite, path)
 
     def plan(self) -> Plan:
         """Return the runs of the folder's suite.

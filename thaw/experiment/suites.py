@@ -283,15 +283,7 @@ def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
     if text in BUILT_IN:
         plain = to_plain(BUILT_IN[text]())
     elif _is_file(text):
-        try:
-            plain = parse_yaml(Path(text).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise InputError(f"suite file '{text}' cannot be read: {reason}") from None
-        except InputError as error:
-            raise InputError(f"{text}: {error}") from None
-        if not isinstance(plain, dict):
-            raise InputError(f"{text}: a suite file is a mapping (name: ..., transfers: ...)")
+        plain = read_suite_file(text)
     elif ":" in text:
         suite = call_by_name(text)
         if not isinstance(suite, Suite):
@@ -305,6 +297,24 @@ def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
     set_values(plain, overrides)
     expand_preset(plain, _first_source(plain))
     return from_plain(plain, Suite, text)
+
+
+def read_suite_file(path: str) -> dict[str, Any]:
+    """Read a suite file as it is written.
+
+    Raises:
+        InputError: It cannot be read, or is no mapping.
+    """
+    try:
+        plain = parse_yaml(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError(f"suite file '{path}' cannot be read: {reason}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if not isinstance(plain, dict):
+        raise InputError(f"{path}: a suite file is a mapping (name: ..., transfers: ...)")
+    return plain
 
 
 def load_suite_to_execute(

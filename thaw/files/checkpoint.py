@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
-from thaw.config.agent import AgentConfig
+from thaw.config.agent import AgentConfig, complete_agent
 from thaw.config.errors import InputError
 from thaw.config.strict import Config, Size, from_plain, to_plain
 from thaw.config.trust import check_code, code_named_in
@@ -195,6 +195,8 @@ def read_description(file: Path) -> PolicyDescription:
         raise InputError(f"{file} is not a readable safetensors file: {error}") from None
     except (KeyError, ValueError, RecursionError):
         raise InputError(f"{file} was not written by thaw: its description is missing") from None
+    if isinstance(plain, dict):
+        plain["agent"] = complete_agent(plain.get("agent"))
     description = from_plain(plain, PolicyDescription, str(file))
     try:
         in_policy = _shapes(_outline(description).parts())

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
+from thaw.config.agent import complete_agent
 from thaw.config.errors import InputError
-from thaw.config.run_spec import RunSpec
+from thaw.config.run_spec import RunSpec, content_hash_of
 from thaw.config.strict import from_plain, to_plain
 from thaw.files.atomic import (
     StoreMismatch,
@@ -118,11 +119,13 @@ class RunFolder:
         path = self.path / "run.json"
         plain = self._description()
         content_hash = plain.pop("content_hash")
+        completed = plain | {"agent": complete_agent(plain.get("agent"))}
         try:
-            spec = from_plain(plain, RunSpec, str(path))
+            spec = from_plain(completed, RunSpec, str(path))
         except InputError as error:
             raise Damaged(f"{error}; {self._do_again}") from None
-        if spec.content_hash != content_hash:
+        # Of the text as it was written: an earlier thaw did not have all of today's settings.
+        if content_hash_of(plain) != content_hash:
             raise Damaged(
                 f"{path} was edited: its content_hash does not fit; undo that, or {self._do_again}"
             )
