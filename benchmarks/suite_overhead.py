@@ -1,8 +1,8 @@
 """What a run costs a suite in addition to its own steps and episodes.
 
-``python benchmarks/suite_overhead.py``: executes a suite of 1 and one of 61 trivial runs in turns,
-each as a user would, and prints the milliseconds of wall time that one more run costs, beside what
-such a run's own steps and episodes take.
+``python benchmarks/suite_overhead.py``: executes a suite of 2 and one of 62 trivial runs in turns,
+each as a user would, and prints the milliseconds of wall time that one more run costs. Its own ten
+steps and two episodes, and its share of the report, are in that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ report: {num_bins: 2}
 
 
 def seconds(folder: Path, num_seeds: int, workers: int) -> float:
-    """Execute a suite; return the seconds that `thaw run` says, the report left out."""
+    """Execute a suite, report included; return the seconds that it took."""
     thaw = Path(sys.executable).with_name("thaw")
     suite = folder / "trivial.yaml"
     suite.write_text(SUITE)

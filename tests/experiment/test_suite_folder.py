@@ -122,7 +122,7 @@ def test_a_folder_of_an_earlier_thaw_opens_with_what_it_ran(tmp_path: Path) -> N
     """It had one optimizer, and did not name it; no preset of today may complete it."""
     suite = load_suite(
         "minigrid-quick",
-        ["transfers=[{source: gym/CartPole-v1, target: gym/CartPole-v1?gravity=5}]", "seeds=1"],
+        ["transfers=[{source: gym/CartPole-v1, target: 'gym/CartPole-v1?gravity=5'}]", "seeds=1"],
     )
     new = ("optimizer", "adam_epsilon", "reward_scale")
     plain = to_plain(suite)
