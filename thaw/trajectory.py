@@ -20,8 +20,8 @@ class Trajectory:
 
     Entry T of an unroll is entry 0 of the next one: what the policy saw after the last action.
     So the learner gets all that it needs from one unroll. Exactly one of ``observations`` and
-    ``embeddings`` is there: embeddings if the embedding is frozen, so that the actor has already
-    computed them.
+    ``embeddings`` is there: embeddings where the learner uses those that the actor has computed,
+    because the embedding is frozen or because their graph comes with them.
     """
 
     observations: torch.Tensor | None

@@ -389,8 +389,8 @@ BUGS = (
     Bug(
         "a run's hash leaves out its agent",
         "config/run_spec.py",
-        "text = msgspec.json.encode(to_plain(self), order=",
-        "text = msgspec.json.encode(to_plain(self) | {'agent': 0}, order=",
+        "return content_hash_of(to_plain(self))",
+        "return content_hash_of(to_plain(self) | {'agent': 0})",
         "training/test_run.py",
         "hash",
     ),

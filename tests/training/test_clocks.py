@@ -375,10 +375,7 @@ def learned(
         ("mlp", "scratch"),
         ("impala_shallow", "update_all"),
         ("impala_deep", "freeze_head"),
-        (
-            "impala_deep",
-            PARTLY_FROZEN,
-        ),
+        ("impala_deep", PARTLY_FROZEN),
     ],
 )
 def test_one_pass_learns_what_two_passes_learn(

@@ -30,7 +30,8 @@ class Actor:
     Args:
         env: Any Gymnasium vector environment with discrete actions; the ``autoreset_mode`` in
             its metadata says how it resets.
-        policy: Chooses the actions; in evaluation mode and without gradient.
+        policy: Chooses the actions; in evaluation mode and without gradient, unless the learner
+            takes the gradient's graph from this actor.
         seed: Seed of the environments' first reset and of the sampling.
         config: The agent that learns from these decisions; its ``truncation`` says whether
             truncated steps are valued. None if nothing learns, as in an evaluation.

@@ -1,6 +1,6 @@
 """Sets of values for the agent, by name: ``agent: {preset: quick}``.
 
-docs/environments.md says what each reaches.
+docs/environments.md says what each is for, and what was measured.
 """
 
 from __future__ import annotations

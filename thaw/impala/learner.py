@@ -106,7 +106,7 @@ class Learner:
             assert trajectory.embeddings is not None
             embeddings = trajectory.embeddings.detach().requires_grad_()
         losses = self.losses(trajectory, embeddings)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         torch.autograd.backward(losses.total)
         if graph is not None:
             assert embeddings is not None

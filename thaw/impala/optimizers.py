@@ -17,7 +17,7 @@ class Optimizer(Protocol):
     state: Any
     """By parameter: its tensors by name."""
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         """Forget the gradients."""
 
     def step(self) -> Any:
@@ -59,9 +59,8 @@ class RMSProp:
             if momentum > 0:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         """Forget the gradients."""
-        assert set_to_none
         for parameter in self.state:
             parameter.grad = None
 
