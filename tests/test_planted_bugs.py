@@ -4,7 +4,8 @@ from pathlib import Path
 
 import planted_bugs
 import pytest
-from planted_bugs import BUGS, ROOT, Bug, plant, run_tests, verdict
+from bugs import BUGS, Bug
+from planted_bugs import ROOT, plant, run_tests, verdict
 
 BY_NAME = {bug.name: bug for bug in BUGS}
 

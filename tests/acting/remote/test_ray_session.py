@@ -32,6 +32,10 @@ LISTENING = "0A"
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 """127.0.0.1 as /proc/net/tcp and tcp6 write it, and ::1."""
 
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/comm").exists(), reason="processes are found in /proc, which Linux has"
+)
+
 SMALL = ("--set", "environment.downsample=16", "--set", "environment.frames_per_step=8")
 
 
@@ -124,7 +128,7 @@ def wait_for_rows(process: subprocess.Popen[str], folder: Path, num_rows: int = 
     raise AssertionError("the run makes no updates")
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")
+@needs_proc
 @pytest.mark.parametrize(
     "signum",
     [
@@ -174,7 +178,7 @@ def kill_raylet(place: Path, folder: Path) -> tuple[int, int, list[str]]:
     return steps, process.returncode, err.splitlines()
 
 
-@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="processes are found in /proc")
+@needs_proc
 def test_the_death_of_ray_saves_the_run_and_is_explained_in_one_line(tmp_path: Path) -> None:
     folder = tmp_path_of_few_letters()
     # Ray ends the process if the death falls between a check and a call: then nothing is saved,
@@ -195,7 +199,7 @@ def test_the_death_of_ray_saves_the_run_and_is_explained_in_one_line(tmp_path: P
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="processes are found in /proc")
+@needs_proc
 def test_a_death_of_ray_that_ends_the_process_at_once_is_explained_too(tmp_path: Path) -> None:
     """The reaper speaks: killed are the raylet, and then the run as Ray would end it."""
     folder = tmp_path_of_few_letters()
