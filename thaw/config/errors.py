@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 Extra = Literal["androidenv", "atari", "envpool", "procgen", "ray", "video"]
@@ -35,6 +35,22 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest allowed word, or a full stop."""
     close = difflib.get_close_matches(word, list(allowed), n=1)
     return f"; did you mean '{close[0]}'?" if close else "."
+
+
+class UnknownOption(InputError):
+    """An environment does not have an option.
+
+    Args:
+        where: Names the environment.
+        option: Which one.
+        allowed: The options that it has.
+    """
+
+    def __init__(self, where: str, option: str, allowed: Sequence[str]) -> None:
+        super().__init__(
+            f"{where} has no option '{option}'{nearest(option, allowed)} Allowed: "
+            f"{', '.join(allowed)}"
+        )
 
 
 def install_hint(extra: Extra) -> str:

@@ -18,7 +18,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TransformAction, TransformObservation
 
-from thaw.config.errors import InputError, nearest
+from thaw.config.errors import InputError, UnknownOption
 from thaw.config.flavor import Flavor
 from thaw.config.strict import Config, Scalar
 from thaw.config.user_code import import_by_name
@@ -160,10 +160,7 @@ def _raw_maker(
             arguments[option] = value
         elif option not in named:
             allowed = [*OWN_OPTIONS, *sorted(named), *sorted(constants)]
-            raise InputError(
-                f"{where} has no option '{option}'{nearest(option, allowed)} Allowed: "
-                f"{', '.join(allowed)}"
-            )
+            raise UnknownOption(where, option, allowed)
     if chosen:
         assert isinstance(creator, type)
         spec.entry_point = cast(Any, with_constants(creator, chosen))

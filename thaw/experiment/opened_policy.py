@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from thaw.acting.evaluation import evaluate_policy, summary
 from thaw.acting.video import record
-from thaw.config.errors import InputError, check_at_least
+from thaw.config.errors import InputError, UnknownOption, check_at_least
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec, split_environment
 from thaw.config.strict import override
@@ -68,8 +68,8 @@ def check_fits(source: Checkpoint, flavor: Flavor, options: dict[str, Any]) -> N
     origin = source.origin
     try:
         here = flavor_spaces(flavor, options)
-    except InputError as error:
-        if origin is None or origin.flavor.family == flavor.family or "no option" not in str(error):
+    except UnknownOption as error:
+        if origin is None or origin.flavor.family == flavor.family:
             raise
         raise InputError(
             f"{error}. That option is the checkpoint's, which was trained in '{origin.flavor}'; a "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from thaw.config.errors import InputError, nearest
+from thaw.config.errors import InputError, UnknownOption, nearest
 from thaw.config.flavor import Flavor
 from thaw.config.strict import Config, Scalar
 from thaw.envs.options import checked_option
@@ -59,10 +59,7 @@ def checked_settings(
     names = [*kind.__struct_fields__, *sorted(allowed)]
     for option in options:
         if option not in allowed:
-            raise InputError(
-                f"{where} has no option '{option}'{nearest(option, names)} Allowed: "
-                f"{', '.join(names)}"
-            )
+            raise UnknownOption(where, option, names)
     checked = {k: checked_option(k, v, allowed[k], where) for k, v in options.items()}
     for option, value in checked.items():
         if isinstance(value, int) and abs(value) >= 2**31:
