@@ -10,7 +10,8 @@ from thaw.config.flavor import Flavor
 from thaw.config.strict import to_yaml
 from thaw.config.suite import Suite, Transfer
 from thaw.config.update_rule import UpdateRule
-from thaw.experiment.suites import BUILT_IN, load_suite
+from thaw.experiment.built_in import BUILT_IN
+from thaw.experiment.suites import load_suite
 
 # As the documentation writes it, comments and all.
 DOCUMENTED = """\

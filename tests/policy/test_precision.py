@@ -21,9 +21,9 @@ from thaw.config.run_spec import EvaluationConfig, RunSpec
 from thaw.config.runtime import Runtime
 from thaw.config.suite import Suite, Transfer
 from thaw.config.update_rule import UpdateRule
+from thaw.experiment.built_in import BUILT_IN
 from thaw.experiment.execute import execute
 from thaw.experiment.suite_folder import SuiteFolder
-from thaw.experiment.suites import BUILT_IN
 from thaw.files.atomic import StoreMismatch
 from thaw.files.run_folder import RunFolder
 from thaw.policy.precision import count_multiplications, resolve_precision

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from thaw.experiment.suites import atari_paper, catch_paper
+from thaw.experiment.built_in import atari_paper, catch_paper
 from thaw.report.paper import TABLE_1, TABLE_2
 from thaw.report.spec import ReportSpec, condition_name, flavor_name, transfer_names
 

@@ -14,8 +14,8 @@ from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
 from thaw.config.suite import Transfer
 from thaw.config.update_rule import UpdateRule
+from thaw.experiment.built_in import catch_quick
 from thaw.experiment.plan import plan
-from thaw.experiment.suites import catch_quick
 from thaw.files.checkpoint import find_policy, load_policy, load_tensors
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner

@@ -9,9 +9,9 @@ from envpool_games import play, short
 from thaw.config.errors import InputError
 from thaw.envs.families import list_flavors, make_env
 from thaw.envs.spaces import action_meanings
+from thaw.experiment.built_in import minigrid_quick
 from thaw.experiment.check import check_suite
 from thaw.experiment.execute import run
-from thaw.experiment.suites import minigrid_quick
 from thaw.testing import check_environment
 
 pytest.importorskip("envpool", reason="EnvPool is not installed: pip install 'thaw[envpool]'")

@@ -11,9 +11,9 @@ from thaw.config.flavor import Flavor
 from thaw.envs.envpool.procgen import PROCGEN_ACTIONS, list_procgen
 from thaw.envs.families import list_flavors, make_env
 from thaw.envs.spaces import action_meanings
+from thaw.experiment.built_in import procgen_quick
 from thaw.experiment.check import check_suite
 from thaw.experiment.execute import run
-from thaw.experiment.suites import procgen_quick
 from thaw.testing import check_environment
 
 pytest.importorskip("envpool", reason="EnvPool is not installed: pip install 'thaw[envpool]'")
