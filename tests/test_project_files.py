@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -56,3 +58,17 @@ def test_every_runtime_dependency_has_an_upper_bound() -> None:
     assert len(requirements) > 12
     unbounded = [r for r in requirements if not re.search(r">=[\d.]+,<\d", r)]
     assert unbounded == []
+
+
+def test_a_group_of_tests_stays_in_one_process(tmp_path: Path) -> None:
+    """What such tests share is then made once; some versions of the tools ignore the mark."""
+    (tmp_path / "test_group.py").write_text(
+        "import os, pathlib, pytest\n"
+        "@pytest.mark.xdist_group('one')\n"
+        "@pytest.mark.parametrize('number', range(6))\n"
+        "def test_it(number):\n"
+        "    pathlib.Path(os.environ['PYTEST_XDIST_WORKER']).touch()\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", "."]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert len(list(tmp_path.glob("gw*"))) == 1
