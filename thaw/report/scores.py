@@ -78,6 +78,7 @@ class ReturnColumns(NamedTuple):
 
 ON_TARGET = ReturnColumns("mean_return", "sem")
 ON_SOURCE = ReturnColumns("source_mean_return", "source_sem")
+EVALUATION = ReturnColumns("evaluation_mean_return", "evaluation_sem")
 
 
 LARGEST_NUMBER = 1e100

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thaw.config.errors import InputError
+from thaw.config.racing import RacingConfig
 
 CONDITION_NAMES = {
     "pretrain": "Before the transfer",
@@ -43,6 +44,16 @@ class ReportSpec:
             table 1 does.
         paper: The table of the paper whose numbers are shown next to ours, where they have the
             same metric.
+        margin: Two conditions whose true difference is smaller count as equal; in units of return.
+            By default 5 % of the distance from random to scratch.
+        bounds: The lowest and highest possible return; intervals are cut there.
+        paired: Whether runs without a source that have one seed start from one pretrained policy.
+            Runs with a source do.
+        inferred: Whether the plan was made from the scores, so that no run can be missing.
+        more_seeds: The command that gives a suite more seeds, with ``{seeds}`` for their number;
+            empty where there is none.
+        num_workers: How many runs execute at once; for the estimated time of that command.
+        racing: How seeds were added; None if all were planned from the beginning.
 
     Raises:
         InputError: No transfer, condition or seed; one of them twice; or ``pretrain`` as a
@@ -55,6 +66,13 @@ class ReportSpec:
     seeds: tuple[int, ...]
     normalize: Literal["none", "scratch"] = "none"
     paper: Literal["table1", "table2"] | None = None
+    margin: float | None = None
+    bounds: tuple[float, float] | None = None
+    paired: bool = False
+    inferred: bool = False
+    more_seeds: str = ""
+    num_workers: int = 1
+    racing: RacingConfig | None = None
 
     def __post_init__(self) -> None:
         fields: dict[str, tuple[object, ...]] = {

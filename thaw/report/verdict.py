@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
+from scipy import stats
 
 from thaw.report import statistics
-from thaw.report.metrics import Runs, select_runs
-from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, flavor_name
-from thaw.report.statistics import RESAMPLES, Estimate, generator
+from thaw.report.answers import Answer, Gate
+from thaw.report.gates import gates, trained_runs
+from thaw.report.questions import answers, reading
+from thaw.report.runs import Runs, RunTable, compare
+from thaw.report.spec import ReportSpec, condition_name, flavor_name
+from thaw.report.statistics import CONFIDENCE, Estimate
+from thaw.report.words import count, estimate_text, listed, number
 
-FEW_SEEDS = 5
-"""With fewer seeds, a verdict warns that its interval is too narrow.
+MARGIN_SHARE = 0.05
+"""The margin of equality, where a suite names none: a share of scratch's lead over random."""
 
-Measured with four equal conditions: the interval of the best minus the runner-up is above zero
-36 % of the time with 2 seeds, 14 % with 3, 7 % with 5 and 2 % with 10.
-"""
+MOST_SEEDS = 30
+"""The report does not advise to run more seeds than these."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,10 @@ class Verdict:
     Attributes:
         source: Flavor address, empty where it is unknown.
         target: Flavor address.
-        decided: Whether the interval of the difference is above zero.
+        decided: Whether the best is ahead of every other trained condition, and no gate blocks.
         best: The trained condition with the highest mean return; empty if nothing trained.
-        runner_up: The trained condition with the next mean return; empty if there is none.
+        runner_up: The trained condition of which the best is least certainly ahead; empty if
+            there is none.
         difference: Mean return of the best minus that of the runner-up.
         ci_low: Lower bound of the difference, NaN if there is no interval.
         ci_high: Upper bound, NaN in the same way.
@@ -37,7 +43,19 @@ class Verdict:
         paired: Whether runs were compared seed by seed, from shared pretrainings.
         probability_of_improvement: That a run of the best beats a run of the runner-up.
         sentence: All of this as a sentence.
-        reading: What the result says about the difference of the two environments; may be empty.
+        reading: What the result may say about the difference of the two environments; may be
+            empty.
+        may_be_best: The conditions that may be the best, the one with the highest mean first.
+        equal: Whether all of them were shown to be equal within the margin.
+        margin: See :class:`~thaw.report.spec.ReportSpec`; NaN where it is unknown.
+        confidence: Of all intervals of this transfer.
+        p_value: The largest p value of the best against another condition; NaN if there is none.
+        p_holm: The same, adjusted for the number of transfers (Holm).
+        seeds_needed: Seeds with which a lead as large as the observed one would be found in 4 of
+            5 cases; None where it is decided, unknown or above :data:`MOST_SEEDS`.
+        next_step: What would bring a decision nearer; may be empty.
+        gates: What must be said first.
+        answers: To the questions that users have.
     """
 
     source: str
@@ -53,145 +71,211 @@ class Verdict:
     probability_of_improvement: float
     sentence: str
     reading: str
+    may_be_best: tuple[str, ...] = ()
+    equal: bool = False
+    margin: float = math.nan
+    confidence: float = CONFIDENCE
+    p_value: float = math.nan
+    p_holm: float = math.nan
+    seeds_needed: int | None = None
+    next_step: str = ""
+    gates: tuple[Gate, ...] = ()
+    answers: tuple[Answer, ...] = ()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a gate leaves the transfer without a verdict."""
+        return any(gate.blocks for gate in self.gates)
 
 
-def verdicts(scores: pd.DataFrame, spec: ReportSpec, resamples: int = RESAMPLES) -> list[Verdict]:
+def verdicts(scores: pd.DataFrame, spec: ReportSpec) -> list[Verdict]:
     """Return one verdict per planned transfer, in display order.
 
     Args:
         scores: As :func:`thaw.report.scores.check_scores` returns them.
         spec: What was planned.
-        resamples: Of the bootstrap.
     """
-    return [_verdict(scores, spec, *transfer, resamples) for transfer in spec.transfers]
+    table = RunTable(scores, spec)
+    judged = [_verdict(table, *transfer) for transfer in spec.transfers]
+    adjusted = statistics.holm([verdict.p_value for verdict in judged])
+    return [replace(v, p_holm=p) for v, p in zip(judged, adjusted, strict=True)]
 
 
-def compare(
-    first: Runs, second: Runs, rng: np.random.Generator, resamples: int = RESAMPLES
-) -> tuple[Estimate, bool]:
-    """Estimate the difference of mean returns, paired by seed where pretrainings are shared.
-
-    Returns:
-        The estimate, and whether it was paired. Its ``num_seeds`` counts the shared seeds of
-        paired runs, else the runs of the condition with fewer. Pairing needs two shared seeds.
-    """
-    shared = sorted(set(first.seeds) & set(second.seeds))
-    if first.paired and second.paired and (len(shared) >= 2 or first.seeds == second.seeds):
-        values = [
-            runs.values[np.isin(np.asarray(runs.seeds, dtype=int), shared)]
-            for runs in (first, second)
-        ]
-        return statistics.bootstrap_paired_difference(values[0], values[1], rng, resamples), True
-    estimate = statistics.bootstrap_difference(first.values, second.values, rng, resamples)
-    fewest = min(len(first.values), len(second.values))
-    return Estimate(estimate.value, estimate.low, estimate.high, fewest), False
-
-
-def _verdict(
-    scores: pd.DataFrame, spec: ReportSpec, source: str, target: str, resamples: int
-) -> Verdict:
-    trained = {
-        condition: select_runs(scores, spec, source, target, condition)
-        for condition in spec.conditions
-        if condition not in UNTRAINED_CONDITIONS
-    }
-    trained = {condition: runs for condition, runs in trained.items() if len(runs.values)}
-    ranking = sorted(trained, key=lambda condition: -float(trained[condition].values.mean()))
-    where = f"On {flavor_name(target)}"
-    if source:
-        where += f" (from {flavor_name(source)})"
-    if len(ranking) < 2:
-        have = f"only {condition_name(ranking[0])} has" if ranking else "none has"
-        sentence = (
-            f"{where}: not decided; {have} finished runs, and a verdict needs two conditions."
-        )
-        best, nan = (ranking[0] if ranking else ""), float("nan")
-        return Verdict(source, target, False, best, "", nan, nan, nan, 0, False, nan, sentence, "")
-    best, runner_up = ranking[:2]
-    rng = generator(source, target, best, runner_up, "verdict")
-    difference, paired = compare(trained[best], trained[runner_up], rng, resamples)
-    probability = statistics.probability_of_improvement(
-        trained[best].values, trained[runner_up].values, rng, resamples
-    ).value
-    decided = difference.low > 0
-    mean = float(trained[best].values.mean())
-    both = ""
-    if paired and difference.num_seeds < len(trained[best].seeds):
-        both = f"on the {difference.num_seeds} seeds that both have, "
-    outcome = (
-        f"{condition_name(best)} has the highest mean return, {_number(mean)}; {both}it leads "
-        f"{condition_name(runner_up)} by {_number(difference.value)}"
-    )
-    if mean == float(trained[runner_up].values.mean()):
-        outcome = f"{condition_name(best)} and {condition_name(runner_up)} tie at {_number(mean)}"
-    sentence = (
-        f"{where}: {'' if decided else 'not decided; '}{outcome} "
-        f"({_certainty(difference, paired, probability)})."
-    )
-    if difference.num_seeds < 2:
-        sentence += " One seed shows no spread."
-    elif not decided:
-        sentence += " The interval is not above zero."
-    elif difference.num_seeds < FEW_SEEDS:
-        sentence += (
-            f" With {difference.num_seeds} seeds such an interval is too narrow; "
-            f"use {FEW_SEEDS} or more before you rely on it."
-        )
-    return Verdict(
+def _verdict(table: RunTable, source: str, target: str) -> Verdict:
+    spec = table.spec
+    trained = trained_runs(table, source, target)
+    found_gates = gates(table, source, target)
+    blocked = any(gate.blocks for gate in found_gates)
+    margin = margin_of(table, source, target)
+    answered = answers(table, source, target, margin, found_gates)
+    best, leads = leads_of(trained)
+    where = f"On {flavor_name(target)}" + (f" (from {flavor_name(source)})" if source else "")
+    if not leads:
+        have = f"only {condition_name(best)} has" if best else "no condition has"
+        nan = math.nan
+        sentence = f"{where}: not decided; {have} finished runs, and a verdict needs two conditions."
+        return Verdict(
+            source, target, False, best, "", nan, nan, nan, 0, False, nan, sentence, "",
+            (best,) if best else (), margin=margin, gates=found_gates, answers=answered,
+        )  # fmt: skip
+    runner_up, (lead, paired) = min(leads.items(), key=lambda item: _certainty(item[1][0]))
+    ahead = all(other.low > 0 for other, _ in leads.values())
+    rivals = [name for name, (other, _) in leads.items() if not other.low > 0]
+    equal = bool(rivals) and all(_is_within(leads[name][0], margin) for name in rivals)
+    p_values = [other.p_value for other, _ in leads.values()]
+    judged = Verdict(
         source=source,
         target=target,
-        decided=decided,
+        decided=ahead and not blocked,
         best=best,
         runner_up=runner_up,
-        difference=difference.value,
-        ci_low=difference.low,
-        ci_high=difference.high,
-        num_seeds=difference.num_seeds,
+        difference=lead.value,
+        ci_low=lead.low,
+        ci_high=lead.high,
+        num_seeds=lead.num_seeds,
         paired=paired,
-        probability_of_improvement=probability,
+        probability_of_improvement=statistics.probability_of_improvement(
+            trained[best].values, trained[runner_up].values
+        ).value,
+        sentence="",
+        reading="",
+        may_be_best=(best, *rivals),
+        equal=equal and not blocked,
+        margin=margin,
+        p_value=math.nan if any(map(math.isnan, p_values)) else max(p_values),
+        seeds_needed=None if ahead or blocked else _seeds_needed(lead),
+        gates=found_gates,
+        answers=answered,
+    )
+    sentence = f"{where}: {_outcome(judged, trained, lead)}"
+    return replace(
+        judged,
         sentence=sentence,
-        reading=(
-            "Nothing of the pretrained policy helped within this budget."
-            if decided and best == "scratch"
-            else _reading(trained, source, target, resamples)
-        ),
+        reading="" if blocked else reading(answered),
+        next_step=_next_step(judged, table),
     )
 
 
-def _certainty(difference: Estimate, paired: bool, probability: float) -> str:
-    interval = "no interval"
-    if np.isfinite(difference.low):
-        interval = f"95 % interval {_number(difference.low)} to {_number(difference.high)}"
-    seeds = "1 seed" if difference.num_seeds == 1 else f"{difference.num_seeds} seeds"
-    how = f"{seeds}, paired" if paired else f"{seeds}, unpaired"
-    return f"{interval}, {how}; probability of improvement {probability:.2f}"
+def leads_of(
+    trained: Mapping[str, Runs], confidence: float = CONFIDENCE
+) -> tuple[str, dict[str, tuple[Estimate, bool]]]:
+    """Return the condition with the highest mean, and its lead over each other one.
+
+    Each lead comes with whether it was paired. The best is *decided* only if every lead is above
+    zero: then it is wrong in at most 5 % of the cases, even though the best was chosen by looking
+    (Gutmann and Maymin 1987; Hung and Fithian 2019). To ask the runner-up alone is not enough
+    where spreads differ (docs/statistics.md).
+    """
+    if not trained:
+        return "", {}
+    best = max(trained, key=lambda condition: float(trained[condition].values.mean()))
+    leads = {
+        other: compare(trained[best], trained[other], confidence)
+        for other in sorted(trained, key=lambda name: -float(trained[name].values.mean()))
+        if other != best
+    }
+    return best, leads
 
 
-def _reading(trained: dict[str, Runs], source: str, target: str, resamples: int) -> str:
-    """Say which part of the policy transfers, from the two rules that train one part each."""
-    if "freeze_embedding" not in trained or "freeze_head" not in trained:
-        return ""
-    embedding_trains, head_trains = trained["freeze_head"], trained["freeze_embedding"]
-    rng = generator(source, target, "freeze_head", "freeze_embedding", "reading")
-    difference, _ = compare(embedding_trains, head_trains, rng, resamples)
-    if difference.low > 0:
+def margin_of(table: RunTable, source: str, target: str) -> float:
+    """Return the margin within which two conditions count as equal; NaN where it is unknown."""
+    if table.spec.margin is not None:
+        return table.spec.margin
+    scratch = table.runs(source, target, "scratch").values
+    random = table.runs(source, target, "random").values
+    if not len(scratch) or not len(random):
+        return math.nan
+    distance = float(scratch.mean() - random.mean())
+    return MARGIN_SHARE * distance if distance > 0 else math.nan
+
+
+def _certainty(lead: Estimate) -> tuple[float, float]:
+    """Order leads: without an interval by size, else the least certain first."""
+    return (lead.low if lead.has_interval else -math.inf), lead.value
+
+
+def _is_within(lead: Estimate, margin: float) -> bool:
+    """Whether a difference is shown to be smaller than the margin: two one-sided tests at 5 %."""
+    if not (lead.has_interval and math.isfinite(margin)):
+        return False
+    narrow = lead.at(0.9)
+    return -margin < narrow.low and narrow.high < margin
+
+
+def _seeds_needed(lead: Estimate) -> int | None:
+    """Return the seeds that find a lead as large as the observed one in 4 of 5 cases.
+
+    The spread is taken at the upper 80 % bound of what was seen, because few seeds show too small
+    a spread as often as too large a one.
+    """
+    if not lead.has_interval or lead.value <= 0:
+        return None
+    return statistics.seeds_for_lead(lead.value, _upper_deviation(lead), most=MOST_SEEDS)
+
+
+def _upper_deviation(lead: Estimate) -> float:
+    deviation = lead.standard_error * math.sqrt(lead.num_seeds)
+    return deviation * math.sqrt(lead.degrees / stats.chi2.ppf(0.2, lead.degrees))
+
+
+def _outcome(verdict: Verdict, trained: Mapping[str, Runs], lead: Estimate) -> str:
+    """Say the outcome of a transfer in words."""
+    best, runner_up = condition_name(verdict.best), condition_name(verdict.runner_up)
+    how = f"{count(lead.num_seeds, 'seed')}, {'paired' if verdict.paired else 'unpaired'}"
+    blocking = [gate.sentence for gate in verdict.gates if gate.blocks]
+    if blocking:
+        return f"no verdict. {blocking[0]}"
+    if verdict.decided:
+        every = "ahead of every other trained condition"
+        if len(trained) == 2:
+            every = f"ahead of {runner_up}"
         return (
-            "Training only the embedding beats training only the head: the change seems to be one "
-            "of appearance. Once the policy understands the new images, its old behavior works."
+            f"{best} won: {every}, least of {runner_up}, by {estimate_text(lead)} ({how})."
+            if len(trained) > 2
+            else f"{best} won: {every} by {estimate_text(lead)} ({how})."
         )
-    if difference.high < 0:
+    names = [condition_name(name) for name in verdict.may_be_best]
+    if verdict.equal:
         return (
-            "Training only the head beats training only the embedding: the old features still "
-            "work, and the change seems to be one of behavior."
+            f"{listed(names)} are equal within {number(verdict.margin)}: any of them will do ({how})."
         )
+    if not lead.has_interval:
+        return f"not decided; {best} has the highest mean, but {lead.note}."
     return (
-        "Training only the embedding and training only the head cannot be told apart: this does "
-        "not show whether the change is one of appearance or of behavior."
+        f"not decided; the best may be {listed(names, 'or')}. {best} has the highest mean and is "
+        f"ahead of {runner_up} by {estimate_text(lead)} ({how})."
     )
 
 
-def _number(value: float) -> str:
-    """Format with three decimals below 10, three digits below 100, else as a whole number."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= 10 else f"{value + 0.0:.3f}"
+def _next_step(verdict: Verdict, table: RunTable) -> str:
+    """Say what would bring a decision nearer: how many seeds, by which command, how long."""
+    few = any(gate.name == "few_seeds" for gate in verdict.gates)
+    others = [gate for gate in verdict.gates if gate.blocks and gate.name != "few_seeds"]
+    if verdict.decided or verdict.equal or others or table.spec.racing is not None:
+        return ""
+    if few:
+        return _command(table, 5)
+    if verdict.seeds_needed is None:
+        return (
+            f"If the true lead is as small as this one, more than {MOST_SEEDS} seeds are needed: "
+            "for practical purposes these conditions do equally well here."
+        )
+    more = verdict.seeds_needed - verdict.num_seeds
+    text = (
+        f"If the true lead is as large as this one, {verdict.seeds_needed} seeds find it in 4 of 5 "
+        f"cases ({max(more, 1)} more). Choose the number now and look again once at the end."
+    )
+    return f"{text} {_command(table, max(verdict.seeds_needed, verdict.num_seeds + 1))}".strip()
+
+
+def _command(table: RunTable, seeds: int) -> str:
+    """Return the command that gives a suite more seeds, with its estimated time."""
+    spec = table.spec
+    if not spec.more_seeds:
+        return ""
+    seconds = table.seconds_per_seed()
+    took = ""
+    if math.isfinite(seconds):
+        more = seeds - len(spec.seeds)
+        took = f" (about {max(1, round(more * seconds / 60 / spec.num_workers))} min)"
+    return f"{spec.more_seeds.format(seeds=seeds)}{took}"

@@ -1,0 +1,38 @@
+"""How numbers are written in sentences."""
+
+from __future__ import annotations
+
+import math
+
+from thaw.report.statistics import Estimate
+
+
+def number(value: float) -> str:
+    """Write three decimals below 10, three digits below 100, else a whole number."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 10 else f"{value + 0.0:.3f}"
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """Write a number and its interval, as in ``0.210 [0.040, 0.380]``."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return number(value)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Write an estimate with its interval."""
+    return with_interval(estimate.value, estimate.low, estimate.high)
+
+
+def count(amount: int, word: str) -> str:
+    """Write an amount with its word, as in ``1 seed`` and ``2 seeds``."""
+    return f"{amount:,} {word}{'' if amount == 1 else 's'}"
+
+
+def listed(words: list[str], joined: str = "and") -> str:
+    """Write a list, as in ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {joined} {words[-1]}"
