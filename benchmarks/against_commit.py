@@ -47,7 +47,7 @@ def measure(flavor: str, rule: str, options: argparse.Namespace) -> None:
         seed=0,
         steps=10**9,  # the window ends it
         environment={"num_envs": 32},
-        agent=AgentConfig(**agent),  # type: ignore[arg-type]
+        agent=AgentConfig(**agent),
     )
     opened: list[tuple[float, int]] = []
     closed: list[tuple[float, int]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
 import msgspec
@@ -28,9 +29,10 @@ class RacingConfig(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         looks = self.looks
-        if looks[0] < 3 or any(after <= before for before, after in zip(looks, looks[1:])):
+        if looks[0] < 3 or any(after <= before for before, after in pairwise(looks)):
             raise InputError(
-                f"racing looks {list(looks)} must rise and begin with 3 or more, as in [3, 5, 8, 12]"
+                f"racing looks {list(looks)} must rise and begin with 3 or more, as in "
+                "[3, 5, 8, 12]"
             )
         if not self.levels:
             weights = [look * (look + 1) / 2 for look in range(1, len(looks) + 1)]

@@ -6,6 +6,7 @@ It reads two files of a suite's folder, or a scores file from elsewhere, and wri
     figures/learning_curves.{svg,pdf,png}  figures/final_returns.{svg,pdf,png}
 """
 
+from thaw.report.aggregates import aggregates_frame
 from thaw.report.metrics import metrics_frame
 from thaw.report.scores import infer_spec, read_curves, read_scores
 from thaw.report.spec import ReportSpec, condition_name, flavor_name
@@ -17,6 +18,7 @@ __all__ = [
     "ReportSpec",
     "TableFrame",
     "Verdict",
+    "aggregates_frame",
     "condition_name",
     "flavor_name",
     "infer_spec",

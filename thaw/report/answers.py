@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-GateName = Literal[
-    "missing_runs", "few_seeds", "pretraining_failed", "nothing_learned", "ceiling"
-]
+GateName = Literal["missing_runs", "few_seeds", "pretraining_failed", "nothing_learned", "ceiling"]
 QuestionName = Literal["pretraining_helps", "zero_shot", "which_part", "forgetting"]
 
 

@@ -11,9 +11,6 @@ from thaw.report import statistics
 from thaw.report.scores import planned_rows
 from thaw.report.spec import ReportSpec
 
-CURVE_RESAMPLES = 2_000
-"""Number of resamples at each point of a curve; enough for a band that is only drawn."""
-
 
 class CurvePoints(NamedTuple):
     """One condition's curve of P points, one at the right edge of each bin.
@@ -21,7 +18,7 @@ class CurvePoints(NamedTuple):
     Attributes:
         steps: [P] agent steps after the transfer.
         mean: [P] mean return over the seeds that have a value in the bin.
-        low: [P] lower bound; NaN where fewer than two seeds have a value.
+        low: [P] lower bound; NaN where fewer than three seeds have a value.
         high: [P] upper bound, NaN in the same way.
         num_seeds: [P] int, the seeds that have a value.
     """
@@ -39,7 +36,6 @@ def curve_points(
     source: str,
     target: str,
     condition: str,
-    resamples: int = CURVE_RESAMPLES,
 ) -> CurvePoints:
     """Average a condition's curves over seeds, aligned on the right edges of the bins.
 
@@ -51,7 +47,6 @@ def curve_points(
         source: Flavor address of the transfer, empty where it is unknown.
         target: Flavor address of the transfer.
         condition: Of the transfer.
-        resamples: Of the bootstrap.
     """
     rows = planned_rows(curves, spec, source, target, condition)
     wide = rows.pivot(index="seed", columns="steps", values="mean_return").sort_index()
@@ -59,14 +54,14 @@ def curve_points(
     present = ~np.isnan(values)
     num_points = values.shape[1]
     mean, low, high = (np.full(num_points, np.nan) for _ in range(3))
-    rng = statistics.generator(source, target, condition, "curve")
     masks, which = np.unique(present, axis=1, return_inverse=True)
     for i in range(masks.shape[1] if num_points else 0):
         seeds, points = masks[:, i], which.ravel() == i
         there = values[np.ix_(seeds, points)]
         mean[points] = there.mean(axis=0)
-        if len(there) > 1:
-            weights = statistics.resample_weights(len(there), resamples, rng)
-            low[points], high[points] = statistics.percentile_interval(weights @ there)
+        if len(there) >= statistics.MIN_SEEDS:
+            half = statistics.critical_t(len(there) - 1) * there.std(axis=0, ddof=1)
+            half = half / np.sqrt(len(there))
+            low[points], high[points] = mean[points] - half, mean[points] + half
     steps = wide.columns.to_numpy(dtype=np.float64)
     return CurvePoints(steps, mean, low, high, present.sum(axis=0))

@@ -21,8 +21,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from thaw.report.curves import CurvePoints, curve_points
-from thaw.report.metrics import select_runs
+from thaw.report.runs import RunTable
 from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, transfer_names
+from thaw.report.statistics import MIN_SEEDS
 
 PAGE_WIDTH_INCHES = 6.75
 """The text width of a two-column paper; a figure of one panel has half of it."""
@@ -147,11 +148,11 @@ def final_returns_figure(scores: pd.DataFrame, metrics: pd.DataFrame, spec: Repo
     rows = {(row["source"], row["target"], row["condition"]): row for _, row in shown.iterrows()}
     with matplotlib.rc_context(STYLE):
         figure, panels = _panels(spec, height_per_row=0.55 + 0.17 * len(conditions))
-        names, counts = transfer_names(spec.transfers), set[int]()
+        names, counts, table = transfer_names(spec.transfers), set[int](), RunTable(scores, spec)
         for transfer, axes in zip(spec.transfers, panels, strict=True):
             axes.set_title(_cut(names[transfer]))
             for place, condition in enumerate(conditions):
-                runs = select_runs(scores, spec, *transfer, condition)
+                runs = table.runs(*transfer, condition)
                 row = rows[*transfer, condition]
                 if not len(runs.values):
                     axes.annotate(
@@ -182,7 +183,7 @@ def final_returns_figure(scores: pd.DataFrame, metrics: pd.DataFrame, spec: Repo
             axes.set_yticks(range(len(conditions)), [_cut(condition_name(c)) for c in conditions])
         for axes in _bottom_panels(panels):
             axes.set_xlabel("Return")
-        note = f"Large dot: mean; line: 95 % bootstrap interval; small dots: {_seeds(counts)}"
+        note = f"Large dot: mean; line: 95 % t interval; small dots: {_seeds(counts)}"
         figure.supxlabel(note, fontsize=6.5)
     return figure
 
@@ -300,9 +301,9 @@ def _legend_columns(num_entries: int, num_panels: int) -> int:
 
 
 def _interval_words(counts: set[int]) -> str:
-    if max(counts) < 2:
-        return "One seed, so there is no interval"
-    return f"Line and band: mean and 95 % bootstrap interval over {_seeds(counts)}"
+    if max(counts) < MIN_SEEDS:
+        return f"Line: mean over {_seeds(counts)}; fewer than {MIN_SEEDS} show no interval"
+    return f"Line and band: mean and 95 % t interval over {_seeds(counts)}"
 
 
 def _seeds(counts: set[int]) -> str:

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from thaw.report import statistics
-from thaw.report.curves import CURVE_RESAMPLES
 from thaw.report.figures import looks
 from thaw.report.metrics import REFERENCE
 from thaw.report.paper import PAPER_TABLES
@@ -29,14 +27,14 @@ from thaw.report.spec import (
     transfer_names,
 )
 from thaw.report.tables import Cell, TableFrame
-from thaw.report.verdict import FEW_SEEDS, Verdict
+from thaw.report.verdict import Verdict
 
 _CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 _AGGREGATES_CAPTION = (
     "Interquartile mean (IQM) over all runs, and mean of the transfers' means, each with a 95 % "
-    "bootstrap interval stratified by transfer. Transfers from one source share their pretrained "
-    "policies; these intervals do not account for that."
+    "interval in which the runs of one pretraining are one unit. It speaks of these transfers, not "
+    "of others."
 )
 
 
@@ -292,21 +290,19 @@ def _how(spec: ReportSpec, scores: pd.DataFrame) -> str:
     items = {
         "Return": "The sum of an episode's rewards, unclipped, for the policy at the end of its "
         "run: averaged over the run's episodes, then over seeds.",
-        "Interval": f"95 % percentile bootstrap over seeds, {statistics.RESAMPLES:,} resamples "
-        f"({CURVE_RESAMPLES:,} at each point of a curve), with a fixed random state for each "
-        "number, so that the same scores give the same report. It covers the spread of seeds, not "
-        "of episodes. With few seeds it is too narrow: on normal data it covers the mean 75 % of "
-        "the time with 3 seeds, 83 % with 5, 90 % with 10.",
-        "Verdict": "The trained condition with the highest mean against the runner-up. Runs of "
-        "one seed start from one pretrained policy and are compared seed by seed. Decided means "
-        "that the interval of the difference is above zero. Between four equal conditions that "
-        "still happens 36 % of the time with 2 seeds, 14 % with 3 and 7 % with 5, so use "
-        f"{FEW_SEEDS} seeds or more.",
+        "Interval": "95 % Student's t over seeds. The standard error is at least the one that the "
+        "runs' own episodes give. There is none below three seeds, and none where all seeds are "
+        "equal. It cannot know of failures that no seed showed: with 5 seeds up to 45 % of runs "
+        "may fail unseen, with 10 up to 26 %.",
+        "Verdict": "Decided means that the interval of the best trained condition's lead over "
+        "every other one is above zero: paired t where runs of one seed start from one pretrained "
+        "policy, else Welch. If two conditions were equally good, this rule would name a winner "
+        "in at most 5 % of transfers.",
         "Probability of improvement": "Mann-Whitney's statistic over all pairs of runs, ties "
         f"count one half (rliable). metrics.csv has it against {condition_name(REFERENCE)}.",
         "Normalized by scratch": "Mean over seeds divided by the mean over the seeds of scratch, "
-        "both resampled. Not given where scratch is missing, cannot be told from zero, or is below "
-        "zero: a ratio would mean nothing there.",
+        "with Fieller's interval. Not given where scratch is missing, cannot be told from zero, or "
+        "is below zero: a ratio would mean nothing there.",
         "Learning curves": "Episodes are binned by the step at which they end. A point averages "
         "the seeds that finished an episode in its bin; nothing is filled in. Conditions that do "
         "not train are drawn as a line at their final return.",

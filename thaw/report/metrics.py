@@ -1,206 +1,186 @@
 """Turns scores into numbers with intervals: one row per transfer, condition and metric.
 
-Metrics of the final policy:
+Metrics of the final policy (docs/metrics.md has them all):
     return: mean return on the target, unclipped.
     return_on_source: mean return of the same policy on the source flavor.
     normalized_by_scratch: mean over seeds divided by the mean over the seeds of scratch.
+    normalized_above_random: the same after the mean of random is taken off both.
     difference_to_scratch: mean minus the mean of scratch, whose seeds are independent.
     probability_of_improvement: that a run beats a run of update_all (rliable).
+    lead: of the best trained condition over the one that it is least certainly ahead of.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from thaw.report import statistics
-from thaw.report.scores import ON_SOURCE, ON_TARGET, RUN_IDENTITY, ReturnColumns, planned_rows
+from thaw.report.gates import pretrained_runs
+from thaw.report.runs import Runs, RunTable
+from thaw.report.scores import ON_SOURCE
 from thaw.report.spec import INDEPENDENT_CONDITIONS, ReportSpec, condition_name
-from thaw.report.statistics import RESAMPLES, Estimate, FloatArray, generator
+from thaw.report.statistics import Estimate
+from thaw.report.verdict import Verdict, verdicts
+from thaw.report.words import count, number
 
 METRICS = (
     "return",
     "return_on_source",
     "normalized_by_scratch",
+    "normalized_above_random",
     "difference_to_scratch",
     "probability_of_improvement",
 )
 COLUMNS = [
     *("source", "target", "condition", "metric"),
     *("mean", "ci_low", "ci_high", "num_seeds", "num_missing", "note"),
+    *("confidence", "p_value", "p_holm"),
 ]
 REFERENCE = "update_all"
 """The condition with which ``probability_of_improvement`` compares."""
 
-_NORMAL_95 = 1.96
-"""Half the width of a normal distribution's 95 % interval, in standard deviations."""
 
-
-class Runs(NamedTuple):
-    """The finished runs of one condition of one transfer, by planned seed.
-
-    Attributes:
-        seeds: [N] int.
-        values: [N] float, mean returns.
-        standard_errors: [N] float, standard errors of the values over the episodes of each run;
-            NaN where unknown.
-        paired: Whether the run of each seed starts from the source's pretraining of that seed.
-    """
-
-    seeds: tuple[int, ...]
-    values: FloatArray
-    standard_errors: FloatArray
-    paired: bool
-
-
-def select_runs(
-    scores: pd.DataFrame,
-    spec: ReportSpec,
-    source: str,
-    target: str,
-    condition: str,
-    columns: ReturnColumns = ON_TARGET,
-) -> Runs:
-    """Return the planned runs of one condition of one transfer; seeds without a value are left out.
-
-    Args:
-        scores: As :func:`thaw.report.scores.check_scores` returns them.
-        spec: What was planned.
-        source: Flavor address, empty where it is unknown.
-        target: Flavor address.
-        condition: Of the transfer.
-        columns: The mean return to take.
-    """
-    rows = planned_rows(scores, spec, source, target, condition).sort_values("seed")
-    rows = rows.reindex(columns=[*RUN_IDENTITY, *columns])  # an absent column is NaN
-    rows = rows[rows[columns.mean].notna()]
-    return Runs(
-        seeds=tuple(int(seed) for seed in rows["seed"]),
-        values=rows[columns.mean].to_numpy(dtype=np.float64),
-        standard_errors=rows[columns.standard_error].to_numpy(dtype=np.float64),
-        paired=bool((rows["source"] == source).any()) and condition not in INDEPENDENT_CONDITIONS,
-    )
-
-
-def metrics_frame(
-    scores: pd.DataFrame, spec: ReportSpec, resamples: int = RESAMPLES
-) -> pd.DataFrame:
+def metrics_frame(scores: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """Compute every metric of every planned condition.
 
     Args:
         scores: As :func:`thaw.report.scores.check_scores` returns them.
         spec: What was planned; other seeds are left out.
-        resamples: Of the bootstrap.
 
     Returns:
         The columns of :data:`COLUMNS`. Where there is no number, ``mean`` and the bounds are NaN
         and ``note`` says why. ``num_seeds`` and ``num_missing`` count the runs of the condition.
+        ``p_value`` and ``p_holm`` are there for ``lead`` only.
     """
+    table = RunTable(scores, spec)
     rows: list[dict[str, object]] = []
-    for source, target in spec.transfers:
-        pretrained = select_runs(scores, spec, "", source, "pretrain")
-        if len(pretrained.values):
-            rng = generator(source, "pretrain", "return_on_source")
-            estimate = statistics.bootstrap_mean(pretrained.values, rng, resamples)
-            rows.append(_row(spec, source, target, "pretrain", "return_on_source", estimate, ""))
+    for verdict in verdicts(scores, spec):
+        source, target = verdict.source, verdict.target
+        transfer = Transfer(table, source, target, verdict.confidence)
+        if (before := transfer.before()) is not None:
+            rows.append(_row(spec, verdict, "pretrain", "return_on_source", before))
         for condition in spec.conditions:
             for metric in METRICS:
-                measured = _measure(scores, spec, (source, target), condition, metric, resamples)
+                measured = transfer.measure(condition, metric)
                 if measured is not None:
-                    rows.append(_row(spec, source, target, condition, metric, *measured))
+                    rows.append(_row(spec, verdict, condition, metric, measured))
+        if verdict.runner_up:
+            rows.append(_lead(verdict))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def aggregates_frame(
-    scores: pd.DataFrame, spec: ReportSpec, resamples: int = RESAMPLES
-) -> pd.DataFrame:
-    """Aggregate each condition over all transfers, with runs resampled inside each transfer.
+class Transfer:
+    """The metrics of one transfer's conditions."""
 
-    Normalized returns are divided by the mean of scratch, which is taken as known (like a
-    reference score in rliable). A transfer that cannot be normalized is left out of every
-    condition. Returns that are not normalized are aggregated only if all targets are flavors of
-    one environment, because returns of different games have no common unit.
+    def __init__(self, table: RunTable, source: str, target: str, confidence: float) -> None:
+        """Keep what all metrics need.
 
-    Returns:
-        Columns condition, metric, statistic (mean or iqm), mean, ci_low, ci_high, num_tasks,
-        num_seeds (of the transfer with the fewest), note; no rows with fewer than two transfers.
-    """
-    columns = [
-        *("condition", "metric", "statistic", "mean", "ci_low", "ci_high"),
-        *("num_tasks", "num_seeds", "note"),
-    ]
-    metric = spec.main_metric
-    units, left_out = {}, []
-    for transfer in spec.transfers:
-        units[transfer] = 1.0
-        if metric != "return":
-            scratch = select_runs(scores, spec, *transfer, "scratch")
-            reason = why_not_normalized(scratch, transfer[1], resamples)
-            if reason:
-                del units[transfer]
-                left_out.append(f"{transfer[1]} is left out: {reason}")
-            else:
-                units[transfer] = float(scratch.values.mean())
-    if len(units) < 2 or (metric == "return" and not spec.is_one_game):
-        return pd.DataFrame(columns=columns)
-    rows: list[dict[str, object]] = []
-    for condition in spec.conditions:
-        if condition == "scratch" and metric != "return":
-            continue
-        tasks, note = [], "; ".join(left_out)
-        for (source, target), unit in units.items():
-            tasks.append(select_runs(scores, spec, source, target, condition).values / unit)
-            if not len(tasks[-1]):
-                note = f"{condition_name(condition)} has no finished run on {target}"
-        for statistic in ("mean", "iqm"):
-            rng = generator(condition, metric, statistic)
-            estimate = statistics.bootstrap_aggregate(tasks, statistic, rng, resamples)
-            row = _bounds(estimate) | {"num_tasks": len(tasks), "num_seeds": estimate.num_seeds}
-            row |= {"condition": condition, "metric": metric, "statistic": statistic, "note": note}
-            rows.append(row)
-    return pd.DataFrame(rows, columns=columns)
+        Args:
+            table: The scores.
+            source: Flavor address, empty where it is unknown.
+            target: Flavor address.
+            confidence: Of the intervals.
+        """
+        self.table = table
+        self.source = source
+        self.target = target
+        self.confidence = confidence
 
+    def runs(self, condition: str) -> Runs:
+        """Return a condition's runs by their return on the target."""
+        return self.table.runs(self.source, self.target, condition)
 
-def why_not_normalized(scratch: Runs, target: str, resamples: int = RESAMPLES) -> str:
-    """Return why returns cannot be divided by those of scratch; an empty string if they can.
+    def before(self) -> Estimate | None:
+        """Return the return on the source before the transfer; None without pretraining runs."""
+        before = pretrained_runs(self.table, self.source)
+        return self._mean(before) if len(before.values) else None
 
-    The mean of scratch must be known to be above zero: by its interval over seeds, or with one
-    seed by the standard error of that run. With a mean below zero, a better policy would get a
-    smaller ratio.
-    """
-    if not len(scratch.values):
-        return "scratch is missing"
-    mean = float(scratch.values.mean())
-    if len(scratch.values) > 1:
-        estimate = statistics.bootstrap_mean(
-            scratch.values, generator(target, "scratch", "denominator"), resamples
+    def measure(self, condition: str, metric: str) -> Estimate | None:
+        """Return one metric; None if it is not defined for the condition."""
+        if metric == "return_on_source":
+            if condition in INDEPENDENT_CONDITIONS:
+                return None
+            runs = self.table.runs(self.source, self.target, condition, ON_SOURCE)
+            return self._mean(runs) if len(runs.values) else _nothing("not measured")
+        runs = self.runs(condition)
+        if not len(runs.values):
+            return _nothing("no finished run")
+        if metric == "return":
+            return self._mean(runs)
+        reference = REFERENCE if metric == "probability_of_improvement" else self.baseline
+        if condition == reference:
+            return _nothing("is the reference", len(runs.values))
+        other = self.runs(reference)
+        if not len(other.values):
+            return _nothing(f"{reference} is missing", len(runs.values))
+        if metric == "probability_of_improvement":
+            return statistics.probability_of_improvement(
+                runs.values, other.values, confidence=self.confidence
+            )
+        if metric == "difference_to_scratch":
+            errors = runs.standard_errors, other.standard_errors
+            return statistics.difference(
+                runs.values, other.values, *errors, confidence=self.confidence
+            )
+        return self._ratio(runs, other, above_random=metric == "normalized_above_random")
+
+    @property
+    def baseline(self) -> str:
+        """The condition by which returns are normalized."""
+        return self.table.spec.baseline
+
+    def _mean(self, runs: Runs) -> Estimate:
+        estimate = statistics.mean(
+            runs.values,
+            runs.standard_errors,
+            bounds=self.table.spec.bounds,
+            confidence=self.confidence,
         )
-        low, high = estimate.low, estimate.high
-    else:
-        low, high = (
-            mean - _NORMAL_95 * scratch.standard_errors[0],
-            mean + _NORMAL_95 * scratch.standard_errors[0],
+        if len(runs.values) != 2:
+            return estimate
+        both = " and ".join(number(value) for value in runs.values)
+        return replace(estimate, note=f"2 seeds: {both}; no interval")
+
+    def _ratio(self, runs: Runs, other: Runs, *, above_random: bool) -> Estimate:
+        floor = self.runs("random") if above_random else None
+        if floor is not None and not len(floor.values):
+            return _nothing("random is missing", len(runs.values))
+        estimate = statistics.ratio(
+            runs.values,
+            other.values,
+            None if floor is None else floor.values,
+            (
+                runs.standard_errors,
+                other.standard_errors,
+                None if floor is None else floor.standard_errors,
+            ),
+            confidence=self.confidence,
         )
-    if np.isnan(low):
-        return "one scratch seed without a standard error cannot be told from zero"
-    if low <= 0 <= high:
-        return f"scratch's interval [{low:.3g}, {high:.3g}] touches zero"
-    return "scratch is below zero, so a ratio would turn the order around" if high < 0 else ""
+        name = condition_name(self.baseline)
+        denominator = f"{name} minus random" if above_random else name
+        return replace(estimate, note=estimate.note.replace("the denominator", denominator))
 
 
 def metrics_json(
-    spec: ReportSpec, metrics: pd.DataFrame, aggregates: pd.DataFrame, verdicts: list[Any]
+    spec: ReportSpec,
+    metrics: pd.DataFrame,
+    aggregates: pd.DataFrame,
+    judged: Sequence[Verdict],
 ) -> str:
     """Return the text of metrics.json: the plan, all numbers and the verdicts.
 
     Args:
         spec: What was planned.
         metrics: From :func:`metrics_frame`.
-        aggregates: From :func:`aggregates_frame`.
-        verdicts: One dict per transfer.
+        aggregates: From :func:`thaw.report.aggregates.aggregates_frame`.
+        judged: One verdict per transfer.
 
     Returns:
         JSON, with null where there is no number.
@@ -211,96 +191,71 @@ def metrics_json(
         "conditions": list(spec.conditions),
         "seeds": list(spec.seeds),
         "normalize": spec.normalize,
+        "baseline": spec.baseline,
         "interval": {
-            "kind": "percentile bootstrap over seeds",
+            "mean": "Student's t over seeds, floored by the runs' own episodes",
+            "difference": "paired t where pretrainings are shared, else Welch",
+            "ratio": "Fieller",
+            "over_transfers": "cluster jackknife with t; a pretraining is one unit",
             "confidence": statistics.CONFIDENCE,
-            "resamples": RESAMPLES,
         },
         "metrics": metrics.to_dict("records"),
         "aggregates": aggregates.to_dict("records"),
-        "verdicts": verdicts,
+        "verdicts": [asdict(verdict) for verdict in judged],
     }
-    return json.dumps(_plain(document), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(plain(document), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _measure(
-    scores: pd.DataFrame,
-    spec: ReportSpec,
-    transfer: tuple[str, str],
-    condition: str,
-    metric: str,
-    resamples: int,
-) -> tuple[Estimate, str] | None:
-    """Return the estimate and a note; None if the metric is not defined for the condition."""
-    source, target = transfer
-    if metric == "return_on_source":
-        if condition in INDEPENDENT_CONDITIONS:
-            return None
-        runs = select_runs(scores, spec, source, target, condition, ON_SOURCE)
-    else:
-        runs = select_runs(scores, spec, source, target, condition)
-    values = runs.values
-    num_seeds = len(values)
-
-    def nothing(note: str) -> tuple[Estimate, str]:
-        return Estimate(np.nan, np.nan, np.nan, num_seeds), note
-
-    if not num_seeds:
-        return nothing("not measured" if metric == "return_on_source" else "no finished run")
-    note = "one seed: no interval" if num_seeds == 1 else ""
-    rng = generator(source, target, condition, metric)
-    if metric in ("return", "return_on_source"):
-        return statistics.bootstrap_mean(values, rng, resamples), note
-    reference = REFERENCE if metric == "probability_of_improvement" else "scratch"
-    if condition == reference:
-        return nothing("is the reference")
-    other = select_runs(scores, spec, source, target, reference)
-    if not len(other.values):
-        return nothing(f"{reference} is missing")
-    if len(other.values) == 1:
-        note = note or f"one seed of {reference}: no interval"
-    if metric == "probability_of_improvement":
-        estimate = statistics.probability_of_improvement(values, other.values, rng, resamples)
-        return estimate, note
-    if metric == "difference_to_scratch":
-        return statistics.bootstrap_difference(values, other.values, rng, resamples), note
-    reason = why_not_normalized(other, target, resamples)
-    if reason:
-        return nothing(reason)
-    return statistics.bootstrap_ratio(values, other.values, rng, resamples), note
-
-
-def _row(
-    spec: ReportSpec,
-    source: str,
-    target: str,
-    condition: str,
-    metric: str,
-    estimate: Estimate,
-    note: str,
-) -> dict[str, object]:
-    return {
-        "source": source,
-        "target": target,
-        "condition": condition,
-        "metric": metric,
-        **_bounds(estimate),
-        "num_seeds": estimate.num_seeds,
-        "num_missing": len(spec.seeds) - estimate.num_seeds,
-        "note": note,
-    }
-
-
-def _bounds(estimate: Estimate) -> dict[str, object]:
-    return {"mean": estimate.value, "ci_low": estimate.low, "ci_high": estimate.high}
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Round numbers to six digits, as in metrics.csv; NaN, which JSON lacks, becomes None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if np.isfinite(value) else None
     return value
+
+
+def _row(
+    spec: ReportSpec, verdict: Verdict, condition: str, metric: str, estimate: Estimate
+) -> dict[str, object]:
+    return {
+        "source": verdict.source,
+        "target": verdict.target,
+        "condition": condition,
+        "metric": metric,
+        "mean": estimate.value,
+        "ci_low": estimate.low,
+        "ci_high": estimate.high,
+        "num_seeds": estimate.num_seeds,
+        "num_missing": len(spec.seeds) - estimate.num_seeds,
+        "note": estimate.note,
+        "confidence": verdict.confidence,
+        "p_value": math.nan,
+        "p_holm": math.nan,
+    }
+
+
+def _lead(verdict: Verdict) -> dict[str, object]:
+    """Return the row of the best condition's least certain lead, with its p values."""
+    lead = Estimate(verdict.difference, verdict.ci_low, verdict.ci_high, verdict.num_seeds)
+    return {
+        "source": verdict.source,
+        "target": verdict.target,
+        "condition": verdict.best,
+        "metric": "lead",
+        "mean": lead.value,
+        "ci_low": lead.low,
+        "ci_high": lead.high,
+        "num_seeds": lead.num_seeds,
+        "num_missing": 0,
+        "note": f"over {verdict.runner_up}, {count(lead.num_seeds, 'seed')}",
+        "confidence": verdict.confidence,
+        "p_value": verdict.p_value,
+        "p_holm": verdict.p_holm,
+    }
+
+
+def _nothing(note: str, num_seeds: int = 0) -> Estimate:
+    return Estimate(math.nan, math.nan, math.nan, num_seeds, note=note)

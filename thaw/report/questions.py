@@ -62,17 +62,19 @@ def _pretraining_helps(table: RunTable, source: str, target: str) -> Answer | No
     if not condition:
         return None
     name = condition_name(condition)
-    moved, scratch = (table.runs(source, target, c) for c in (condition, "scratch"))
+    baseline = table.spec.baseline
+    moved, scratch = (table.runs(source, target, c) for c in (condition, baseline))
+    alone = "training from scratch" if baseline == "scratch" else condition_name(baseline)
     gain, paired = compare(moved, scratch)
     if gain.low > 0:
-        outcome, sentence = "yes", f"Yes: {name} ends above training from scratch."
+        outcome, sentence = "yes", f"Yes: {name} ends above {alone}."
     elif gain.high < 0:
-        outcome, sentence = "no", f"No: {name} ends below training from scratch."
+        outcome, sentence = "no", f"No: {name} ends below {alone}."
     else:
         outcome = "open"
-        sentence = f"Not decided: {name} and training from scratch are not told apart."
+        sentence = f"Not decided: {name} and {alone} are not told apart."
     return _answer(
-        "pretraining_helps", outcome, sentence, condition, "scratch", moved, scratch, gain, paired
+        "pretraining_helps", outcome, sentence, condition, baseline, moved, scratch, gain, paired
     )
 
 
@@ -164,7 +166,15 @@ def _forgetting(table: RunTable, source: str, target: str) -> list[Answer]:
             sentence = f"{name}: no change of its return on {place} was shown."
         found.append(
             _answer(
-                "forgetting", outcome, sentence, condition, "pretrain", after, before, change, paired
+                "forgetting",
+                outcome,
+                sentence,
+                condition,
+                "pretrain",
+                after,
+                before,
+                change,
+                paired,
             )
         )
     return found
@@ -175,10 +185,10 @@ def _main_transfer(table: RunTable, source: str, target: str) -> str:
     there = [
         condition
         for condition in table.spec.conditions
-        if condition not in (*UNTRAINED_CONDITIONS, "scratch")
+        if condition not in (*UNTRAINED_CONDITIONS, table.spec.baseline)
         and len(table.runs(source, target, condition).values)
     ]
-    if not there or not len(table.runs(source, target, "scratch").values):
+    if not there or not len(table.runs(source, target, table.spec.baseline).values):
         return ""
     return "update_all" if "update_all" in there else there[0]
 

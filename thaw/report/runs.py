@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,12 +48,12 @@ class RunTable:
         """Group scores, which :func:`thaw.report.scores.check_scores` returned."""
         self.spec = spec
         self._order = {seed: place for place, seed in enumerate(sorted(spec.seeds))}
-        self._groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        self._groups: dict[tuple[str, str, str], list[dict[Any, Any]]] = {}
         for row in scores.sort_values("seed", kind="stable").to_dict("records"):
             identity = row["source"], row["target"], row["condition"]
             self._groups.setdefault(identity, []).append(row)
 
-    def rows(self, source: str, target: str, condition: str) -> list[dict[str, Any]]:
+    def rows(self, source: str, target: str, condition: str) -> list[dict[Any, Any]]:
         """Return the rows of one condition of one transfer, of the planned seeds, by seed.
 
         Runs without a source, such as ``random`` and ``scratch``, serve every transfer to their
@@ -140,12 +141,4 @@ def compare(first: Runs, second: Runs, confidence: float = CONFIDENCE) -> tuple[
         confidence=confidence,
     )
     fewest = min(len(first.values), len(second.values))
-    return Estimate(
-        estimate.value,
-        estimate.low,
-        estimate.high,
-        fewest,
-        estimate.standard_error,
-        estimate.degrees,
-        estimate.note,
-    ), False
+    return replace(estimate, num_seeds=fewest), False

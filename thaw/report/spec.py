@@ -44,6 +44,8 @@ class ReportSpec:
             table 1 does.
         paper: The table of the paper whose numbers are shown next to ours, where they have the
             same metric.
+        baseline: The condition by which returns are normalized and against which differences are
+            taken.
         margin: Two conditions whose true difference is smaller count as equal; in units of return.
             By default 5 % of the distance from random to scratch.
         bounds: The lowest and highest possible return; intervals are cut there.
@@ -66,6 +68,7 @@ class ReportSpec:
     seeds: tuple[int, ...]
     normalize: Literal["none", "scratch"] = "none"
     paper: Literal["table1", "table2"] | None = None
+    baseline: str = "scratch"
     margin: float | None = None
     bounds: tuple[float, float] | None = None
     paired: bool = False

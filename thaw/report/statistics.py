@@ -191,9 +191,7 @@ def ratio(
     zero = 0.0 if under is None else float(under.mean())
     over, unit = float(above.mean()) - zero, float(below.mean()) - zero
     groups = [above, below] if under is None else [above, below, under]
-    variances = [
-        _variance_or_own(group, own) for group, own in zip(groups, errors[: len(groups)])
-    ]
+    variances = [_variance_or_own(group, own) for group, own in zip(groups, errors, strict=False)]
     if reason := _not_above_zero(unit, groups[1:], variances[1:], confidence):
         return Estimate(math.nan, math.nan, math.nan, len(above), note=reason)
     value = over / unit
@@ -201,7 +199,7 @@ def ratio(
     if fewest < MIN_SEEDS:
         return _without_interval(value, len(above), few_seeds(fewest))
     shares = [1.0, value**2, (1 - value) ** 2]
-    terms = [share * variance for share, variance in zip(shares, variances)]
+    terms = [share * variance for share, variance in zip(shares, variances, strict=False)]
     if sum(terms) == 0:
         return _without_interval(value, len(above), "all seeds are equal: no interval")
     degrees = pooled_degrees(terms, [len(group) - 1 for group in groups])
@@ -268,45 +266,6 @@ def few_seeds(num_seeds: int) -> str:
     return f"{num_seeds} seed{'' if num_seeds == 1 else 's'}: no interval"
 
 
-def seeds_for_lead(lead: float, deviation: float, power: float = 0.8, most: int = 30) -> int | None:
-    """Return how many paired seeds find a lead at the two-sided 5 % level; None if over `most`.
-
-    Args:
-        lead: The true difference.
-        deviation: Standard deviation of the paired difference over seeds.
-        power: How often it shall be found.
-        most: The largest number that is tried.
-    """
-    for num_seeds in range(MIN_SEEDS, most + 1):
-        shift = abs(lead) / deviation * math.sqrt(num_seeds)
-        t = critical_t(num_seeds - 1)
-        if stats.nct.sf(t, num_seeds - 1, shift) >= power:
-            return num_seeds
-    return None
-
-
-def detectable_lead(deviation: float, num_seeds: int, power: float = 0.8) -> float:
-    """Return the lead that `num_seeds` paired seeds find with the given power at the 5 % level."""
-    t = critical_t(num_seeds - 1)
-    root = math.sqrt(num_seeds)
-
-    def missing(effect: float) -> float:
-        return float(stats.nct.sf(t, num_seeds - 1, effect * root)) - power
-
-    return deviation * float(optimize.brentq(missing, 0.0, 60.0 / root))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values for their number (Holm 1979); NaN stays NaN and is not counted."""
-    known = sorted((p, i) for i, p in enumerate(p_values) if math.isfinite(p))
-    adjusted = [math.nan] * len(p_values)
-    highest = 0.0
-    for place, (p, i) in enumerate(known):
-        highest = max(highest, min(1.0, p * (len(known) - place)))
-        adjusted[i] = highest
-    return adjusted
-
-
 def _fieller(
     value: float, unit: float, above: float, below: float, shared: float, t: float
 ) -> tuple[float, float]:
@@ -342,12 +301,16 @@ def _not_above_zero(
     if error > 0:
         # The episodes of one run are many, so its own error needs no correction for few values.
         alone = max(counts) == 1
-        half = error * (1.96 if alone else critical_t(pooled_degrees(variances, degrees), confidence))
+        half = error * (
+            1.96 if alone else critical_t(pooled_degrees(variances, degrees), confidence)
+        )
     if unit - half > 0:
         return ""
     if unit + half < 0:
         return "the denominator is below zero, so a ratio would turn the order around"
-    return f"{min(counts)} seed{'' if min(counts) == 1 else 's'} cannot tell the denominator from zero"
+    return (
+        f"{min(counts)} seed{'' if min(counts) == 1 else 's'} cannot tell the denominator from zero"
+    )
 
 
 def _variance_or_own(values: FloatArray, standard_errors: npt.ArrayLike | None) -> float:

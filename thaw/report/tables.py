@@ -14,6 +14,7 @@ import pandas as pd
 
 from thaw.report.paper import PAPER_TABLES, PaperTable
 from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, transfer_names
+from thaw.report.statistics import MIN_SEEDS
 
 LATEX_COLUMNS = 3
 """The most transfers in one LaTeX table; a page is not wide enough for more."""
@@ -252,9 +253,10 @@ def _column_order(spec: ReportSpec, paper: PaperTable | None) -> list[tuple[str,
 def _row_order(
     spec: ReportSpec, shown: pd.DataFrame, metric: str, paper: PaperTable | None
 ) -> list[str]:
+    baseline = spec.baseline
     planned = [c for c in dict.fromkeys(shown["condition"]) if c != "pretrain"]
     if metric == "normalized_by_scratch":  # scratch is the unit: its row would be all 1
-        planned = [c for c in planned if c != "scratch"]
+        planned = [c for c in planned if c != baseline]
         if paper is not None:
             planned = [c for c in paper.conditions if c in planned] + [
                 c for c in planned if c not in paper.conditions
@@ -274,6 +276,8 @@ def _cell(row: pd.Series | None, decimals: int, best: bool) -> Cell:
     if not np.isfinite(mean):
         return Cell("n/a", "not_available", note=note)
     text = _fixed(mean, decimals)
+    if both := re.fullmatch(r"2 seeds: (.+) and (.+); no interval", note):
+        text += f" ({both[1]}, {both[2]})"
     if np.isfinite(low):
         text += f" [{_fixed(low, decimals)}, {_fixed(high, decimals)}]"
     if num_missing:
@@ -290,11 +294,13 @@ def _paper_cell(value: float | None) -> Cell:
 def _caption(metric: str, paper: PaperTable | None, spec: ReportSpec) -> str:
     num_seeds = len(spec.seeds)
     sentences = [
-        f"Mean over {num_seeds} seeds [95 % percentile bootstrap interval]."
-        if num_seeds > 1
+        f"Mean over {num_seeds} seeds [95 % t interval]."
+        if num_seeds >= MIN_SEEDS
+        else "Two seeds: their mean (and both), no interval."
+        if num_seeds == 2
         else "One seed, so there is no interval."
     ]
-    sentences.append("Bold: the best trained condition of a column; alone it is no verdict.")
+    sentences.append("Bold: the highest mean of the trained conditions; it is no verdict.")
     if metric == "normalized_by_scratch":
         sentences.append(
             "1 is what training from scratch reaches. n/a: scratch is missing or cannot be told "

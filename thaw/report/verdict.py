@@ -12,6 +12,7 @@ from scipy import stats
 from thaw.report import statistics
 from thaw.report.answers import Answer, Gate
 from thaw.report.gates import gates, trained_runs
+from thaw.report.power import holm, seeds_for_lead
 from thaw.report.questions import answers, reading
 from thaw.report.runs import Runs, RunTable, compare
 from thaw.report.spec import ReportSpec, condition_name, flavor_name
@@ -97,12 +98,11 @@ def verdicts(scores: pd.DataFrame, spec: ReportSpec) -> list[Verdict]:
     """
     table = RunTable(scores, spec)
     judged = [_verdict(table, *transfer) for transfer in spec.transfers]
-    adjusted = statistics.holm([verdict.p_value for verdict in judged])
+    adjusted = holm([verdict.p_value for verdict in judged])
     return [replace(v, p_holm=p) for v, p in zip(judged, adjusted, strict=True)]
 
 
 def _verdict(table: RunTable, source: str, target: str) -> Verdict:
-    spec = table.spec
     trained = trained_runs(table, source, target)
     found_gates = gates(table, source, target)
     blocked = any(gate.blocks for gate in found_gates)
@@ -113,7 +113,9 @@ def _verdict(table: RunTable, source: str, target: str) -> Verdict:
     if not leads:
         have = f"only {condition_name(best)} has" if best else "no condition has"
         nan = math.nan
-        sentence = f"{where}: not decided; {have} finished runs, and a verdict needs two conditions."
+        sentence = (
+            f"{where}: not decided; {have} finished runs, and a verdict needs two conditions."
+        )
         return Verdict(
             source, target, False, best, "", nan, nan, nan, 0, False, nan, sentence, "",
             (best,) if best else (), margin=margin, gates=found_gates, answers=answered,
@@ -181,7 +183,7 @@ def margin_of(table: RunTable, source: str, target: str) -> float:
     """Return the margin within which two conditions count as equal; NaN where it is unknown."""
     if table.spec.margin is not None:
         return table.spec.margin
-    scratch = table.runs(source, target, "scratch").values
+    scratch = table.runs(source, target, table.spec.baseline).values
     random = table.runs(source, target, "random").values
     if not len(scratch) or not len(random):
         return math.nan
@@ -210,7 +212,7 @@ def _seeds_needed(lead: Estimate) -> int | None:
     """
     if not lead.has_interval or lead.value <= 0:
         return None
-    return statistics.seeds_for_lead(lead.value, _upper_deviation(lead), most=MOST_SEEDS)
+    return seeds_for_lead(lead.value, _upper_deviation(lead), most=MOST_SEEDS)
 
 
 def _upper_deviation(lead: Estimate) -> float:
@@ -236,9 +238,8 @@ def _outcome(verdict: Verdict, trained: Mapping[str, Runs], lead: Estimate) -> s
         )
     names = [condition_name(name) for name in verdict.may_be_best]
     if verdict.equal:
-        return (
-            f"{listed(names)} are equal within {number(verdict.margin)}: any of them will do ({how})."
-        )
+        within = f"are equal within {number(verdict.margin)}"
+        return f"{listed(names)} {within}: any of them will do ({how})."
     if not lead.has_interval:
         return f"not decided; {best} has the highest mean, but {lead.note}."
     return (

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from thaw.files.atomic import as_write_failed, write_atomic
+from thaw.report.aggregates import aggregates_frame
 from thaw.report.figures import figure_files, final_returns_figure, learning_curves_figure
 from thaw.report.html import page
-from thaw.report.metrics import aggregates_frame, metrics_frame, metrics_json
+from thaw.report.metrics import metrics_frame, metrics_json
 from thaw.report.scores import check_curves, check_scores
 from thaw.report.spec import ReportSpec
 from thaw.report.tables import (
@@ -67,7 +67,7 @@ def write_report(
         "metrics.csv": metrics.map(
             lambda value: escape_formula(value) if isinstance(value, str) else value
         ).to_csv(index=False, float_format="%.6g", lineterminator="\n"),
-        "metrics.json": metrics_json(spec, metrics, aggregates, [asdict(v) for v in judged]),
+        "metrics.json": metrics_json(spec, metrics, aggregates, judged),
         "table.md": "\n".join(to_markdown(table) for table in everything) + _diverged(scores),
         "table.tex": "\n".join(map(to_latex, everything, labels)),
         "table.csv": to_csv(tables[0]),
