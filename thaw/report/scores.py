@@ -192,7 +192,14 @@ def infer_spec(
         pair for pair, alone in zip(pairs, independent, strict=True) if pair[0] or not alone
     )
     served = {target for _, target in moved}
-    alone = dict.fromkeys(pair for pair in pairs if pair[1] not in served)
+    # Random runs on a source tell whether its pretraining learned; alone they are no transfer.
+    sources = {source for source, _ in moved}
+    compared = {target for target in runs.loc[runs["condition"] != "random", "target"]}
+    alone = dict.fromkeys(
+        pair
+        for pair in pairs
+        if pair[1] not in served and (pair[1] in compared or pair[1] not in sources)
+    )
     present = dict.fromkeys(runs["condition"])
     known = [condition for condition in CONDITION_NAMES if condition in present]
     return ReportSpec(

@@ -235,8 +235,9 @@ def probability_of_improvement(
         variance = theta * (1 - theta) * spread / (len(first) * len(second))
         return (theta - value) ** 2 - z**2 * variance
 
-    low = 0.0 if value == 0 else optimize.brentq(excess, 0.0, value)
-    high = 1.0 if value == 1 else optimize.brentq(excess, value, 1.0)
+    tiny = 1e-9  # at 0 and 1 the value itself is a root, but not the bound
+    low = 0.0 if value == 0 else optimize.brentq(excess, 0.0, value - tiny)
+    high = 1.0 if value == 1 else optimize.brentq(excess, value + tiny, 1.0)
     return Estimate(value, float(low), float(high), len(first))
 
 

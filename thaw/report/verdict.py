@@ -258,8 +258,8 @@ def _next_step(verdict: Verdict, table: RunTable) -> str:
         return _command(table, 5)
     if verdict.seeds_needed is None:
         return (
-            f"If the true lead is as small as this one, more than {MOST_SEEDS} seeds are needed: "
-            "for practical purposes these conditions do equally well here."
+            f"If the true lead is as small as this one, it takes more than {MOST_SEEDS} seeds to "
+            "show it."
         )
     more = verdict.seeds_needed - verdict.num_seeds
     text = (
