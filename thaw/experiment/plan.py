@@ -39,7 +39,7 @@ def plan(suite: Suite) -> Plan:
     """Return the runs of a suite.
 
     The pretraining with seed i is shared by all transfers with seed i from that source. Scratch and
-    random are shared by all transfers to their target.
+    random are shared by all transfers to their target. Random also plays on each source.
 
     Raises:
         InputError: Two runs would share a folder, at least on some file systems.
@@ -77,6 +77,9 @@ def plan(suite: Suite) -> Plan:
                 source = None
                 if rule is not None and rule.needs_source:
                     source = add("pretrain", transfer.source, seed, None)
+                elif condition == "random":
+                    # The report asks whether the pretraining beat it where it was trained.
+                    add("random", transfer.source, seed, None)
                 add(condition, transfer.target, seed, source)
     _check_upper_case(runs)
     # Pretrainings first, because other runs wait for them. The sort keeps the order of the rest.

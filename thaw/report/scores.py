@@ -194,7 +194,7 @@ def infer_spec(
     served = {target for _, target in moved}
     # Random runs on a source tell whether its pretraining learned; alone they are no transfer.
     sources = {source for source, _ in moved}
-    compared = {target for target in runs.loc[runs["condition"] != "random", "target"]}
+    compared = set(runs.loc[runs["condition"] != "random", "target"])
     alone = dict.fromkeys(
         pair
         for pair in pairs
