@@ -5,6 +5,7 @@ from __future__ import annotations
 from thaw.cli.benchmark import bench
 from thaw.cli.environments import flavors, gallery
 from thaw.cli.parsing import Commands
+from thaw.cli.publish import publish
 from thaw.cli.runs import evaluate, record, train, transfer
 from thaw.cli.suites import plan, report, run, status, watch
 
@@ -14,6 +15,7 @@ COMMANDS: Commands = {
     "status": status,
     "watch": watch,
     "report": report,
+    "publish": publish,
     "train": train,
     "transfer": transfer,
     "evaluate": evaluate,

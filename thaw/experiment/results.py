@@ -29,6 +29,9 @@ SCORE_COLUMNS = (
 
 CURVE_COLUMNS = (*RUN_COLUMNS, "steps", "frames", "mean_return", "num_episodes")
 
+RUNS_FILE = "runs.jsonl.gz"
+"""In a published folder: what its runs say about themselves. It has no run folders."""
+
 
 class Results(NamedTuple):
     """What a report is made from."""
@@ -55,17 +58,19 @@ def load_results(path: str | Path) -> Results:
 
 
 def write_results(folder: SuiteFolder, results: Results) -> None:
-    """Write scores.csv and curves.csv.
+    """Write scores.csv and curves.csv; a published folder keeps those it has.
 
     Raises:
         WriteFailed: Disk full, no permission, and the like.
     """
+    if folder.is_published:
+        return
     write_atomic(folder.path / "scores.csv", results.scores.to_csv(index=False).encode())
     write_atomic(folder.path / "curves.csv", results.curves.to_csv(index=False).encode())
 
 
 def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
-    """Derive scores and curves from the run folders.
+    """Derive scores and curves from the run folders, or read those of a published folder.
 
     A damaged run is left out; the others are not disturbed.
 
@@ -78,6 +83,11 @@ def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
     """
     import pandas as pd
 
+    if folder.is_published:
+        from thaw.report.scores import read_curves, read_scores
+
+        path = folder.path
+        return Results(read_scores(path / "scores.csv"), read_curves(path / "curves.csv"))
     score_rows: list[dict[str, Any]] = []
     curve_rows: list[dict[str, Any]] = []
     left_out: list[str] = []

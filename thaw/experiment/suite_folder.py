@@ -35,6 +35,11 @@ class SuiteFolder:
         self.suite_yaml = self.path / "suite.yaml"
         self.report = self.path / "report"
 
+    @property
+    def is_published(self) -> bool:
+        """Whether it holds the tables of finished runs, but no run (``thaw publish``)."""
+        return (self.path / "runs.jsonl.gz").is_file() and not (self.path / "runs").exists()
+
     def check(self, planned: Plan) -> None:
         """Check that the folder is new, or that its files belong to this plan's suite.
 

@@ -1,0 +1,66 @@
+"""A published folder is small, and its report is that of the suite."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from thaw.config.errors import InputError
+from thaw.experiment.published import publish_suite
+from thaw.experiment.reporting import report_suite
+from thaw.experiment.results import load_results
+from thaw.experiment.suite_folder import SuiteFolder
+
+
+def test_the_report_of_a_published_folder_is_that_of_the_suite(
+    finished: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "study"
+    published = publish_suite(finished, out)
+    assert published.num_missing == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "curves.csv", "runs.jsonl.gz", "scores.csv", "suite.yaml",
+    ]  # fmt: skip
+    report_suite(out)
+    report_suite(finished, tmp_path / "own")
+    for name in ("metrics.csv", "table.md", "table_source.csv"):
+        assert (out / "report" / name).read_text() == (tmp_path / "own" / name).read_text()
+
+
+def test_a_published_folder_keeps_what_each_run_says_about_itself(
+    finished: Path, tmp_path: Path
+) -> None:
+    publish_suite(finished, tmp_path)
+    lines = gzip.decompress((tmp_path / "runs.jsonl.gz").read_bytes()).decode().splitlines()
+    runs = {line["key"]: line for line in map(json.loads, lines)}
+    for run in SuiteFolder(finished).plan().runs:
+        path = SuiteFolder(finished).run_folder(run).path
+        assert runs[run.key]["run"] == json.loads((path / "run.json").read_text())
+        assert runs[run.key]["result"] == json.loads((path / "result.json").read_text())
+
+
+def test_reading_a_published_folder_changes_none_of_its_files(
+    finished: Path, tmp_path: Path
+) -> None:
+    publish_suite(finished, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    load_results(tmp_path)
+    report_suite(tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_damaged_run_is_not_published(copied: Path, tmp_path: Path) -> None:
+    episodes = next((copied / "runs").rglob("episodes.csv"))
+    episodes.write_bytes(b"\0" * 100)
+    with pytest.raises(InputError, match="left out"):
+        publish_suite(copied, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_published_folder_is_not_published_again(finished: Path, tmp_path: Path) -> None:
+    publish_suite(finished, tmp_path / "study")
+    with pytest.raises(InputError, match="is published already"):
+        publish_suite(tmp_path / "study", tmp_path / "again")

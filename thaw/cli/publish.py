@@ -1,0 +1,25 @@
+"""``thaw publish``: a suite's results for a repository."""
+
+from __future__ import annotations
+
+from tyro.conf import Positional
+
+from thaw.cli.output import say
+from thaw.cli.parsing import Folder
+from thaw.experiment.published import publish_suite
+from thaw.experiment.reporting import report_suite
+
+
+def publish(folder: Positional[Folder], *, out: Folder) -> int:
+    """Copy a suite's results, without policies and logs, into a small folder with its report.
+
+    Args:
+        folder: The suite's folder, the --out of `thaw run`.
+        out: Gets suite.yaml, scores.csv, curves.csv, runs.jsonl.gz and report/. `thaw report`
+            rebuilds the report from the rest.
+    """
+    published = publish_suite(folder, out)
+    report_suite(out)
+    missing = f", {published.num_missing} are missing" if published.num_missing else ""
+    say(f"{published.num_runs} runs{missing}; {published.num_bytes / 1e6:.2f} MB and the report")
+    return 0

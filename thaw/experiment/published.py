@@ -1,0 +1,64 @@
+"""Publishes a suite's results: all that its report needs, small enough for a repository.
+
+A published folder has no policies and no logs. ``thaw report`` rebuilds the report from it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from thaw.config.errors import InputError
+from thaw.experiment.results import RUNS_FILE, derive_results
+from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.atomic import check_out, read_json, write_files
+
+
+class Published(NamedTuple):
+    """What was published."""
+
+    num_runs: int
+    num_missing: int
+    """Planned runs that are not finished."""
+    num_bytes: int
+
+
+def publish_suite(folder: str | Path, out: str | Path) -> Published:
+    """Write what a suite's report is made from: its plan, scores, curves, and the runs' records.
+
+    Args:
+        folder: The suite's folder; it is only read.
+        out: Created if needed; gets suite.yaml, scores.csv, curves.csv and runs.jsonl.gz, which
+            has run.json and result.json of each finished run in one line.
+
+    Raises:
+        InputError: ``folder`` is no suite's folder, has no finished run, or has a damaged one.
+        WriteFailed: Disk full and the like.
+    """
+    suite_folder, target = SuiteFolder(folder), Path(out)
+    planned = suite_folder.plan()
+    check_out(target)
+    results = derive_results(suite_folder, planned)
+    if results.left_out:
+        raise InputError(f"{results.left_out[0]}; publish what is whole")
+    done = [run for run in planned.runs if suite_folder.run_folder(run).is_done]
+    if not done or suite_folder.is_published:
+        why = "is published already" if suite_folder.is_published else "has no finished run"
+        raise InputError(f"'{folder}' {why}; give the --out of `thaw run SUITE --out DIR`")
+    lines = []
+    for run in done:
+        path = suite_folder.run_folder(run).path
+        records = {name: read_json(path / f"{name}.json") for name in ("run", "result")}
+        lines.append(json.dumps({"key": run.key, **records}, ensure_ascii=False).encode())
+    files = {
+        "suite.yaml": suite_folder.suite_yaml.read_bytes(),
+        "scores.csv": results.scores.to_csv(index=False).encode(),
+        "curves.csv": results.curves.to_csv(index=False, float_format="%.6g").encode(),
+        RUNS_FILE: gzip.compress(b"\n".join(lines) + b"\n", mtime=0),
+    }
+    target.mkdir(parents=True, exist_ok=True)
+    write_files(target, files)
+    size = sum(map(len, files.values()))
+    return Published(len(done), len(planned.runs) - len(done), size)
