@@ -7,7 +7,7 @@ shorter budget would show otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -187,13 +187,13 @@ def _grid(curves: Sequence[Curve], window: Window) -> FloatArray:
     steps = np.unique(np.concatenate([[window.start], inside, [window.end]]))
     if len(steps) <= GRID_POINTS:
         return steps
-    return steps[np.linspace(0, len(steps) - 1, GRID_POINTS).round().astype(int)]
+    return np.asarray(steps[np.linspace(0, len(steps) - 1, GRID_POINTS).round().astype(int)])
 
 
-def _bounds(row: dict[str, object] | None) -> tuple[float, float, float]:
+def _bounds(row: dict[Any, Any] | None) -> tuple[float, float, float]:
     if row is None:
         return (np.nan, np.nan, np.nan)
-    return float(row["mean"]), float(row["ci_low"]), float(row["ci_high"])  # type: ignore[arg-type]
+    return float(row["mean"]), float(row["ci_low"]), float(row["ci_high"])
 
 
 def _sign(bounds: tuple[float, float, float]) -> int:

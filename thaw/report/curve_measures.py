@@ -22,7 +22,7 @@ SMOOTHING = 0.05
 EARLY = (0.01, 0.05)
 """The window, as shares of the budget, whose mean is compared with the return before training."""
 SLACK = 0.1
-"""Curves that begin later or end earlier than the others by this share of the budget do not count."""
+"""Share of the budget by which a curve may begin later or end earlier than others, and count."""
 
 
 class Window(NamedTuple):

@@ -166,19 +166,22 @@ def _reach(steps: FloatArray) -> FloatArray:
     gaps = np.diff(steps, prepend=0.0)
     if gaps[0] == 0:
         gaps[0] = np.inf
-    return SAME_POINT * np.minimum(gaps, np.append(gaps[1:], np.inf))
+    return np.asarray(SAME_POINT * np.minimum(gaps, np.append(gaps[1:], np.inf)))
 
 
 def _places(steps: FloatArray, reach: FloatArray) -> npt.NDArray[np.int64]:
     """Return the place of each point among the points of the mean curve."""
-    places = np.empty(len(steps), dtype=np.int64)
+    different, inverse = np.unique(steps, return_inverse=True)
+    limits = np.full(len(different), np.inf)
+    np.minimum.at(limits, inverse, reach)
+    places = np.empty(len(different), dtype=np.int64)
     place, start, limit = -1, -np.inf, 0.0
-    for i in np.argsort(steps, kind="stable"):
-        limit = min(limit, float(reach[i]))
-        if not steps[i] - start < limit:
-            place, start, limit = place + 1, float(steps[i]), float(reach[i])
+    for i, (step, near) in enumerate(zip(different.tolist(), limits.tolist(), strict=True)):
+        limit = min(limit, near)
+        if not step - start < limit:
+            place, start, limit = place + 1, step, near
         places[i] = place
-    return places
+    return np.asarray(places[inverse])
 
 
 def _most_common(steps: FloatArray, places: npt.NDArray[np.int64]) -> FloatArray:

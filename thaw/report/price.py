@@ -44,7 +44,9 @@ def first_returns(transfer: TransferCurves, *, with_curves: bool) -> Iterator[Me
     if with_curves:
         yield "freeze_all", "jumpstart", _jumpstart(transfer, zero)
     random = transfer.scores("random")
-    above = transfer.difference(zero, random) if len(random.values) else nothing("random is missing")
+    above = (
+        transfer.difference(zero, random) if len(random.values) else nothing("random is missing")
+    )
     yield "freeze_all", "jumpstart_over_random", above
     yield "freeze_all", "zero_shot_gap", _zero_shot_gap(transfer, zero)
 

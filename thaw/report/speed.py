@@ -39,9 +39,7 @@ def speed(transfer: TransferCurves) -> Iterator[Measured]:
         yield from _reaching(transfer, condition, ends)
 
 
-def _areas(
-    transfer: TransferCurves, condition: str, areas: dict[str, Runs]
-) -> Iterator[Measured]:
+def _areas(transfer: TransferCurves, condition: str, areas: dict[str, Runs]) -> Iterator[Measured]:
     own = areas[condition]
     if not len(own.values):
         yield condition, "area", nothing(transfer.no_curve(condition))
@@ -89,13 +87,13 @@ def _ratio(
     own: Runs, base: Runs, floor: statistics.FloatArray | None, transfer: TransferCurves
 ) -> Estimate:
     estimate = statistics.ratio(own.values, base.values, floor, confidence=transfer.confidence)
-    name = f"{condition_name(transfer.baseline)}'s area" + ("" if floor is None else " minus random")
+    name = f"{condition_name(transfer.baseline)}'s area" + (
+        "" if floor is None else " minus random"
+    )
     return replace(estimate, note=estimate.note.replace("the denominator", name))
 
 
-def _asymptotic_gain(
-    transfer: TransferCurves, condition: str, ends: dict[str, Runs]
-) -> Estimate:
+def _asymptotic_gain(transfer: TransferCurves, condition: str, ends: dict[str, Runs]) -> Estimate:
     own, base = ends[condition], ends.get(transfer.baseline)
     if not len(own.values):
         return nothing(transfer.no_curve(condition))
@@ -156,13 +154,13 @@ def _reaching(
         )
         threshold = share * (float(high.mean()) - float(random.mean())) + float(random.mean())
         yield from _three(condition, name, found, threshold, window.end)
-    threshold = transfer.spec.threshold
-    if threshold is None or not own or window is None:
+    fixed = transfer.spec.threshold
+    if fixed is None or not own or window is None:
         return
     found = reaching_fixed(
-        own, None if is_base or not base else base, threshold, window.end, transfer.confidence
+        own, None if is_base or not base else base, fixed, window.end, transfer.confidence
     )
-    yield from _three(condition, "threshold", found, threshold, window.end)
+    yield from _three(condition, "threshold", found, fixed, window.end)
 
 
 def _three(

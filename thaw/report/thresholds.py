@@ -104,7 +104,7 @@ def reaching_relative(
     base = np.minimum(_times(baseline, thresholds), budget)
     if own is None:
         first = _times(baseline, thresholds[:1])[0]
-        without = [np.delete(base[1 + i], i).mean() for i in range(len(ends))]
+        without = [_means_without_one(base[1 + i])[i] for i in range(len(ends))]
         groups = [without, base[1 + len(ends) :].mean(axis=1)]
         steps = _jackknifed(float(base[0].mean()), 0.0, 0, groups, len(ends), confidence)
         return Reaching(_share(first, confidence), _cut(steps, budget), None)
@@ -112,7 +112,7 @@ def reaching_relative(
     kept = np.minimum(times, budget)
     variance = float(kept[0].var(ddof=1)) / len(own) if len(own) > 1 else math.nan
     means = kept.mean(axis=1)
-    others = [np.delete(base[1 + i], i).mean() - means[1 + i] for i in range(len(ends))]
+    others = [_means_without_one(base[1 + i])[i] - means[1 + i] for i in range(len(ends))]
     moved = [means[1 : 1 + len(ends)], means[1 + len(ends) :]]
     gaps = [others, base[1 + len(ends) :].mean(axis=1) - means[1 + len(ends) :]]
     steps = _jackknifed(float(means[0]), variance, len(own), moved, len(own), confidence)
@@ -132,12 +132,8 @@ def reaching_own(
         budget: T, in steps.
         confidence: Of the intervals.
     """
-    times = np.array(
-        [rise.first_reach(thresholds[i : i + 1])[0] for i, rise in enumerate(own)]
-    )
-    steps = statistics.mean(
-        np.minimum(times, budget), bounds=(0.0, budget), confidence=confidence
-    )
+    times = np.array([rise.first_reach(thresholds[i : i + 1])[0] for i, rise in enumerate(own)])
+    steps = statistics.mean(np.minimum(times, budget), bounds=(0.0, budget), confidence=confidence)
     return Reaching(_share(times, confidence), steps, None)
 
 
