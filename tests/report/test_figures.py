@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from curve_frames import curves_frame
 from make_golden import CATCH, GOLDEN
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
+from thaw.report.curves import curve_points
 from thaw.report.figures import (
     LOOKS,
     figure_files,
@@ -27,6 +27,18 @@ MakeScores = Callable[..., pd.DataFrame]
 BALL = ("catch", "catch@large_ball")
 
 
+def make_curves(values: dict[str, dict[int, dict[int, float]]]) -> pd.DataFrame:
+    """Build curves of one transfer from condition -> seed -> steps -> return."""
+    rows = [
+        ("" if condition == "scratch" else BALL[0], BALL[1], condition, seed, steps, value)
+        for condition, seeds in values.items()
+        for seed, bins in seeds.items()
+        for steps, value in bins.items()
+    ]
+    columns = ["source", "target", "condition", "seed", "steps", "mean_return"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def lines(axes: Axes, kind: str) -> dict[str, tuple[list[float], list[float]]]:
     """Return condition -> (x, y) of the lines labeled ``kind:condition``."""
     found = {}
@@ -40,9 +52,20 @@ def lines(axes: Axes, kind: str) -> dict[str, tuple[list[float], list[float]]]:
     return found
 
 
+def test_seeds_meet_at_the_bins_edge_and_nothing_is_filled_in() -> None:
+    curves = make_curves({"update_all": {0: {10: 0, 20: 2, 40: 8}, 1: {10: 1, 30: 5, 40: 4}}})
+    spec = ReportSpec("n", (BALL,), ("update_all",), (0, 1))
+    points = curve_points(curves, spec, *BALL, "update_all")
+    assert points.steps.tolist() == [10, 20, 30, 40]
+    assert points.mean.tolist() == [0.5, 2, 5, 6]
+    assert points.num_seeds.tolist() == [2, 1, 1, 2]
+    np.testing.assert_array_equal(points.low, [0, np.nan, np.nan, 4])
+    np.testing.assert_array_equal(points.high, [1, np.nan, np.nan, 8])
+
+
 def test_learning_curves_show_means_bands_and_levels(make_scores: MakeScores) -> None:
     scores = make_scores({"random": [-0.5, -0.3], "freeze_all": [0.1, 0.3], "update_all": [1, 1]})
-    curves = curves_frame(
+    curves = make_curves(
         {
             "update_all": {0: {100: 0.0, 200: 0.6}, 1: {100: 0.2, 200: 0.8}},
             "scratch": {0: {100: -1.0, 200: 0.0}},
@@ -119,7 +142,7 @@ def test_panels_share_their_axis_where_the_table_has_an_aggregate(
 def test_without_a_run_that_learns_there_are_no_curves(make_scores: MakeScores) -> None:
     scores = make_scores({"random": [0.1]})
     spec = ReportSpec("n", (BALL,), ("random",), (0,))
-    curves = curves_frame({"random": {0: {100: 0.0}}})
+    curves = make_curves({"random": {0: {100: 0.0}}})
     assert learning_curves_figure(curves, metrics_frame(scores, spec), spec) is None
 
 
@@ -141,7 +164,7 @@ def test_final_returns_show_seeds_means_and_intervals(make_scores: MakeScores) -
 )
 def test_panels_share_the_axis_of_returns_only_within_one_game(second: str, shared: bool) -> None:
     spec = ReportSpec("n", (BALL, ("catch", second)), ("update_all",), (0,))
-    curves = curves_frame({"update_all": {0: {100: 0.5}}})
+    curves = make_curves({"update_all": {0: {100: 0.5}}})
     other = curves.assign(target=second, mean_return=50.0)
     metrics = metrics_frame(curves.iloc[:0], spec, resamples=100)
     figure = learning_curves_figure(pd.concat([curves, other]), metrics, spec)

@@ -304,7 +304,7 @@ def _legend_columns(num_entries: int, num_panels: int) -> int:
 def _interval_words(counts: set[int]) -> str:
     if max(counts) < MIN_SEEDS:
         return f"Line: mean over {_seeds(counts)}; fewer than {MIN_SEEDS} show no interval"
-    return f"Line and band: mean and 95 % t interval over {_seeds(counts)}"
+    return f"Line and band: mean and pointwise 95 % t interval over {_seeds(counts)}"
 
 
 def _seeds(counts: set[int]) -> str:
