@@ -72,7 +72,7 @@ def suite(num_seeds: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.Da
                 "mean_return": values,
                 "source_mean_return": np.nan if back is None else back,
             }
-        )  # fmt: skip
+        )
         for source, target, condition, values, back in scores
     ]
     return pd.concat(frames, ignore_index=True), pd.concat(curves, ignore_index=True)

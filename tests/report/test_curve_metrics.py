@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from thaw.report.spec import ReportSpec
 from thaw.report.speed_tables import budget_table, speed_table
 from thaw.report.thresholds import reaching_relative, wilson
 from thaw.report.transfer_curves import TransferCurves
+from thaw.report.write import write_report
 
 Rows = dict[tuple[str, str], dict[Any, Any]]
 TRANSFER = (SOURCE, TARGET)
@@ -557,3 +560,15 @@ def test_the_table_of_speed_and_price_shows_what_there_is() -> None:
     no_curves = curve_metrics_frame(check_scores(scores_frame({})), None, spec)
     assert not budget_table(no_curves, spec, *TRANSFER).cells
     assert not speed_table(no_curves, spec, *TRANSFER).cells
+
+
+def test_the_report_has_the_metrics_and_both_tables(tmp_path: Path) -> None:
+    scores, curves = whole_suite(3)
+    write_report(scores, curves, spec_of(3), tmp_path)
+    metrics = pd.read_csv(tmp_path / "metrics.csv")
+    assert {"return", "area_gain", "change_on_source"} <= set(metrics["metric"])
+    document = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert len(document["metrics"]) == len(metrics)
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "### How fast and at what price: Catch, large ball" in text
+    assert "### Who leads at which budget: Catch, large ball" in text
