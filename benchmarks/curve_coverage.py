@@ -99,18 +99,20 @@ def main() -> None:
     parser.add_argument("--suites", type=int, default=400, help="at each number of seeds")
     options = parser.parse_args()
     truth = pd.concat([metrics(400, seed)["mean"] for seed in range(5)], axis=1).mean(axis=1)
-    kept = [key for key in truth.index if not str(key[1]).startswith("lead_")]
+    kept = truth.index[[not str(metric).startswith("lead_") for _, metric in truth.index]]
+    expected = truth[kept].to_numpy()
     print("coverage in % (share of suites with an interval in %)", *SEEDS, sep=" | ")
-    found = {n: [metrics(n, seed) for seed in range(options.suites)] for n in SEEDS}
-    for key in kept:
-        line = [f"{key[0]} {key[1]}", f"{truth[key]:.4g}"]
-        for frames in found.values():
-            bounds = np.array([frame.loc[key, ["ci_low", "ci_high"]] for frame in frames], float)
-            there = np.isfinite(bounds[:, 0])
-            inside = (bounds[:, 0] <= truth[key]) & (truth[key] <= bounds[:, 1])
-            covered = f"{100 * inside[there].mean():.1f}" if there.any() else "-"
-            line.append(f"{covered} ({100 * there.mean():.0f})")
-        print(" | ".join(line))
+    lines = [f"{condition} {metric} | {truth[condition, metric]:.4g}" for condition, metric in kept]
+    for number in SEEDS:
+        found = [metrics(number, seed).reindex(kept) for seed in range(options.suites)]
+        low, high = (np.stack([frame[name] for frame in found]) for name in ("ci_low", "ci_high"))
+        there = np.isfinite(low)
+        inside = (low <= expected) & (expected <= high)
+        for place in range(len(lines)):
+            some, good = there[:, place].mean(), inside[:, place][there[:, place]]
+            covered = f"{100 * good.mean():.1f}" if len(good) else "-"
+            lines[place] += f" | {covered} ({100 * some:.0f})"
+    print(*lines, sep="\n")
 
 
 if __name__ == "__main__":

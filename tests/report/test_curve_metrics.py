@@ -303,6 +303,15 @@ def test_a_threshold_from_scratch_carries_the_error_of_scratch() -> None:
     assert itself.steps.has_interval
 
 
+def test_a_return_that_is_there_from_the_beginning_is_said_to_be() -> None:
+    curves = curves_frame({"update_all": flat([1, 1, 1]), "scratch": [reach_at(500)] * 3})
+    rows = measured(scores_frame({"random": [0.0] * 3}), curves, spec_of(3, threshold=0.9))
+    row = rows["update_all", "steps_to_threshold"]
+    assert row["mean"] == 50
+    assert "no earlier step is looked at" in row["note"]
+    assert "earlier" not in rows["scratch", "steps_to_threshold"]["note"]
+
+
 def test_there_is_no_threshold_where_scratch_learned_nothing() -> None:
     curves = curves_frame({"update_all": flat([1, 2, 3]), "scratch": flat([-0.1, 0.0, 0.2])})
     rows = measured(scores_frame({"random": [0.0, 0.1, 0.2]}), curves, spec_of(3))
@@ -551,7 +560,7 @@ def test_the_table_of_speed_and_price_shows_what_there_is() -> None:
     table = speed_table(frame, spec, *TRANSFER)
     assert table.title == "How fast and at what price: Catch, large ball"
     titles = [column.title for column in table.columns]
-    assert titles[:2] == ["End minus from scratch", "Whole curve minus from scratch"]
+    assert titles[:2] == ["End minus scratch", "Whole curve minus scratch"]
     assert "Forward transfer" not in titles  # without bounds it is n/a everywhere
     assert table.conditions == ("scratch", "update_all", "freeze_embedding", "freeze_head")
     reached = table.cells[1][titles.index("Runs that reach it")]

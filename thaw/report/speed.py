@@ -8,11 +8,11 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from thaw.report import statistics
-from thaw.report.curve_measures import area, end_return, rise
+from thaw.report.curve_measures import Rise, area, end_return, rise
 from thaw.report.runs import Runs, compare
 from thaw.report.spec import condition_name
 from thaw.report.statistics import Estimate
@@ -153,23 +153,30 @@ def _reaching(
             None if is_base else own, base, high, random, share, window.end, transfer.confidence
         )
         threshold = share * (float(high.mean()) - float(random.mean())) + float(random.mean())
-        yield from _three(condition, name, found, threshold, window.end)
+        yield from _three(condition, name, found, threshold, own, window.end)
     fixed = transfer.spec.threshold
     if fixed is None or not own or window is None:
         return
     found = reaching_fixed(
         own, None if is_base or not base else base, fixed, window.end, transfer.confidence
     )
-    yield from _three(condition, "threshold", found, fixed, window.end)
+    yield from _three(condition, "threshold", found, fixed, own, window.end)
 
 
 def _three(
-    condition: str, name: str, found: Reaching, threshold: float, budget: float
+    condition: str,
+    name: str,
+    found: Reaching,
+    threshold: float,
+    own: Sequence[Rise],
+    budget: float,
 ) -> Iterator[Measured]:
     reached, total = round(found.share.value * found.share.num_seeds), found.share.num_seeds
     note = f"return {number(threshold)}"
     missed = total - reached
     kept = f"{missed} of {total} did not reach it and count as {budget:,.0f}" if missed else ""
+    if found.steps.value <= max(float(rise.steps[0]) for rise in own):
+        kept = "reached in the first window of 5 % of the budget; no earlier step is looked at"
     yield condition, f"share_reaching_{name}", noted(found.share, note)
     yield condition, f"steps_to_{name}", noted(found.steps, note, kept)
     if found.saved is not None:

@@ -42,7 +42,7 @@ def speed_table(metrics: pd.DataFrame, spec: ReportSpec, source: str, target: st
         One row per condition and one column per metric; no rows where there is no number at all.
     """
     rows = _rows(metrics, source, target)
-    baseline = condition_name(spec.baseline).lower()
+    baseline = "scratch" if spec.baseline == "scratch" else condition_name(spec.baseline)
     shown = [
         metric
         for metric in _SPEED
