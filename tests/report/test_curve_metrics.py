@@ -506,6 +506,27 @@ def test_a_constant_added_to_all_returns_changes_no_difference(
                 ), (condition, metric, key)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.02, 1.0), st.floats(0.1, 1.0))
+def test_whatever_is_missing_the_numbers_lie_in_their_intervals(
+    seed: int, kept_points: float, kept_runs: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    scores, curves = whole_suite(4)
+    scores = scores[rng.random(len(scores)) < kept_runs]
+    runs = {(c, s) for c in ALL for s in range(4) if rng.random() < kept_runs}
+    names = zip(curves["condition"], curves["seed"], strict=True)
+    there = np.array([name in runs for name in names]) & (rng.random(len(curves)) < kept_points)
+    moved = curves["steps"] + rng.integers(0, 4, len(curves))
+    curves = curves.assign(steps=moved)[there]
+    spec = spec_of(4, bounds=(-9.0, 9.0), threshold=0.3)
+    for key, row in measured(scores, curves, spec).items():
+        assert math.isfinite(row["mean"]) or row["note"], key
+        assert math.isfinite(row["ci_low"]) == math.isfinite(row["ci_high"]), key
+        if math.isfinite(row["ci_low"]):
+            assert row["ci_low"] - 1e-9 <= row["mean"] <= row["ci_high"] + 1e-9, key
+
+
 @pytest.mark.parametrize("num_seeds", [1, 2])
 def test_with_fewer_than_three_seeds_no_number_has_an_interval(num_seeds: int) -> None:
     rows = measured(*whole_suite(num_seeds), spec_of(num_seeds, bounds=(-9.0, 1.0)))
