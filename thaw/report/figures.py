@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from thaw.report.curves import CurvePoints, CurveTable
+from thaw.report.curves import CurvePoints, curve_points
 from thaw.report.runs import RunTable
 from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, transfer_names
 from thaw.report.statistics import MIN_SEEDS
@@ -104,14 +104,13 @@ def learning_curves_figure(
     learning = curves[~curves["condition"].isin(UNTRAINED_CONDITIONS)]
     if learning.empty:
         return None
-    table = CurveTable(learning, spec)
     with matplotlib.rc_context(STYLE):
         figure, panels = _panels(spec, height_per_row=1.75, share_returns=True)
         names, drawn, counts = transfer_names(spec.transfers), dict[str, None](), set[int]()
         for transfer, axes in zip(spec.transfers, panels, strict=True):
             axes.set_title(_cut(names[transfer]))
             all_points = {
-                condition: table.points(*transfer, condition)
+                condition: curve_points(learning, spec, *transfer, condition)
                 for condition in spec.conditions
                 if condition not in UNTRAINED_CONDITIONS
             }
@@ -304,7 +303,7 @@ def _legend_columns(num_entries: int, num_panels: int) -> int:
 def _interval_words(counts: set[int]) -> str:
     if max(counts) < MIN_SEEDS:
         return f"Line: mean over {_seeds(counts)}; fewer than {MIN_SEEDS} show no interval"
-    return f"Line and band: mean and pointwise 95 % t interval over {_seeds(counts)}"
+    return f"Line and band: mean and 95 % t interval over {_seeds(counts)}"
 
 
 def _seeds(counts: set[int]) -> str:
