@@ -49,6 +49,7 @@ class ReportSpec:
         margin: Two conditions whose true difference is smaller count as equal; in units of return.
             By default 5 % of the distance from random to scratch.
         bounds: The lowest and highest possible return; intervals are cut there.
+        threshold: A return, fixed before the runs, whose first reaching is timed.
         paired: Whether runs without a source that have one seed start from one pretrained policy.
             Runs with a source do.
         inferred: Whether the plan was made from the scores, so that no run can be missing.
@@ -71,6 +72,7 @@ class ReportSpec:
     baseline: str = "scratch"
     margin: float | None = None
     bounds: tuple[float, float] | None = None
+    threshold: float | None = None
     paired: bool = False
     inferred: bool = False
     more_seeds: str = ""

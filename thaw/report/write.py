@@ -9,11 +9,13 @@ import pandas as pd
 
 from thaw.files.atomic import as_write_failed, write_atomic
 from thaw.report.aggregates import aggregates_frame
+from thaw.report.curve_metrics import curve_metrics_frame
 from thaw.report.figures import figure_files, final_returns_figure, learning_curves_figure
 from thaw.report.html import page
 from thaw.report.metrics import metrics_frame, metrics_json
 from thaw.report.scores import check_curves, check_scores
 from thaw.report.spec import ReportSpec
+from thaw.report.speed_tables import budget_table, speed_table
 from thaw.report.tables import (
     TableFrame,
     escape_formula,
@@ -47,14 +49,17 @@ def write_report(
         WriteFailed: Disk full, no permission, and the like.
     """
     scores = check_scores(scores)
-    metrics = metrics_frame(scores, spec)
-    aggregates = aggregates_frame(scores, spec)
+    curves = None if curves is None else check_curves(curves)
     judged = verdicts(scores, spec)
+    final = metrics_frame(scores, spec)
+    learning = curve_metrics_frame(scores, curves, spec, judged)
+    metrics = pd.concat([final, learning], ignore_index=True) if len(learning) else final
+    aggregates = aggregates_frame(scores, spec)
     tables = _tables(metrics, spec)
     source_table = table_frame(metrics, spec, "return_on_source")
     figures = figure_files(final_returns_figure(scores, metrics, spec), "final_returns")
     if curves is not None:
-        drawn = learning_curves_figure(check_curves(curves), metrics, spec)
+        drawn = learning_curves_figure(curves, metrics, spec)
         if drawn is not None:
             figures |= figure_files(drawn, "learning_curves")
 
@@ -62,13 +67,20 @@ def write_report(
     with as_write_failed(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     everything = [*tables, source_table]
+    speed_tables = [
+        table
+        for transfer in spec.transfers
+        for make in (speed_table, budget_table)
+        if (table := make(learning, spec, *transfer)).cells
+    ]
     labels = [f"{spec.name}-{table.metric}".replace("_", "-") for table in everything]
     texts = {
         "metrics.csv": metrics.map(
             lambda value: escape_formula(value) if isinstance(value, str) else value
         ).to_csv(index=False, float_format="%.6g", lineterminator="\n"),
         "metrics.json": metrics_json(spec, metrics, aggregates, judged),
-        "table.md": "\n".join(to_markdown(table) for table in everything) + _diverged(scores),
+        "table.md": "\n".join(to_markdown(table) for table in [*everything, *speed_tables])
+        + _diverged(scores),
         "table.tex": "\n".join(map(to_latex, everything, labels)),
         "table.csv": to_csv(tables[0]),
         "table_source.csv": to_csv(source_table),
