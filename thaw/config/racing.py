@@ -14,6 +14,10 @@ ERROR = 0.05
 """How often a race may name a winner where two conditions are equal: all looks together."""
 
 
+MOST_SEEDS = 10_000
+"""Of a suite."""
+
+
 class RacingConfig(Config, frozen=True, kw_only=True):
     """When a race looks at its runs, and how certain it must be at each look.
 
@@ -26,6 +30,9 @@ class RacingConfig(Config, frozen=True, kw_only=True):
     """Seeds of each condition at each look; rising, from 3 on."""
     levels: tuple[float, ...] = ()
     """Two-sided error of each look. By default they rise as 1, 3, 6, 10, ... and add up to 5 %."""
+    by_hand: bool = False
+    """Whether seeds were added by hand later, which ends the race: all seeds of the suite are run,
+    and the report says only what holds at any number of seeds."""
 
     def __post_init__(self) -> None:
         looks = self.looks

@@ -13,11 +13,12 @@ import msgspec
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError, check_no_repeats, nearest
 from thaw.config.flavor import Flavor
+from thaw.config.racing import MOST_SEEDS, RacingConfig
 from thaw.config.run_spec import EvaluationConfig, check_shares, split_environment
 from thaw.config.strict import Config, Natural, Positive, Scalar
 from thaw.config.update_rule import CONDITIONS, UpdateRule
 
-NumSeeds = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+NumSeeds = Annotated[int, msgspec.Meta(ge=1, le=MOST_SEEDS)]
 
 
 class ReportConfig(Config, frozen=True, kw_only=True):
@@ -47,7 +48,10 @@ class Suite(Config, frozen=True, kw_only=True):
     update_rules: dict[str, UpdateRule] = msgspec.field(default_factory=dict)
     """Additional conditions, by name."""
     seeds: NumSeeds | Annotated[tuple[Natural, ...], msgspec.Meta(min_length=1)] = 5
-    """A count or a list; transfer seed i starts from pretraining seed i (point 20)."""
+    """A count or a list; transfer seed i starts from pretraining seed i (point 20). A race takes
+    the first seeds of a list, and replaces a count by the seeds of its last look."""
+    racing: RacingConfig | None = None
+    """Seeds are added in blocks, and only to conditions that may still be the best."""
     pretrain_steps: Positive
     """Agent decisions in the source flavor."""
     transfer_steps: Positive
@@ -78,11 +82,40 @@ class Suite(Config, frozen=True, kw_only=True):
                     f"unknown condition '{condition}'{nearest(condition, allowed)} "
                     f"Allowed: {', '.join(allowed)}"
                 )
+        if self.is_raced:
+            self._check_racers()
+            msgspec.structs.force_setattr(self, "seeds", self._raced_seeds())
         check_no_repeats("conditions", self.conditions)
         check_no_repeats("seeds", self.seed_list)
         check_no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
         num_envs, _ = split_environment(self.environment)
         check_shares(self.agent, num_envs)
+
+    @property
+    def is_raced(self) -> bool:
+        """Whether runs are added in blocks: there is a race, and no seeds were added by hand."""
+        return self.racing is not None and not self.racing.by_hand
+
+    def _check_racers(self) -> None:
+        rules = [self.rule(condition) for condition in self.conditions]
+        if sum(rule is not None and rule.trains for rule in rules) < 2:
+            raise InputError(
+                "a race needs two conditions that train on the target; add some, or leave out "
+                "racing"
+            )
+
+    def _raced_seeds(self) -> int | tuple[int, ...]:
+        assert self.racing is not None
+        most = self.racing.looks[-1]
+        if isinstance(self.seeds, int):
+            return most
+        if len(self.seeds) < most:
+            raise InputError(
+                f"seeds are {len(self.seeds)}, but the race looks at {most} at last; list {most} "
+                "or more, or give a count, which the race replaces"
+            )
+        check_no_repeats("seeds", self.seeds)
+        return self.seeds[:most]
 
     @property
     def seed_list(self) -> tuple[int, ...]:

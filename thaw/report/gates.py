@@ -14,6 +14,7 @@ from thaw.report.answers import Gate
 from thaw.report.runs import Runs, RunTable, compare
 from thaw.report.scores import EVALUATION, ON_TARGET
 from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, flavor_name
+from thaw.report.statistics import CONFIDENCE
 from thaw.report.words import count, estimate_text, listed, number
 
 CEILING_SHARE = 0.05
@@ -90,7 +91,7 @@ def _pretraining_failed(table: RunTable, source: str) -> Gate | None:
     random = table.runs("", source, "random")
     if pretrained is None or not len(pretrained.values) or not len(random.values):
         return None
-    gain, _ = compare(pretrained, random)
+    gain, _ = compare(pretrained, random, CONFIDENCE)
     if not gain.has_interval or gain.low > 0:
         failed = _failed_seeds(pretrained, random)
         if not failed or not gain.has_interval:
@@ -118,7 +119,7 @@ def _failed_seeds(pretrained: Runs, random: Runs) -> int:
 def _nothing_learned(trained: dict[str, Runs], random: Runs) -> Gate | None:
     if not len(random.values) or not trained:
         return None
-    gains = {condition: compare(runs, random)[0] for condition, runs in trained.items()}
+    gains = {condition: compare(runs, random, CONFIDENCE)[0] for condition, runs in trained.items()}
     if any(not gain.has_interval or gain.low > 0 for gain in gains.values()):
         return None
     best = max(gains, key=lambda condition: gains[condition].value)

@@ -17,7 +17,7 @@ from thaw.report.runs import Runs, RunTable, compare
 from thaw.report.scores import ON_SOURCE
 from thaw.report.spec import UNTRAINED_CONDITIONS, condition_name, flavor_name
 from thaw.report.statistics import Estimate
-from thaw.report.words import count, estimate_text
+from thaw.report.words import confidence_text, count, estimate_text
 
 Outcome = Literal["yes", "no", "open", "gated"]
 
@@ -86,7 +86,7 @@ def _zero_shot(table: RunTable, source: str, target: str, margin: float) -> Answ
     name = condition_name(condition)
     moved = table.runs(source, target, condition)
     gain, paired = compare(moved, untouched)
-    narrow = gain.at(0.9)
+    narrow = gain.at(2 * gain.confidence - 1)
     if gain.low > 0:
         outcome, sentence = "no", f"No: {name} ends above the untouched policy."
     elif gain.high < 0:
@@ -110,14 +110,13 @@ def _which_part(table: RunTable, source: str, target: str, margin: float) -> Ans
         return None
     gap, paired = compare(embedding_trains, head_trains)
     outcome: Outcome = "open"
-    narrow = gap.at(0.9)
     if gap.low > 0:
         outcome = "yes"
         sentence = "The embedding: training only the embedding beats training only the head."
     elif gap.high < 0:
         outcome = "no"
         sentence = "The head: training only the head beats training only the embedding."
-    elif gap.has_interval and math.isfinite(margin) and -margin < narrow.low < narrow.high < margin:
+    elif gap.is_within(margin):
         sentence = "Either will do: the two are equal within the margin."
     else:
         sentence = (
@@ -215,7 +214,7 @@ def _answer(
         details=(
             f"{condition_name(first)} {means[0]}, {condition_name(second)} {means[1]}: difference "
             f"{estimate_text(gap)}, {count(gap.num_seeds, 'seed')}, "
-            f"{'paired' if paired else 'unpaired'}."
+            f"{'paired' if paired else 'unpaired'}{confidence_text(gap.confidence)}."
         ),
         first=first,
         second=second,

@@ -39,6 +39,7 @@ class Estimate:
         standard_error: Of the value; NaN where it is unknown.
         degrees: Degrees of freedom of the standard error.
         note: Why there is no number or no interval; may be empty.
+        confidence: Of the interval.
     """
 
     value: float
@@ -48,6 +49,7 @@ class Estimate:
     standard_error: float = math.nan
     degrees: float = math.nan
     note: str = ""
+    confidence: float = CONFIDENCE
 
     @property
     def has_interval(self) -> bool:
@@ -66,7 +68,15 @@ class Estimate:
         if not self.has_interval:
             return self
         half = critical_t(self.degrees, confidence) * self.standard_error
-        return replace(self, low=self.value - half, high=self.value + half)
+        return replace(self, low=self.value - half, high=self.value + half, confidence=confidence)
+
+    def is_within(self, margin: float) -> bool:
+        """Whether the number is shown to lie between -margin and margin; not if that is NaN.
+
+        Two one-sided tests, each with the whole error of the interval: 5 % where it has 95 %.
+        """
+        narrow = self.at(2 * self.confidence - 1)
+        return -margin < narrow.low and narrow.high < margin
 
 
 NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)

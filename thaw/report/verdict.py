@@ -12,15 +12,15 @@ from scipy import stats
 from thaw.report import statistics
 from thaw.report.answers import Answer, Gate
 from thaw.report.gates import gates, trained_runs
+from thaw.report.leads import Leads, leads_of, margin_of
 from thaw.report.power import holm, seeds_for_lead
 from thaw.report.questions import answers, reading
-from thaw.report.runs import Runs, RunTable, compare
+from thaw.report.race_words import race_sentence, race_text
+from thaw.report.racing import Race, races
+from thaw.report.runs import Runs, RunTable
 from thaw.report.spec import ReportSpec, condition_name, flavor_name
 from thaw.report.statistics import CONFIDENCE, Estimate
-from thaw.report.words import count, estimate_text, listed, number
-
-MARGIN_SHARE = 0.05
-"""The margin of equality, where a suite names none: a share of scratch's lead over random."""
+from thaw.report.words import count, estimate_text, listed, number, percent
 
 MOST_SEEDS = 30
 """The report does not advise to run more seeds than these."""
@@ -57,6 +57,7 @@ class Verdict:
         next_step: What would bring a decision nearer; may be empty.
         gates: What must be said first.
         answers: To the questions that users have.
+        race: How the race went, or why its levels do not hold; empty without a race.
     """
 
     source: str
@@ -82,6 +83,7 @@ class Verdict:
     next_step: str = ""
     gates: tuple[Gate, ...] = ()
     answers: tuple[Answer, ...] = ()
+    race: str = ""
 
     @property
     def is_blocked(self) -> bool:
@@ -97,18 +99,31 @@ def verdicts(scores: pd.DataFrame, spec: ReportSpec) -> list[Verdict]:
         spec: What was planned.
     """
     table = RunTable(scores, spec)
-    judged = [_verdict(table, *transfer) for transfer in spec.transfers]
+    if spec.racing is None:
+        judged = [_verdict(table, *transfer) for transfer in spec.transfers]
+    else:
+        judged = [_race_verdict(table, race) for race in races(table)]
     adjusted = holm([verdict.p_value for verdict in judged])
     return [replace(v, p_holm=p) for v, p in zip(judged, adjusted, strict=True)]
 
 
-def _verdict(table: RunTable, source: str, target: str) -> Verdict:
+def _race_verdict(table: RunTable, race: Race) -> Verdict:
+    """Judge a transfer by its race; where seeds were added, by what holds at any number."""
+    if race.is_valid:
+        judged = _verdict(race.counted(table), race.source, race.target, race)
+    else:
+        judged = _verdict(table.for_any_number_of_seeds(), race.source, race.target)
+    sentence = f"{judged.sentence} {race_sentence(race)}".strip()
+    return replace(judged, sentence=sentence, race=race_text(race))
+
+
+def _verdict(table: RunTable, source: str, target: str, race: Race | None = None) -> Verdict:
     trained = trained_runs(table, source, target)
     found_gates = gates(table, source, target)
     blocked = any(gate.blocks for gate in found_gates)
     margin = margin_of(table, source, target)
     answered = answers(table, source, target, margin, found_gates)
-    best, leads = leads_of(trained)
+    best, leads = leads_of(trained) if race is None else _leads_in_race(race, trained)
     where = f"On {flavor_name(target)}" + (f" (from {flavor_name(source)})" if source else "")
     if not leads:
         have = f"only {condition_name(best)} has" if best else "no condition has"
@@ -121,10 +136,14 @@ def _verdict(table: RunTable, source: str, target: str) -> Verdict:
             (best,) if best else (), margin=margin, gates=found_gates, answers=answered,
         )  # fmt: skip
     runner_up, (lead, paired) = min(leads.items(), key=lambda item: _certainty(item[1][0]))
-    ahead = all(other.low > 0 for other, _ in leads.values())
     rivals = [name for name, (other, _) in leads.items() if not other.low > 0]
-    equal = bool(rivals) and all(_is_within(leads[name][0], margin) for name in rivals)
+    equal = bool(rivals) and all(leads[name][0].is_within(margin) for name in rivals)
     p_values = [other.p_value for other, _ in leads.values()]
+    p_value = math.nan if any(map(math.isnan, p_values)) else max(p_values)
+    ahead = not rivals
+    if race is not None:
+        ahead, equal = race.ended == "won", race.ended == "equal"
+        rivals, p_value = list(race.live[1:]), race.p_value
     judged = Verdict(
         source=source,
         target=target,
@@ -144,8 +163,11 @@ def _verdict(table: RunTable, source: str, target: str) -> Verdict:
         may_be_best=(best, *rivals),
         equal=equal and not blocked,
         margin=margin,
-        p_value=math.nan if any(map(math.isnan, p_values)) else max(p_values),
-        seeds_needed=None if ahead or blocked else _seeds_needed(lead),
+        confidence=lead.confidence,
+        p_value=p_value,
+        seeds_needed=(
+            None if ahead or blocked or table.spec.racing is not None else _seeds_needed(lead)
+        ),
         gates=found_gates,
         answers=answered,
     )
@@ -158,50 +180,22 @@ def _verdict(table: RunTable, source: str, target: str) -> Verdict:
     )
 
 
-def leads_of(
-    trained: Mapping[str, Runs], confidence: float = CONFIDENCE
-) -> tuple[str, dict[str, tuple[Estimate, bool]]]:
-    """Return the condition with the highest mean, and its lead over each other one.
+def _leads_in_race(race: Race, trained: Mapping[str, Runs]) -> tuple[str, Leads]:
+    """Return the leader, and its lead over those that it must still beat or has beaten last.
 
-    Each lead comes with whether it was paired. The best is *decided* only if every lead is above
-    zero: then it is wrong in at most 5 % of the cases, even though the best was chosen by looking
-    (Gutmann and Maymin 1987; Hung and Fithian 2019). To ask the runner-up alone is not enough
-    where spreads differ (docs/statistics.md).
+    A condition that another one has dropped is not compared again: its seeds are fewer, and it
+    lost at a level of its own.
     """
-    if not trained:
-        return "", {}
-    best = max(trained, key=lambda condition: float(trained[condition].values.mean()))
-    leads = {
-        other: compare(trained[best], trained[other], confidence)
-        for other in sorted(trained, key=lambda name: -float(trained[name].values.mean()))
-        if other != best
-    }
-    return best, leads
-
-
-def margin_of(table: RunTable, source: str, target: str) -> float:
-    """Return the margin within which two conditions count as equal; NaN where it is unknown."""
-    if table.spec.margin is not None:
-        return table.spec.margin
-    scratch = table.runs(source, target, table.spec.baseline).values
-    random = table.runs(source, target, "random").values
-    if not len(scratch) or not len(random):
-        return math.nan
-    distance = float(scratch.mean() - random.mean())
-    return MARGIN_SHARE * distance if distance > 0 else math.nan
+    if not race.num_looks:
+        return leads_of(trained)
+    best, leads = leads_of({name: trained[name] for name in race.live})
+    last = [drop for drop in race.drops if drop.look == race.num_looks - 1]
+    return best, leads or {drop.condition: (drop.lead, drop.paired) for drop in last}
 
 
 def _certainty(lead: Estimate) -> tuple[float, float]:
     """Order leads: without an interval by size, else the least certain first."""
     return (lead.low if lead.has_interval else -math.inf), lead.value
-
-
-def _is_within(lead: Estimate, margin: float) -> bool:
-    """Whether a difference is shown to be smaller than the margin: two one-sided tests at 5 %."""
-    if not (lead.has_interval and math.isfinite(margin)):
-        return False
-    narrow = lead.at(0.9)
-    return -margin < narrow.low and narrow.high < margin
 
 
 def _seeds_needed(lead: Estimate) -> int | None:
@@ -224,6 +218,8 @@ def _outcome(verdict: Verdict, trained: Mapping[str, Runs], lead: Estimate) -> s
     """Say the outcome of a transfer in words."""
     best, runner_up = condition_name(verdict.best), condition_name(verdict.runner_up)
     how = f"{count(lead.num_seeds, 'seed')}, {'paired' if verdict.paired else 'unpaired'}"
+    if verdict.confidence != CONFIDENCE:
+        how += f"; {percent(verdict.confidence)} intervals, look at {count(lead.num_seeds, 'seed')}"
     blocking = [gate.sentence for gate in verdict.gates if gate.blocks]
     if blocking:
         return f"no verdict. {blocking[0]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from thaw.report.statistics import Estimate
+from thaw.report.statistics import CONFIDENCE, Estimate
 
 
 def number(value: float) -> str:
@@ -24,6 +24,16 @@ def with_interval(value: float, low: float, high: float) -> str:
 def estimate_text(estimate: Estimate) -> str:
     """Write an estimate with its interval."""
     return with_interval(estimate.value, estimate.low, estimate.high)
+
+
+def percent(share: float) -> str:
+    """Write a share, as in ``99.25 %``."""
+    return f"{100 * share:.4g} %"
+
+
+def confidence_text(confidence: float) -> str:
+    """Write the confidence of an interval where it is not the usual one, to add to a sentence."""
+    return "" if confidence == CONFIDENCE else f", {percent(confidence)} interval"
 
 
 def count(amount: int, word: str) -> str:
