@@ -38,13 +38,17 @@ class Display:
     """Shows runs done, rate, time left and last returns on a terminal, one line a run elsewhere.
 
     Args:
-        runs: All runs of the suite.
+        runs: All runs of the suite; of a race those that it has asked for.
         done: Keys of the runs that are done already.
+        at_most: How many runs a race may ask for; None without a race.
     """
 
-    def __init__(self, runs: Iterable[PlannedRun], done: Iterable[str]) -> None:
+    def __init__(
+        self, runs: Iterable[PlannedRun], done: Iterable[str], at_most: int | None = None
+    ) -> None:
+        self.at_most = at_most
         self.sizes = {run.key: run.spec.steps + EVALUATION_STEPS for run in runs}
-        done = set(done)
+        done = set(done) & self.sizes.keys()
         self.console = Console(stderr=True)
         self.bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -82,6 +86,21 @@ class Display:
             self.bars.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
         except OSError:  # the terminal was closed; the runs go on
             drop_dead_terminal()
+
+    def add(self, runs: Iterable[PlannedRun], done: Iterable[str]) -> None:
+        """Count more runs, which a race has asked for; some may be done already."""
+        done = set(done)
+        for run in runs:
+            size = run.spec.steps + EVALUATION_STEPS
+            self.sizes[run.key] = size
+            self.width = max(self.width, len(run.key))
+            self.num_runs += 1
+            if run.key in done:
+                self.num_done += 1
+            else:
+                total = self.bars.tasks[self.total].total or 0
+                self.bars.update(self.total, total=total + size)
+        self._describe()
 
     def start(self, run: PlannedRun) -> None:
         """Add a bar for a run that starts."""
@@ -123,4 +142,6 @@ class Display:
         self.counted[key] = steps
 
     def _describe(self) -> None:
-        self.bars.update(self.total, description=f"{self.num_done} of {self.num_runs} runs")
+        most = "" if self.at_most is None else f" (at most {self.at_most})"
+        description = f"{self.num_done} of {self.num_runs} runs{most}"
+        self.bars.update(self.total, description=description)

@@ -24,10 +24,22 @@ class PlannedRun(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All runs of a suite. Each pretraining is there once, before the runs that start from it."""
+    """All runs of a suite. Each pretraining is there once, before the runs that start from it.
+
+    A race may need only some of them.
+    """
 
     suite: Suite
     runs: tuple[PlannedRun, ...]
+
+    @property
+    def at_least(self) -> Plan:
+        """The runs that are needed in any case: of a race those of its first look, else all."""
+        suite = self.suite
+        if suite.racing is None or not suite.is_raced:
+            return self
+        seeds = suite.seed_list[: suite.racing.looks[0]]
+        return Plan(suite, tuple(run for run in self.runs if run.spec.seed in seeds))
 
     @property
     def total_steps(self) -> int:

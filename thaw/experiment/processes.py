@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
@@ -17,6 +17,7 @@ from thaw.config.runtime import Runtime
 from thaw.experiment.display import Display
 from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.process_tree import kill_tree
+from thaw.experiment.raced_runs import RacedRuns
 from thaw.experiment.run_process import Message, run_in_process
 from thaw.experiment.signals import StopRequest, blocked, handled
 from thaw.experiment.stalls import LOOK_SECONDS, Silence, describe_stall
@@ -44,6 +45,8 @@ class Summary(NamedTuple):
     seconds: float
     not_saved: list[str]
     """Killed after a second signal; they continue from their last checkpoints."""
+    stopped_races: tuple[str, ...] = ()
+    """One line for each transfer whose race cannot go on, because a run failed."""
 
 
 @dataclass(eq=False)
@@ -72,7 +75,8 @@ class Executor:
     """Executes the runs of one suite that are not done yet.
 
     Args:
-        planned: The runs of the suite, pretrainings first.
+        planned: The runs of the suite, pretrainings first. Of a race, those that it asks for are
+            executed.
         folder: The suite's folder.
         num_workers: How many runs execute at once.
         runtime: Device, threads, cadence of each run.
@@ -81,15 +85,15 @@ class Executor:
     def __init__(
         self, planned: Plan, folder: SuiteFolder, num_workers: int, runtime: Runtime
     ) -> None:
-        self.runs, self.folder = planned.runs, folder
+        self.folder = folder
         self.num_workers, self.runtime = num_workers, runtime
-        status = {run.key: folder.status(run) for run in self.runs}
+        self.status = {run.key: folder.status(run) for run in planned.runs}
         # Keys only: dicts keep their order and are fast to search.
-        self.done = {key: None for key, word in status.items() if word == "done"}
-        self.damaged = [run for run in self.runs if status[run.key] == "damaged"]
-        self.waiting = {
-            run.key: run for run in self.runs if status[run.key] not in ("done", "damaged")
-        }
+        self.done = {key: None for key, word in self.status.items() if word == "done"}
+        self.races = RacedRuns(planned, folder, self.done) if planned.suite.is_raced else None
+        self.at_most = len(planned.runs) if self.races else None
+        self.runs = list(self.races.asked() if self.races else planned.runs)
+        self.waiting: dict[str, PlannedRun] = {}
         self.active: dict[str, _Active] = {}
         self.leaving: list[_Active] = []
         """Runs that send nothing more; their processes are about to end."""
@@ -103,7 +107,7 @@ class Executor:
         # The fork server imports torch once, and has no threads when it forks.
         self.context = multiprocessing.get_context("forkserver")
         preloaded = ["thaw.experiment.preload"]
-        if any(run.spec.agent.optimizer != "rmsprop" for run in self.runs):
+        if planned.suite.agent.optimizer != "rmsprop":
             preloaded.append("torch._dynamo")  # torch's optimizers import it, for two seconds
         self.context.set_forkserver_preload(preloaded)
 
@@ -111,11 +115,8 @@ class Executor:
         """Execute all runs that can be executed, several at once."""
         started = time.monotonic()
         done_before = len(self.done)
-        with Display(self.runs, self.done) as self.display, self.signals():
-            for run in self.damaged:
-                self.failed[run.key] = self.folder.error(run)
-                self.display.start(run)
-                self.display.finish(run, "failed", self.failed[run.key])
+        with Display(self.runs, self.done, self.at_most) as self.display, self.signals():
+            self.queue(self.runs)
             if self.waiting:
                 self.load_fork_server()
             while self.waiting or self.active or self.leaving:
@@ -134,7 +135,32 @@ class Executor:
             self.stop.signum,
             time.monotonic() - started,
             self.not_saved,
+            tuple(self.races.stopped(self.failed)) if self.races else (),
         )
+
+    def queue(self, runs: Iterable[PlannedRun]) -> None:
+        """Let runs wait for a worker, pretrainings first; a damaged one has failed already."""
+        for run in runs:
+            if self.status[run.key] == "damaged":
+                self.failed[run.key] = self.folder.error(run)
+                self.display.start(run)
+                self.display.finish(run, "failed", self.failed[run.key])
+            elif run.key not in self.done:
+                self.waiting[run.key] = run
+        first = sorted(self.waiting.values(), key=lambda run: run.spec.condition != "pretrain")
+        self.waiting = {run.key: run for run in first}
+
+    def race(self, run: PlannedRun) -> None:
+        """Let the races look at a run that is done, and queue the runs that they ask for."""
+        if self.races is None:
+            return
+        for line in self.races.note(run):
+            self.display.print(line)
+        asked = {run.key for run in self.runs}
+        more = [run for run in self.races.asked() if run.key not in asked]
+        self.runs += more
+        self.display.add(more, self.done)
+        self.queue(more)
 
     @contextmanager
     def signals(self) -> Iterator[None]:
@@ -235,6 +261,8 @@ class Executor:
         else:
             self.failed[key] = message.content
         self.display.finish(active.run, message.kind, message.content)
+        if message.kind == "done":
+            self.race(active.run)
 
     def look_after(self) -> None:
         """Pass a stop on, kill what hangs, and see which processes have ended."""
