@@ -2,9 +2,9 @@
 
     python tests/support/simulate_racing.py [--races 20000]
 
-Four conditions. The score of condition c with seed i is mean_c + SD_c (sqrt(rho) u_i + sqrt(1 - rho)
-e_ci): u_i is the pretraining that all conditions share. Scratch, where it takes part, has its own
-u_i and is compared by Welch. A false winner is any winner where two conditions are equally good,
+Four conditions. The score of condition c with seed i is
+mean_c + SD_c (sqrt(rho) u_i + sqrt(1 - rho) e_ci): u_i is the pretraining that all conditions
+share. Scratch, where it takes part, has its own u_i and is compared by Welch. A false winner is any winner where two conditions are equally good,
 else a winner that is not the best. Runs count transfers only, not pretrainings.
 
 The race is vectorized here; tests/report/test_racing.py holds it against thaw.report.racing.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import tyro
 from tyro.conf import Positional
 
@@ -22,10 +23,14 @@ from thaw.cli.parsing import (
     TrustCode,
 )
 from thaw.config.errors import InputError, check_above_zero, check_at_least
+from thaw.config.racing import RacingConfig
 from thaw.config.runtime import STALL_SECONDS, Runtime
 from thaw.config.strict import to_yaml
+from thaw.config.suite import Suite
 from thaw.experiment.reporting import report_suite
 from thaw.experiment.suites import load_suite_to_execute
+
+Race = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 def run(
@@ -35,6 +40,7 @@ def run(
     overrides: Set = (),
     trust_code: TrustCode = False,
     seeds: Number = None,
+    race: Race = False,
     executor: Literal["local"] = "local",
     workers: Number = None,
     device: Device = "auto",
@@ -48,6 +54,7 @@ def run(
         overrides: Change one value of the suite, as in --set agent.discount=0.9.
         trust_code: Execute the code that the file names. Only for files that you trust.
         seeds: Short for --set seeds=N.
+        race: Add seeds in blocks, and only where the verdict is open: looks at 3, 5, 8, 12 seeds.
         executor: Where runs execute: in processes on this machine.
         workers: How many runs execute at once. By default one for each core, at most 4 on a GPU.
         device: Where the networks compute.
@@ -58,8 +65,12 @@ def run(
     del executor  # reserved: "local" is the only one
     check_above_zero("--stall-seconds", stall_seconds)
     runtime = Runtime(device=device, stall_seconds=stall_seconds)
-    chosen = load_suite_to_execute(
-        suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
+    chosen = _with_race(
+        load_suite_to_execute(
+            suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
+        ),
+        race,
+        seeds,
     )
     with prints_on_stderr():
         summary = execute(chosen, out, num_workers=workers, runtime=runtime)
@@ -69,6 +80,8 @@ def run(
     if summary.failed and summary.stopped_by is None:
         for key in summary.not_run:
             say(f"not run {key}")
+        for line in summary.stopped_races:
+            say(line)
         say(f"{len(summary.failed)} failed; the same command tries them again")
     if summary.stopped_by is not None:
         for key in summary.not_saved:
@@ -87,6 +100,7 @@ def plan(
     overrides: Set = (),
     trust_code: TrustCode = False,
     seeds: Number = None,
+    race: Race = False,
     workers: Number = None,
     as_json: Json = False,
     as_yaml: Annotated[bool, tyro.conf.arg(name="yaml"), tyro.conf.FlagCreatePairsOff] = False,
@@ -98,6 +112,7 @@ def plan(
         overrides: As for `thaw run`.
         trust_code: Execute the code that the file names. Only for files that you trust.
         seeds: Short for --set seeds=N.
+        race: As for `thaw run`.
         workers: How many runs execute at once, for the estimate. By default one for each core.
         as_json: Print one JSON document.
         as_yaml: Print the suite as a file that `thaw run` takes.
@@ -107,8 +122,12 @@ def plan(
     from thaw.experiment.plan import plan as make_plan
 
     check_at_least("--workers", workers, 1)
-    chosen = load_suite_to_execute(
-        suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
+    chosen = _with_race(
+        load_suite_to_execute(
+            suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST
+        ),
+        race,
+        seeds,
     )
     if as_yaml:
         print(to_yaml(chosen), end="")
@@ -118,6 +137,7 @@ def plan(
         planned = make_plan(chosen)
         spaces = check_suite(chosen)[chosen.transfers[0].source]
     cost = estimate(planned, spaces.observation_shape, workers)
+    least = estimate(planned.at_least, spaces.observation_shape, workers)
     num_pretrainings = sum(run.spec.condition == "pretrain" for run in planned.runs)
     if as_json:
         print_json(
@@ -126,6 +146,11 @@ def plan(
                 "num_runs": len(planned.runs),
                 "num_pretrainings": num_pretrainings,
                 "total_steps": planned.total_steps,
+                "at_least": {
+                    "num_runs": len(planned.at_least.runs),
+                    "total_steps": planned.at_least.total_steps,
+                    "hours": least.hours,
+                },
                 "total_frames": planned.total_steps * spaces.frames_per_step,
                 **cost._asdict(),
                 "runs": [
@@ -151,6 +176,12 @@ def plan(
         f"about {_duration(cost.hours)} with {cost.num_workers} runs at once on cores like the "
         f"measured ones, {cost.disk_mib:,.0f} MiB on disk"
     )
+    if chosen.racing is not None and chosen.is_raced:
+        print(
+            f"a race with looks at {', '.join(map(str, chosen.racing.looks))} seeds: these runs at "
+            f"most, and {len(planned.at_least.runs)} of them at least, in about "
+            f"{_duration(least.hours)}"
+        )
     return 0
 
 
@@ -168,13 +199,23 @@ def status(
     from thaw.experiment.suite_folder import SuiteFolder
 
     suite_folder = SuiteFolder(folder)
-    rows = [suite_folder.describe(run) for run in suite_folder.plan().runs]
+    planned = suite_folder.plan()
+    rows = [suite_folder.describe(run) for run in planned.runs]
+    races = []
+    if planned.suite.is_raced:
+        from thaw.experiment.raced_runs import RacedRuns
+
+        raced = RacedRuns(planned, suite_folder, [r["key"] for r in rows if r["status"] == "done"])
+        asked = {run.key for run in raced.asked()}
+        rows = [row for row in rows if row["key"] in asked or row["status"] != "waiting"]
+        races = raced.describe()
     counts = {
         word: sum(row["status"] == word for row in rows)
         for word in ("done", "failed", "started", "waiting", "damaged")
     }
     if as_json:
-        print_json({"folder": str(folder), **counts, "runs": rows})
+        document = {"folder": str(folder), **counts, "runs": rows}
+        print_json({**document, "races": races} if planned.suite.racing else document)
         return 0
     width = max(len(row["key"]) for row in rows)
     for row in rows:
@@ -182,6 +223,8 @@ def status(
         steps = f"{row['steps']:,} of {total:,} steps" if total else "only scored"
         shown = f"return {mean:8.2f}" if mean is not None else row["error"] or ""
         print(f"{row['status']:8} {row['key']:{width}} {steps:>28}  {shown}".rstrip())
+    for race in races:
+        print(f"{race['source']} -> {race['target']}: {race['sentence']}")
     if not counts["damaged"]:
         del counts["damaged"]
     print(", ".join(f"{count} {word}" for word, count in counts.items()))
@@ -251,3 +294,19 @@ def _duration(hours: float) -> str:
 def _with_seeds(overrides: Sequence[str], seeds: int | None) -> list[str]:
     """Return the overrides with ``--seeds N`` as one of them."""
     return [*overrides, *([f"seeds={seeds}"] if seeds is not None else [])]
+
+
+def _with_race(suite: Suite, race: bool, seeds: int | None) -> Suite:
+    """Return the suite with the default plan of a race, if one is wanted and it has none.
+
+    Raises:
+        InputError: The race's last look contradicts ``--seeds``.
+    """
+    if race and suite.racing is None:
+        suite = msgspec.structs.replace(suite, racing=RacingConfig())
+    if suite.is_raced and seeds is not None and len(suite.seed_list) != seeds:
+        raise InputError(
+            f"--seeds is {seeds}, but the race ends at {len(suite.seed_list)} seeds; leave out "
+            "--seeds, or change the looks, as in --set 'racing={looks: [3, 5, 10]}'"
+        )
+    return suite

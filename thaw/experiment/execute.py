@@ -82,6 +82,7 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     suite = resolve_suite(suite, folder, observation_shape, device)
     planned = plan(suite)
     folder.check(planned)
+    folder.check_race(suite)
     # Several runs with one thread each are faster than one run after the other with all threads.
     settings = msgspec.structs.replace(runtime, device=device, num_threads=1)
     with locked(folder.path):

@@ -65,6 +65,29 @@ class RacedRuns:
                     f"{reasons[0]} failed"
                 )
 
+    def describe(self) -> list[dict[str, Any]]:
+        """Return what ``thaw status`` shows of each race."""
+        from thaw.report.race_words import race_text
+
+        return [
+            {
+                "source": race.source,
+                "target": race.target,
+                "looks": race.num_looks,
+                "of_looks": len(race.plan.looks),
+                "num_seeds": race.num_seeds,
+                "ended": race.ended or None,
+                "live": race.live,
+                "dropped": [
+                    {"condition": d.condition, "by": d.leader, "num_seeds": d.num_seeds}
+                    for d in race.drops
+                ],
+                "is_valid": race.is_valid,
+                "sentence": race_text(race),
+            }
+            for race in self.races
+        ]
+
     def _keys(self, race: Race) -> Iterator[str]:
         for condition, seeds in race.asked.items():
             for seed in seeds:
@@ -72,6 +95,9 @@ class RacedRuns:
                 if run.source_key is not None:
                     yield run.source_key
                 yield run.key
+                on_source = self.by_identity.get(("", race.source, "random", seed))
+                if condition == "random" and on_source is not None:
+                    yield on_source.key
 
     def _run(self, race: Race, condition: str, seed: int) -> PlannedRun:
         own = self.by_identity.get((race.source, race.target, condition, seed))

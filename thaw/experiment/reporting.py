@@ -41,7 +41,9 @@ def report_suite(folder: Path, out: Path | None = None) -> Reported:
     results = derive_results(suite_folder, planned)
     if out is None or os.access(folder, os.W_OK):  # a folder that may only be read has no tables
         write_results(suite_folder, results)
-    page = write_report(results.scores, results.curves, report_spec(planned.suite), out or suite_folder.report)
+    page = write_report(
+        results.scores, results.curves, report_spec(planned.suite), out or suite_folder.report
+    )
     return Reported(page, results.left_out)
 
 

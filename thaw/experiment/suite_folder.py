@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from thaw.config.agent import complete_agent
 from thaw.config.errors import InputError, printable
 from thaw.config.strict import from_plain, to_plain, to_yaml
@@ -64,6 +66,42 @@ class SuiteFolder:
                     f"{', '.join(_differences(there, here))}); choose another --out, or "
                     "repeat the settings of its suite.yaml"
                 )
+
+    def check_race(self, suite: Suite) -> None:
+        """Check that the plan of a race stood before its first run, and is still the same.
+
+        Raises:
+            InputError: It did not, or another plan is asked for.
+        """
+        results = self.path.glob("runs/**/result.json")
+        if not self.suite_yaml.is_file() or all(
+            path.parent.parent.name == "pretrain" for path in results
+        ):
+            return
+        try:
+            earlier = self.suite().racing
+        except InputError:  # a damaged suite.yaml is written again
+            return
+        now = suite.racing
+        if now == earlier:
+            return
+        if earlier is None:
+            raise InputError(
+                f"{self.path} has runs that were planned without a race, and the plan of a race must "
+                "stand before the first run; choose another --out, or leave out the race"
+            )
+        by_hand = msgspec.structs.replace(earlier, by_hand=True)
+        if now == by_hand:
+            return
+        looks = f"looks at {', '.join(map(str, earlier.looks))} seeds"
+        again = f"`thaw run {self.suite_yaml} --out {self.path}`"
+        if earlier.by_hand:
+            raise InputError(f"seeds were added to the race in {self.path} by hand: use {again}")
+        raise InputError(
+            f"{self.path} holds a race ({looks}) whose plan stood before its first run; {again} "
+            "continues it. To add seeds by hand, which ends the race, add --set racing.by_hand=true "
+            "--seeds N"
+        )
 
     def begin(self, suite: Suite) -> None:
         """Write suite.yaml; call :meth:`check` first.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from thaw.experiment.display import Display
 from thaw.experiment.plan import PlannedRun
+from thaw.experiment.raced_runs import RacedRuns
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import LOCK
 
@@ -30,10 +31,15 @@ def watch(path: str | Path) -> int:
         InputError: Not a suite's folder.
     """
     folder = SuiteFolder(path)
-    runs = folder.plan().runs
+    planned = folder.plan()
+    runs = list(planned.runs)
     done = [run.key for run in runs if folder.status(run) == "done"]
+    races, at_most = None, None
+    if planned.suite.is_raced:
+        races, at_most = RacedRuns(planned, folder, done), len(runs)
+        runs = races.asked()
     seen = {run.key: "done" if run.key in done else "waiting" for run in runs}
-    with Display(runs, done) as display:
+    with Display(runs, done, at_most) as display:
         while True:
             may_continue = is_locked(folder.path)  # asked before the files are read
             for run in runs:
@@ -48,6 +54,14 @@ def watch(path: str | Path) -> int:
                     else:
                         display.finish(run, "failed", folder.error(run))
                 seen[run.key] = status
+                if races is not None and status == "done" and run.key not in races.rows:
+                    for line in races.note(run):
+                        display.print(line)
+            if races is not None and (more := [r for r in races.asked() if r.key not in seen]):
+                display.add(more, [])
+                runs += more
+                seen |= {run.key: "waiting" for run in more}
+                continue
             num_left = sum(status != "done" for status in seen.values())
             if num_left == 0 or not may_continue:
                 for line in describe_left(runs, seen, folder.path):

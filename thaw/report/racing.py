@@ -121,16 +121,19 @@ def races(table: RunTable) -> list[Race]:
         table: The scores; its spec has the plan of the race, and the planned seeds in their order.
     """
     replayed = [replay(table, *transfer) for transfer in table.spec.transfers]
-    # Runs without a source serve every transfer to their target.
+    # Runs without a source serve every transfer to their target, and random also the source.
     asked: dict[tuple[str, str, str], set[int]] = {}
     growing: set[tuple[str, str, str]] = set()
     for race in replayed:
         for condition, seeds in race.asked.items():
-            key = _owner(table, race, condition)
-            asked.setdefault(key, set()).update(seeds)
+            keys = [_owner(table, race, condition)]
+            if condition == "random":
+                keys.append(("", race.source, "random"))
+            for key in keys:
+                asked.setdefault(key, set()).update(seeds)
             # An earlier run may have been lost, so a race that waits cannot judge later ones.
             if not race.ended and condition not in {drop.condition for drop in race.drops}:
-                growing.add(key)
+                growing.update(keys)
     return [
         replace(
             race,
