@@ -4,7 +4,8 @@
 
 Four conditions. The score of condition c with seed i is
 mean_c + SD_c (sqrt(rho) u_i + sqrt(1 - rho) e_ci): u_i is the pretraining that all conditions
-share. Scratch, where it takes part, has its own u_i and is compared by Welch. A false winner is any winner where two conditions are equally good,
+share. Scratch, where it takes part, has its own u_i and is compared by Welch.
+A false winner is any winner where two conditions are equally good,
 else a winner that is not the best. Runs count transfers only, not pretrainings.
 
 The race is vectorized here; tests/report/test_racing.py holds it against thaw.report.racing.
@@ -72,7 +73,8 @@ def draw(truth: Truth, num_races: int, num_seeds: int, rng: np.random.Generator)
         mean = np.exp(SIGMA**2 / 2)
         spread = mean * np.sqrt(np.exp(SIGMA**2) - 1)
         scores = (np.exp(SIGMA * scores) - mean) / spread
-    return scores * np.array(truth.spreads)[:, None] + np.array(truth.means)[:, None]
+    scores = scores * np.array(truth.spreads)[:, None] + np.array(truth.means)[:, None]
+    return np.asarray(scores, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class RacingConfig(Config, frozen=True, kw_only=True):
                 f"racing looks {list(looks)} must rise and begin with 3 or more, as in "
                 "[3, 5, 8, 12]"
             )
+        if looks[-1] > MOST_SEEDS:
+            raise InputError(f"racing looks end at {looks[-1]}; {MOST_SEEDS} seeds are the most")
         if not self.levels:
             weights = [look * (look + 1) / 2 for look in range(1, len(looks) + 1)]
             levels = tuple(round(ERROR * weight / sum(weights), 12) for weight in weights)

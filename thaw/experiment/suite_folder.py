@@ -87,8 +87,8 @@ class SuiteFolder:
             return
         if earlier is None:
             raise InputError(
-                f"{self.path} has runs that were planned without a race, and the plan of a race must "
-                "stand before the first run; choose another --out, or leave out the race"
+                f"{self.path} has runs that were planned without a race, and the plan of a race "
+                "must stand before the first run; choose another --out, or leave out the race"
             )
         by_hand = msgspec.structs.replace(earlier, by_hand=True)
         if now == by_hand:
@@ -99,8 +99,8 @@ class SuiteFolder:
             raise InputError(f"seeds were added to the race in {self.path} by hand: use {again}")
         raise InputError(
             f"{self.path} holds a race ({looks}) whose plan stood before its first run; {again} "
-            "continues it. To add seeds by hand, which ends the race, add --set racing.by_hand=true "
-            "--seeds N"
+            "continues it. To add seeds by hand, which ends the race, add "
+            "--set racing.by_hand=true --seeds N"
         )
 
     def begin(self, suite: Suite) -> None:
