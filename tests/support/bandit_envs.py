@@ -1,4 +1,4 @@
-"""``gym/bandit_envs:Bandit-v0``: one decision an episode, so that a policy is learned in seconds."""
+"""``gym/bandit_envs:Bandit-v0``: one decision an episode, so that it is learned in seconds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Observation = NDArray[np.float32]
 
 
 class Bandit(gymnasium.Env[Observation, int]):
-    """The reward is 1 for one of the four actions, else 0."""
+    """The reward is 1 for one of the four actions, else 0; a broken one raises in every step."""
 
-    def __init__(self, goal: int = 0) -> None:
-        self.goal = goal
+    def __init__(self, goal: int = 0, broken: bool = False) -> None:
+        self.goal, self.broken = goal, broken
         self.observation_space = spaces.Box(-1, 1, (2,), np.float32)
         self.action_space: spaces.Space[Any] = spaces.Discrete(4)
 
@@ -30,6 +30,8 @@ class Bandit(gymnasium.Env[Observation, int]):
         return self._see(), {}
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        if self.broken:
+            raise RuntimeError("the lever is broken")
         return self._see(), float(action == self.goal), True, False, {}
 
 
