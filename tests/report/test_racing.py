@@ -14,9 +14,12 @@ from scipy import stats
 from thaw.config.errors import InputError
 from thaw.config.racing import RacingConfig
 from thaw.report import always_valid
+from thaw.report.metrics import metrics_frame
 from thaw.report.racing import Race, races
 from thaw.report.runs import RunTable
+from thaw.report.scores import check_scores
 from thaw.report.spec import ReportSpec
+from thaw.report.tables import table_frame, to_markdown
 from thaw.report.verdict import Verdict, verdicts
 
 MakeScores = Callable[..., pd.DataFrame]
@@ -289,3 +292,16 @@ def test_a_plan_that_cannot_be_is_refused(plan: dict[str, tuple[float, ...]], sa
 def test_the_default_levels_rise_and_spend_five_percent() -> None:
     assert RacingConfig().levels == pytest.approx((0.0025, 0.0075, 0.015, 0.025))
     assert sum(RacingConfig(looks=(5, 10, 20)).levels) == pytest.approx(0.05)
+
+
+def test_metrics_of_a_race_have_its_confidence_and_miss_no_run(make_scores: MakeScores) -> None:
+    scores, race = asked_for(make_scores, close_race())
+    metrics = metrics_frame(check_scores(scores), spec_of(list(close_race())))
+    assert metrics["confidence"].unique() == pytest.approx([race.confidence])
+    returns = metrics[metrics["metric"] == "return"].set_index("condition")
+    assert returns["num_missing"].to_dict() == {
+        "update_all": 0, "freeze_embedding": race.num_seeds - 3, "freeze_head": 0, "freeze_all": 0
+    }  # fmt: skip
+    table = to_markdown(table_frame(metrics, spec_of(list(close_race())), "return"))
+    assert f"(3 of {race.num_seeds} seeds)" in table
+    assert "at the level of its last look" in table

@@ -220,6 +220,9 @@ def plain(value: Any) -> Any:
 def _row(
     spec: ReportSpec, verdict: Verdict, condition: str, metric: str, estimate: Estimate
 ) -> dict[str, object]:
+    planned = len(spec.seeds)
+    if spec.racing is not None:  # it did not ask for all of them
+        planned = max(verdict.num_seeds, estimate.num_seeds)
     return {
         "source": verdict.source,
         "target": verdict.target,
@@ -229,7 +232,7 @@ def _row(
         "ci_low": estimate.low,
         "ci_high": estimate.high,
         "num_seeds": estimate.num_seeds,
-        "num_missing": len(spec.seeds) - estimate.num_seeds,
+        "num_missing": planned - estimate.num_seeds,
         "note": estimate.note,
         "confidence": verdict.confidence,
         "p_value": math.nan,

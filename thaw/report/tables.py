@@ -294,7 +294,9 @@ def _paper_cell(value: float | None) -> Cell:
 def _caption(metric: str, paper: PaperTable | None, spec: ReportSpec) -> str:
     num_seeds = len(spec.seeds)
     sentences = [
-        f"Mean over {num_seeds} seeds [95 % t interval]."
+        "Mean over the seeds that the race asked for [t interval at the level of its last look]."
+        if spec.racing is not None
+        else f"Mean over {num_seeds} seeds [95 % t interval]."
         if num_seeds >= MIN_SEEDS
         else "Two seeds: their mean (and both), no interval."
         if num_seeds == 2

@@ -134,6 +134,7 @@ def _verdict(table: RunTable, source: str, target: str, race: Race | None = None
         return Verdict(
             source, target, False, best, "", nan, nan, nan, 0, False, nan, sentence, "",
             (best,) if best else (), margin=margin, gates=found_gates, answers=answered,
+            confidence=CONFIDENCE if race is None else race.confidence,
         )  # fmt: skip
     runner_up, (lead, paired) = min(leads.items(), key=lambda item: _certainty(item[1][0]))
     rivals = [name for name, (other, _) in leads.items() if not other.low > 0]
