@@ -85,6 +85,10 @@ class Outcome:
     """[race], -1 where it is not decided."""
     runs: npt.NDArray[np.int64]
     """[race], of all conditions."""
+    covered: Floats | None = None
+    """[race] whether the interval that is printed holds the true lead, for a race."""
+    covered_plain: Floats | None = None
+    """The same for a 95 % interval of the same runs."""
 
 
 def race(
@@ -93,6 +97,7 @@ def race(
     levels: Sequence[float],
     scratch: int | None = None,
     give_up: Sequence[float] = (),
+    means: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
 ) -> Outcome:
     """Race on scores [race, condition, seed].
 
@@ -103,6 +108,7 @@ def race(
         scratch: The condition that is compared by Welch.
         give_up: At each look but the last, a race ends undecided where the leader's t over the
             runner-up is smaller.
+        means: The true ones.
     """
     num_races, num_conditions, _ = scores.shape
     every = np.arange(num_races)
@@ -110,24 +116,35 @@ def race(
     is_open = np.ones(num_races, dtype=bool)
     winner = np.full(num_races, -1)
     runs = np.zeros(num_races, dtype=np.int64)
+    covered = np.full((2, num_races), np.nan)
     before = 0
     for look, (num_seeds, level) in enumerate(zip(looks, levels, strict=True)):
         runs += is_open * live.sum(axis=1) * (num_seeds - before)
         before = num_seeds
         seen = scores[:, :, :num_seeds]
-        means = np.where(live, seen.mean(axis=2), -np.inf)
-        leader = means.argmax(axis=1)
+        seen_means = np.where(live, seen.mean(axis=2), -np.inf)
+        leader = seen_means.argmax(axis=1)
         t, critical = _leads(seen, leader, level, scratch)
         t[every, leader] = np.nan
+        racing = live.copy()
+        racing[every, leader] = False
         live &= ~((t > critical) & is_open[:, None])
         won = is_open & (live.sum(axis=1) == 1)
         winner[won] = leader[won]
+        ends = won | is_open if look == len(looks) - 1 else won
+        for row, limit in ((0, critical), (1, _leads(seen, leader, 0.05, scratch)[1])):
+            # Printed is the lead over the condition that is least certainly behind.
+            rival = np.where(racing, t - critical, np.inf).argmin(axis=1)
+            gaps = seen[every, leader].mean(axis=1) - seen[every, rival].mean(axis=1)
+            true = np.asarray(means)[leader] - np.asarray(means)[rival]
+            half = gaps / t[every, rival] * limit[every, rival]
+            covered[row, ends] = (np.abs(gaps - true) <= half)[ends]
         is_open &= ~won
         if look < len(give_up):
-            means[every, leader] = -np.inf
-            runner_up = np.where(live, means, -np.inf).argmax(axis=1)
+            seen_means[every, leader] = -np.inf
+            runner_up = np.where(live, seen_means, -np.inf).argmax(axis=1)
             is_open &= ~(t[every, runner_up] < give_up[look])
-    return Outcome(winner, runs)
+    return Outcome(winner, runs, covered[0], covered[1])
 
 
 def _leads(
@@ -196,7 +213,7 @@ def designs(rng: np.random.Generator) -> dict[str, tuple[int, Design]]:
 
     def raced(plan: RacingConfig, give_up: Sequence[float] = ()) -> tuple[int, Design]:
         return plan.looks[-1], lambda scores, truth: race(
-            scores, plan.looks, plan.levels, truth.scratch, give_up
+            scores, plan.looks, plan.levels, truth.scratch, give_up, truth.means
         )
 
     def naive(scores: Floats, truth: Truth) -> Outcome:
@@ -245,6 +262,24 @@ def tables(num_races: int) -> list[list[list[str]]]:
     return [false, power]
 
 
+def coverage(num_races: int, looks: Sequence[int]) -> list[list[str]]:
+    """Return how often the printed interval of the lead holds the true one, in % of races."""
+    rng = np.random.default_rng(SEED)
+    plan = RacingConfig(looks=tuple(looks))
+    table = [["true lead", "decided races", "decided, plain 95 %", "all races", "all, plain 95 %"]]
+    for truth in LEADS:
+        scores = draw(truth, num_races, looks[-1], rng)
+        outcome = race(scores, plan.looks, plan.levels, means=truth.means)
+        decided = outcome.winner >= 0
+        assert outcome.covered is not None
+        assert outcome.covered_plain is not None
+        both = outcome.covered, outcome.covered_plain
+        of_decided = [f"{100 * np.mean(held[decided]):.0f}" for held in both]
+        of_all = [f"{100 * np.mean(held):.0f}" for held in both]
+        table.append([truth.name, *of_decided, *of_all])
+    return table
+
+
 def always_valid_error(num_races: int, most: int = 20) -> float:
     """Return how often an e-value of equal conditions reaches 20 at any of 3 to `most` seeds."""
     rng = np.random.default_rng(SEED)
@@ -272,6 +307,8 @@ def main(arguments: Any = None) -> None:
     print(f"{num_races:,} races each, rho {RHO}, seed {SEED}\n")
     print(f"False winners, % of races:\n\n{markdown(false)}\n")
     print(f"Right winner % (false winner %) / runs:\n\n{markdown(power)}\n")
+    print(f"Printed interval holds the true lead, % of races with looks at 3, 5, 8, 12:\n\n"
+          f"{markdown(coverage(num_races, (3, 5, 8, 12)))}\n")  # fmt: skip
     print(f"e-value of two equal conditions >= 20 at any of 3 to 20 seeds: "
           f"{100 * always_valid_error(num_races):.2f} %")  # fmt: skip
 
