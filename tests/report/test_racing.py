@@ -227,6 +227,20 @@ def test_runs_that_another_transfer_needs_are_not_added_by_hand(make_scores: Mak
     assert not {"scratch", "random"} & set(second.added)
 
 
+def test_random_runs_on_a_source_are_not_added_by_hand(make_scores: MakeScores) -> None:
+    ball = BALL[1]
+    alike = {"update_all": 0.1 * NOISE[0], "freeze_head": 0.1 * NOISE[1], "random": NOISE[2] - 9}
+    won = {
+        "update_all": NOISE[3][:3] + 90, "freeze_head": NOISE[4][:3] - 90, "random": NOISE[5] - 9
+    }  # fmt: skip
+    spec = spec_of(list(won), transfers=(BALL, (ball, "catch")), margin=1e-6)
+    there = make_scores(alike)
+    back = make_scores(won, source=ball, target="catch")
+    first, second = races(RunTable(pd.concat([there, back]), spec))
+    assert (first.num_seeds, second.num_seeds) == (12, 3)
+    assert second.is_valid  # random plays on catch as long as the first race is open
+
+
 def test_replay_equals_the_simulation(make_scores: MakeScores) -> None:
     rng = np.random.default_rng(3)
     conditions = ["scratch", "update_all", "freeze_head", "freeze_embedding"]
