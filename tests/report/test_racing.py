@@ -63,11 +63,13 @@ def asked_for(
     scores = everything[:0]
     for _ in range(100):
         race = raced(scores, list(returns), **changes)
-        wanted = {(name, seed) for name, seeds in race.missing.items() for seed in seeds}
-        if not wanted:
-            return scores, race
+        asked = {(name, seed) for name, seeds in race.asked.items() for seed in seeds}
         runs = zip(everything["condition"], everything["seed"], strict=True)
-        scores = pd.concat([scores, everything[[run in wanted for run in runs]]])
+        more = everything[[run in asked for run in runs]]
+        if len(more) == len(scores):
+            assert not race.missing
+            return scores, race
+        scores = more
     raise AssertionError("the race asks for ever")
 
 
