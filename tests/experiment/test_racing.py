@@ -155,14 +155,14 @@ def test_a_race_goes_on_where_runs_are_lost_and_ends_as_before(race: Path, copie
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [1, 7, 14, 17])
+@pytest.mark.parametrize("after", [7, 17])
 def test_a_race_that_was_killed_ends_as_an_unbroken_one(
     race: Path, tmp_path: Path, after: int
 ) -> None:
     (tmp_path / "race.yaml").write_text(RACE)
     command = ("run", "race.yaml", "--trust-code", "--out", "race", "--workers", 2)
     with thaw_process(*command, cwd=tmp_path, PYTHONPATH=SUPPORT) as process:
-        limit = time.monotonic() + 200
+        limit = time.monotonic() + 400
         while len(list(tmp_path.glob("race/runs/**/result.json"))) < after:
             assert time.monotonic() < limit
             assert process.poll() is None
