@@ -7,6 +7,7 @@ the rest; it is never hashed.
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
+from thaw.config.racing import RacingConfig
 from thaw.config.run_spec import EvaluationConfig, RunSpec
 from thaw.config.runtime import Runtime
 from thaw.config.suite import ReportConfig, Suite, Transfer
@@ -17,6 +18,7 @@ __all__ = [
     "EvaluationConfig",
     "Flavor",
     "InputError",
+    "RacingConfig",
     "ReportConfig",
     "RunSpec",
     "Runtime",

@@ -71,10 +71,7 @@ class Estimate:
         return replace(self, low=self.value - half, high=self.value + half, confidence=confidence)
 
     def is_within(self, margin: float) -> bool:
-        """Whether the number is shown to lie between -margin and margin; not if that is NaN.
-
-        Two one-sided tests, each with the whole error of the interval: 5 % where it has 95 %.
-        """
+        """Whether two one-sided tests, each with the interval's error, show less than a margin."""
         narrow = self.at(2 * self.confidence - 1)
         return -margin < narrow.low and narrow.high < margin
 
