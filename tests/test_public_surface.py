@@ -23,10 +23,10 @@ NAMES = {
 
 COMMANDS = {
     "run": [
-        "SUITE", "--out", "--set", "--trust-code", "--seeds", "--executor", "--workers", "--device",
+        "SUITE", "--out", "--set", "--trust-code", "--seeds", "--race", "--executor", "--workers", "--device",
         "--stall-seconds",
     ],
-    "plan": ["SUITE", "--set", "--trust-code", "--seeds", "--workers", "--json", "--yaml"],
+    "plan": ["SUITE", "--set", "--trust-code", "--seeds", "--race", "--workers", "--json", "--yaml"],
     "status": ["DIR", "--json"],
     "watch": ["DIR"],
     "report": ["DIR", "--scores", "--out"],
