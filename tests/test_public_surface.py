@@ -23,10 +23,12 @@ NAMES = {
 
 COMMANDS = {
     "run": [
-        "SUITE", "--out", "--set", "--trust-code", "--seeds", "--race", "--executor", "--workers", "--device",
-        "--stall-seconds",
+        "SUITE", "--out", "--set", "--trust-code", "--seeds", "--race", "--executor",
+        "--workers", "--device", "--stall-seconds",
     ],
-    "plan": ["SUITE", "--set", "--trust-code", "--seeds", "--race", "--workers", "--json", "--yaml"],
+    "plan": [
+        "SUITE", "--set", "--trust-code", "--seeds", "--race", "--workers", "--json", "--yaml",
+    ],
     "status": ["DIR", "--json"],
     "watch": ["DIR"],
     "report": ["DIR", "--scores", "--out"],

@@ -14,12 +14,12 @@ import pandas as pd
 
 from thaw.report.curve_measures import Window, area, return_at, value_at
 from thaw.report.curves import Curve
+from thaw.report.leads import leads_of
 from thaw.report.runs import Runs
 from thaw.report.spec import condition_name
 from thaw.report.speed import Measured
 from thaw.report.statistics import Estimate, FloatArray
 from thaw.report.transfer_curves import TransferCurves, noted, nothing
-from thaw.report.verdict import leads_of
 from thaw.report.words import listed, with_interval
 
 QUARTERS = (25, 50, 75, 100)
