@@ -29,7 +29,10 @@ COMMANDS = {
     "plan": ["SUITE", "--set", "--trust-code", "--seeds", "--workers", "--json", "--yaml"],
     "status": ["DIR", "--json"],
     "watch": ["DIR"],
-    "report": ["DIR", "--scores", "--out"],
+    "report": [
+        "DIR", "--scores", "--curves", "--baseline", "--normalize", "--paired", "--margin",
+        "--bounds", "--out",
+    ],
     "train": [
         "FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads", "--stall-seconds",
     ],
