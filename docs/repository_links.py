@@ -2,14 +2,16 @@
 
 Links between files are written as GitHub reads them, relative to the file. The site holds
 docs/ alone, so this MkDocs hook adds the other linked files below ``repository/`` (Markdown as it
-is, code in a block, pictures as they are) and turns the links to them.
+is, code in a block, pictures as they are) and turns the links to them. A notebook becomes a page.
 """
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -45,6 +47,10 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
             language = "python" if path.endswith(".py") else "text"
             text = f"# {path}\n\n````{language}\n{text}\n````\n"
         files.append(File.generated(config, place, content=text))
+    for notebook in [file.src_uri for file in files if file.src_uri.endswith(".ipynb")]:
+        text = notebook_page((ROOT / "docs" / notebook).read_text(encoding="utf-8"))
+        place = place_on_site(f"docs/{notebook}")
+        files.append(File.generated(config, place, content=text))
     return files
 
 
@@ -71,6 +77,29 @@ def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files
     return SPHINX_ROLE.sub("", html).replace("::</p>", ":</p>")
 
 
+def notebook_page(text: str) -> str:
+    """Return a notebook as Markdown, with the outputs that it stores."""
+    parts = []
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        parts += [notebook_output(output) for output in cell["outputs"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def notebook_output(output: dict[str, Any]) -> str:
+    """Return one output of a cell: a table, a picture, or what would be printed."""
+    data = output.get("data", {"text/plain": output.get("text", "")})
+    if "text/markdown" in data:
+        return "".join(data["text/markdown"]).replace("### ", "**", 1).replace("\n", "**\n", 1)
+    if "image/png" in data:
+        return f"![A figure of the notebook](data:image/png;base64,{data['image/png']})"
+    return f"```text\n{''.join(data['text/plain'])}\n```"
+
+
 def in_repository(link: str, path: str) -> str | None:
     """Return the file that a link in ``path`` means; None for an address on the web."""
     if re.match(r"[a-z]+:", link):
@@ -94,5 +123,5 @@ def outside_links(text: str, path: str) -> list[str]:
 def place_on_site(path: str) -> str:
     """Return where the site keeps a file of the repository."""
     if path.startswith("docs/"):
-        return path.removeprefix("docs/")
+        return re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/"))
     return FOLDER + path + ("" if path.endswith((".md", *PICTURES)) else ".md")

@@ -31,7 +31,10 @@ COMMANDS = {
     ],
     "status": ["DIR", "--json"],
     "watch": ["DIR"],
-    "report": ["DIR", "--scores", "--out"],
+    "report": [
+        "DIR", "--scores", "--curves", "--baseline", "--normalize", "--paired", "--margin",
+        "--bounds", "--out",
+    ],
     "train": [
         "FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads", "--stall-seconds",
     ],

@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thaw import report as report
     from thaw.config import AgentConfig as AgentConfig
     from thaw.config import Flavor as Flavor
     from thaw.config import InputError as InputError
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from thaw.impala.vtrace import vtrace as vtrace
     from thaw.policy import Policy as Policy
     from thaw.policy.update_rules import apply_update_rule as apply_update_rule
+    from thaw.report.in_memory import CallablePackage
+
+    report: CallablePackage
 
 __version__ = "0.1.0"
 

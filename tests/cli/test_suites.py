@@ -71,17 +71,6 @@ def test_status_of_a_finished_suite(say: Say, finished: Path) -> None:
     assert [row["key"] for row in document["runs"]] == [line.split()[1] for line in lines]
 
 
-def test_a_report_can_be_written_again_and_elsewhere(
-    say: Say, finished: Path, tmp_path: Path
-) -> None:
-    spoken = say("report", finished, "--out", "deep/report")
-    assert (spoken.status, spoken.err) == (0, "")
-    assert spoken.out.splitlines()[-1] == "report: deep/report/index.html"
-    table = (tmp_path / "deep/report/table.md").read_text()
-    assert spoken.out.startswith(table)
-    assert table == (finished / "report/table.md").read_text()
-
-
 WRONG: list[tuple[str, list[str]]] = [
     ("run tiny.yaml --out x --seeds 0", ["seeds: expected a whole number >= 1"]),
     ("run tiny.yaml --out x --workers 0", ["--workers is 0; it must be at least 1"]),

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from thaw.config.errors import InputError
-from thaw.config.flavor import Flavor
-from thaw.envs.families import FAMILIES, list_flavors, make_env, one_engine_thread
+from thaw.config.flavor import FAMILIES, Flavor
+from thaw.envs.families import list_flavors, make_env, one_engine_thread
 from thaw.envs.options import merge_options
 
 

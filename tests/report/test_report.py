@@ -44,6 +44,7 @@ def test_the_stored_runs_are_what_their_generator_makes() -> None:
 
 def test_every_file_is_there_and_nothing_else(reports: dict[str, Path]) -> None:
     texts = {"index.html", "metrics.csv", "metrics.json", "table.csv", "table.md", "table.tex"}
+    texts |= {"card.json", "card.md"}
     kinds = ("svg", "pdf", "png")
     finals = {f"figures/final_returns.{kind}" for kind in kinds}
     curves = {f"figures/learning_curves.{kind}" for kind in kinds}
@@ -96,7 +97,7 @@ def test_a_report_of_nothing_says_that_all_is_missing(tmp_path: Path) -> None:
     spec = ReportSpec("n", (("a", "b"),), ("scratch", "update_all"), (0, 1))
     write_report(scores, scores.assign(steps=[]), spec, tmp_path)
     table = (tmp_path / "table.csv").read_text(encoding="utf-8")
-    assert table == "condition,B\nFrom scratch,missing\nUpdate all,missing\n"
+    assert table == "condition,b\nFrom scratch,missing\nUpdate all,missing\n"
     assert "4 planned runs are missing" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
@@ -104,11 +105,14 @@ def test_scores_of_someone_else_give_a_report(tmp_path: Path) -> None:
     path = tmp_path / "theirs.csv"
     path.write_text(
         "target,condition,seed,mean_return\n"
-        "pong,update_all,0,10\npong,update_all,1,12\npong,scratch,0,1\npong,scratch,1,2\n"
+        "pong,update_all,0,10\npong,update_all,1,12\npong,update_all,2,11\n"
+        "pong,scratch,0,1\npong,scratch,1,2\npong,scratch,2,1.5\n"
     )
     scores = read_scores(path)
     index = write_report(scores, None, infer_spec(scores, "theirs"), tmp_path / "out")
-    assert "Update all has the highest mean return, 11" in index.read_text(encoding="utf-8")
+    assert "On pong: Update all won" in index.read_text(encoding="utf-8")
+    table = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+    assert "on the source" not in table  # nothing was measured there
 
 
 def test_a_duplicate_run_is_refused_whoever_brings_it(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_empty_optional_numbers_are_unknown(tmp_path: Path) -> None:
     [
         ("", ["empty", "target, condition, seed, mean_return"]),
         ("target,condition,seed,mean_return\n", ["no rows"]),
+        ("Target,condition,seed,mean_return\na,b,0,1\n", ["Write 'Target' in small letters"]),
+        ("target\tcondition\tseed\tmean_return\na\tb\t0\t1\n", ["by commas, not by '\\t'"]),
         ("target,condition,seed\na,b,0\n", ["'mean_return' is missing", "found target", "add"]),
         (GOOD + "pong,scratch,0,high\n", ["row 3", "mean_return is 'high'", "a number"]),
         (GOOD + "pong,scratch,0,\n", ["row 3", "mean_return is ''", "unfinished"]),
@@ -114,6 +116,8 @@ def test_a_spec_is_inferred_from_what_is_there() -> None:
     assert spec.conditions == ("random", "scratch", "update_all", "freeze_head", "mine")
     assert spec.seeds == (0, 1, 2)
     assert (spec.name, spec.normalize, spec.paper) == ("theirs", "none", None)
+    assert spec.inferred
+    assert not spec.paired
 
 
 def test_the_report_knows_every_column_that_thaw_writes() -> None:

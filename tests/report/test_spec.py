@@ -19,6 +19,15 @@ from thaw.report.spec import ReportSpec, condition_name, flavor_name, transfer_n
         ("atari/space_invaders@m1d1", "Space Invaders m1d1"),
         ("procgen/coinrun@hard", "Coinrun, hard"),
         ("gym/MiniGrid-Empty-8x8-v0", "MiniGrid-Empty-8x8-v0"),
+        ("gym/ALE/Pong-v5", "ALE/Pong-v5"),
+        ("gym/my_package:my_env-v0", "my_package:my_env-v0"),
+        ("envpool/Jumanji/Snake-v1", "Jumanji/Snake-v1"),
+        # of other programs
+        ("ALE/Pong-v5", "ALE/Pong-v5"),
+        ("dmc/walker-run", "dmc/walker-run"),
+        ("walker_run@hard?seed=1", "walker_run@hard?seed=1"),
+        ("catch/mine", "catch/mine"),
+        ("atari", "atari"),
     ],
 )
 def test_flavors_have_human_names(address: str, name: str) -> None:
@@ -27,17 +36,19 @@ def test_flavors_have_human_names(address: str, name: str) -> None:
 
 def test_conditions_have_human_names() -> None:
     assert condition_name("freeze_embedding") == "Freeze embedding"
-    assert condition_name("thaw_LSTM_only") == "Thaw LSTM only"
+    assert condition_name("thaw_LSTM_only") == "thaw_LSTM_only"  # the user's own name
 
 
 def test_names_of_transfers_never_coincide() -> None:
-    assert transfer_names([("a", "t"), ("a", "u")]) == {("a", "t"): "T", ("a", "u"): "U"}
+    assert transfer_names([("a", "t"), ("a", "u")]) == {("a", "t"): "t", ("a", "u"): "u"}
     two_sources = transfer_names([("a", "t"), ("b", "t")])
-    assert set(two_sources.values()) == {"T, from A", "T, from B"}
+    assert set(two_sources.values()) == {"t, from a", "t, from b"}
     unknown_source = transfer_names([("", "t"), ("b", "t")])
-    assert set(unknown_source.values()) == {"T", "T, from B"}
-    alike = transfer_names([("x/a", "t"), ("y/a", "t")])
-    assert set(alike.values()) == {"x/a -> t", "y/a -> t"}
+    assert set(unknown_source.values()) == {"t", "t, from b"}
+    alike = transfer_names([("gym/a", "t"), ("envpool/a", "t")])
+    assert set(alike.values()) == {"gym/a -> t", "envpool/a -> t"}
+    no_source = transfer_names([("", "gym/a"), ("", "envpool/a")])
+    assert set(no_source.values()) == {"gym/a", "envpool/a"}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +75,8 @@ def test_one_game_is_one_environment_in_any_variant_and_with_any_options(
         ({"seeds": ()}, "needs seeds"),
         ({"conditions": ("scratch", "scratch")}, "conditions must differ"),
         ({"conditions": ("pretrain",)}, "leave it out"),
+        ({"margin": -0.1}, "margin is -0.1"),
+        ({"bounds": (1.0, 1.0)}, "bounds are 1 and 1"),
     ],
 )
 def test_a_plan_without_sense_is_refused(change: dict[str, Any], words: str) -> None:

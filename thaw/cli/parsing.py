@@ -27,6 +27,8 @@ PolicyName = Annotated[str, tyro.conf.arg(metavar="CHECKPOINT|random")]
 
 Folder = Annotated[Path, tyro.conf.arg(metavar="DIR")]
 
+CsvFile = Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")]
+
 Set = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="KEY=VALUE"),
                 tyro.conf.UseAppendAction]  # fmt: skip
 
@@ -36,7 +38,9 @@ Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda")]
 
 StallSeconds = Annotated[float, tyro.conf.arg(metavar="SECONDS")]
 
-TrustCode = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+
+TrustCode = Switch
 
 WITH_TRUST = "repeat the command with --trust-code"
 """What to type for a file that is trusted."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import Final, Self
 
 from thaw.config.errors import InputError, check_no_repeats
 from thaw.config.strict import Scalar, dump_scalar, parse_scalar
+
+FAMILIES: Final = ("catch", "atari", "minigrid", "procgen", "gym", "envpool", "androidenv")
 
 
 class Flavor(str):

@@ -5,6 +5,7 @@ Nothing here imports torch or an environment.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Literal
 
@@ -21,6 +22,24 @@ from thaw.config.update_rule import CONDITIONS, UpdateRule
 NumSeeds = Annotated[int, msgspec.Meta(ge=1, le=MOST_SEEDS)]
 
 
+def check_margin_and_bounds(margin: float | None, bounds: tuple[float, float] | None) -> None:
+    """Check what a report knows about its returns.
+
+    Raises:
+        InputError: The margin is negative, or the lower bound is not below the upper one.
+    """
+    if margin is not None and not (math.isfinite(margin) and margin >= 0):
+        raise InputError(f"margin is {margin:g}; it must be a number of at least 0")
+    if bounds is None:
+        return
+    low, high = bounds
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InputError(
+            f"bounds are {low:g} and {high:g}; give the lowest possible return first, then the "
+            "highest"
+        )
+
+
 class ReportConfig(Config, frozen=True, kw_only=True):
     """What the report shows; it changes no run."""
 
@@ -30,6 +49,17 @@ class ReportConfig(Config, frozen=True, kw_only=True):
     """The table of the paper that this suite repeats; the report then shows its numbers too."""
     num_bins: Positive = 100
     """Points of a learning curve."""
+    margin: float | None = None
+    """Two conditions whose true difference is smaller count as equal; in units of return. By
+    default 5 % of the distance from random to scratch."""
+    bounds: tuple[float, float] | None = None
+    """The lowest and highest possible return, as [-1, 1]; intervals are cut there, and a verdict
+    knows where the ceiling is."""
+    threshold: float | None = None
+    """A return, fixed before the runs; the report says when each condition first reached it."""
+
+    def __post_init__(self) -> None:
+        check_margin_and_bounds(self.margin, self.bounds)
 
 
 class Transfer(Config, frozen=True, kw_only=True):

@@ -8,11 +8,9 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from thaw.config.errors import InputError, nearest
-from thaw.config.flavor import Flavor
+from thaw.config.flavor import FAMILIES, Flavor
 from thaw.envs.catch.family import list_catch, make_catch
 from thaw.envs.spaces import Spaces, VectorEnv
-
-FAMILIES: Final = ("catch", "atari", "minigrid", "procgen", "gym", "envpool", "androidenv")
 
 ENGINE_FAMILIES: Final = ("atari", "minigrid", "procgen", "envpool")
 """The families whose engine, EnvPool, has threads."""

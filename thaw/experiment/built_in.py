@@ -13,6 +13,8 @@ from thaw.config.suite import ReportConfig, Suite, Transfer
 
 CATCH_VARIANTS = ("large_ball", "small_ball", "small_paddle", "red_background")
 """In the column order of the paper's table 2."""
+CATCH_BOUNDS = (-1.0, 1.0)
+"""Of a return: a ball is missed or caught."""
 
 
 def catch_quick() -> Suite:
@@ -43,7 +45,7 @@ def catch_quick() -> Suite:
             learning_rate=2e-3,
         ),
         evaluation=EvaluationConfig(episodes=200, score="evaluation"),
-        report=ReportConfig(num_bins=40),
+        report=ReportConfig(bounds=CATCH_BOUNDS, num_bins=40),
     )
 
 
@@ -56,7 +58,7 @@ def catch_paper() -> Suite:
         pretrain_steps=5_000_000,
         transfer_steps=5_000_000,
         environment={"num_envs": 32},
-        report=ReportConfig(paper="table2", num_bins=200),
+        report=ReportConfig(paper="table2", bounds=CATCH_BOUNDS, num_bins=200),
     )
 
 
@@ -76,7 +78,7 @@ def androidenv_catch_paper() -> Suite:
         transfer_steps=5_000_000,
         environment={"num_envs": 5, "avd_name": "catch_{index}", "apk": "catch.apk"},
         agent=AgentConfig(clock="asynchronous", actors=5),
-        report=ReportConfig(paper="table2", num_bins=200),
+        report=ReportConfig(paper="table2", bounds=CATCH_BOUNDS, num_bins=200),
     )
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from thaw.config.runtime import num_cores
 from thaw.config.suite import Suite
-from thaw.experiment.results import derive_results, write_results
+from thaw.experiment.plan import Plan
+from thaw.experiment.results import Results, derive_results, write_results
 from thaw.experiment.suite_folder import SuiteFolder
 
 if TYPE_CHECKING:
     from thaw.report.spec import ReportSpec
+    from thaw.report.verdict import Verdict
 
 
 class Reported(NamedTuple):
@@ -21,6 +25,8 @@ class Reported(NamedTuple):
     """index.html; table.md lies next to it."""
     left_out: tuple[str, ...]
     """One line for each run that is finished but damaged; its numbers are not in the report."""
+    verdicts: tuple[Verdict, ...]
+    """One for each transfer."""
 
 
 def report_suite(folder: Path, out: Path | None = None) -> Reported:
@@ -34,21 +40,46 @@ def report_suite(folder: Path, out: Path | None = None) -> Reported:
         InputError: Not a suite's folder, or a broken file in it.
         WriteFailed: Disk full and the like.
     """
-    from thaw.report.write import write_report
+    from thaw.report.scores import check_scores
+    from thaw.report.verdict import verdicts
 
     suite_folder = SuiteFolder(folder)
-    planned = suite_folder.plan()
-    results = derive_results(suite_folder, planned)
+    read = read_suite(suite_folder)
+    results = read.results
     if out is None or os.access(folder, os.W_OK):  # a folder that may only be read has no tables
         write_results(suite_folder, results)
-    page = write_report(
-        results.scores, results.curves, report_spec(planned.suite), out or suite_folder.report
-    )
-    return Reported(page, results.left_out)
+    page = write_suite(read, out or suite_folder.report)
+    judged = verdicts(check_scores(results.scores), read.spec)
+    return Reported(page, results.left_out, tuple(judged))
 
 
-def report_spec(suite: Suite) -> ReportSpec:
-    """Return what a suite's report shows; its race is replayed by the same."""
+class ReadSuite(NamedTuple):
+    """What the report of a suite's folder is made from."""
+
+    folder: SuiteFolder
+    planned: Plan
+    results: Results
+    spec: ReportSpec
+
+
+def read_suite(folder: SuiteFolder) -> ReadSuite:
+    """Derive the tables of a suite's folder, and say what was planned; nothing is written.
+
+    Raises:
+        InputError: Not a suite's folder, or a broken file in it.
+    """
+    planned = folder.plan()
+    results = derive_results(folder, planned)
+    return ReadSuite(folder, planned, results, report_spec(planned.suite, folder))
+
+
+def report_spec(suite: Suite, folder: SuiteFolder | None = None) -> ReportSpec:
+    """Return what a suite's report shows; its race is replayed by the same.
+
+    Args:
+        suite: What was planned.
+        folder: The suite's folder, which the advised commands name.
+    """
     from thaw.report.spec import ReportSpec
 
     return ReportSpec(
@@ -58,5 +89,37 @@ def report_spec(suite: Suite) -> ReportSpec:
         seeds=suite.seed_list,
         normalize=suite.report.normalize,
         paper=suite.report.paper,
+        margin=suite.report.margin,
+        bounds=suite.report.bounds,
+        threshold=suite.report.threshold,
+        more_seeds=_more_seeds(suite, folder) if folder is not None else "",
+        num_workers=num_cores(),
         racing=suite.racing,
     )
+
+
+def write_suite(read: ReadSuite, out: Path) -> Path:
+    """Write the report of what was read, and return its page.
+
+    Args:
+        read: From :func:`read_suite`.
+        out: The report's folder.
+
+    Raises:
+        WriteFailed: Disk full and the like.
+    """
+    from thaw.report.write import write_report
+
+    return write_report(read.results.scores, read.results.curves, read.spec, out)
+
+
+def _more_seeds(suite: Suite, folder: SuiteFolder) -> str:
+    """Return the command that adds seeds to a suite's folder, with ``{seeds}`` for their number.
+
+    It is empty where the suite lists its seeds and they are not 0, 1, 2, ...: a larger number
+    would not keep them.
+    """
+    if sorted(suite.seed_list) != list(range(len(suite.seed_list))):
+        return ""
+    words = ["thaw", "run", str(folder.suite_yaml), "--out", str(folder.path)]
+    return shlex.join(words).replace("{", "{{").replace("}", "}}") + " --seeds {seeds}"

@@ -75,6 +75,16 @@ LOOKS: Mapping[str, Look] = {  # colors after Okabe and Ito 2008, safe for color
 _OTHER_COLORS = ("#E69F00", "#56B4E9", "#7A4FBF", "#A6761D", "#B10026")
 
 
+class PanelFigure(Figure):
+    """A figure that a notebook shows, although there is no pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            self.savefig(content, format="png", dpi=110)
+        return content.getvalue()
+
+
 def looks(spec: ReportSpec) -> dict[str, Look]:
     """Return the look of every condition; the user's conditions get the other colors in order."""
     own = [condition for condition in spec.conditions if condition not in LOOKS]
@@ -259,7 +269,7 @@ def _panels(
     columns = number if number <= 4 else 3
     rows = math.ceil(number / columns)
     width = PAGE_WIDTH_INCHES * min(1.0, 0.25 + columns / 4)
-    figure = Figure(figsize=(width, rows * height_per_row + 0.55), layout="constrained")
+    figure = PanelFigure(figsize=(width, rows * height_per_row + 0.55), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=share_returns and spec.is_one_game)
     for spare in grid.ravel()[number:]:
         spare.set_axis_off()

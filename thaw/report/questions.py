@@ -64,7 +64,7 @@ def _pretraining_helps(table: RunTable, source: str, target: str) -> Answer | No
     name = condition_name(condition)
     baseline = table.spec.baseline
     moved, scratch = (table.runs(source, target, c) for c in (condition, baseline))
-    alone = "training from scratch" if baseline == "scratch" else condition_name(baseline)
+    alone = table.spec.baseline_name
     gain, paired = compare(moved, scratch)
     if gain.low > 0:
         outcome, sentence = "yes", f"Yes: {name} ends above {alone}."

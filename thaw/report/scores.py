@@ -6,16 +6,16 @@ what is allowed, how to correct it.
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, nearest
+from thaw.report.csv_file import read_csv
 from thaw.report.spec import CONDITION_NAMES, INDEPENDENT_CONDITIONS, ReportSpec
 
 
@@ -99,7 +99,7 @@ def read_scores(path: str | PathLike[str]) -> pd.DataFrame:
     Raises:
         InputError: The file is missing, empty or wrong; the message names the row.
     """
-    scores = check_scores(_read_csv(path, SCORE_COLUMNS), where=str(path))
+    scores = check_scores(read_csv(path, _required(SCORE_COLUMNS)), where=str(path))
     if scores.empty:
         raise InputError(f"{path}: no rows; a scores file needs one row per finished run")
     return scores
@@ -115,7 +115,7 @@ def read_curves(path: str | PathLike[str]) -> pd.DataFrame:
     Raises:
         InputError: As for :func:`read_scores`.
     """
-    return check_curves(_read_csv(path, CURVE_COLUMNS), where=str(path))
+    return check_curves(read_csv(path, _required(CURVE_COLUMNS)), where=str(path))
 
 
 def check_scores(scores: pd.DataFrame, where: str = "scores") -> pd.DataFrame:
@@ -165,10 +165,37 @@ def planned_rows(
     return rows[rows["seed"].isin(spec.seeds)]
 
 
+def check_together(scores: pd.DataFrame, curves: pd.DataFrame, where: str = "curves") -> None:
+    """Check that each run that has a curve also has a score.
+
+    Args:
+        scores: As :func:`read_scores` returns them.
+        curves: As :func:`read_curves` returns them.
+        where: Named at the start of an error.
+
+    Raises:
+        InputError: A run has no score; the message names the row.
+    """
+    identity = list(RUN_IDENTITY)
+    known = set(scores[identity].itertuples(index=False, name=None))
+    for row, run in enumerate(curves[identity].itertuples(index=False, name=None), 1):
+        if run not in known:
+            values = ", ".join(f"{n} '{v}'" for n, v in zip(identity, run, strict=True))
+            raise InputError(
+                f"{where}: row {row} belongs to a run that has no score ({values}); both files "
+                "must name a run in the same way"
+            )
+
+
 def infer_spec(
     scores: pd.DataFrame,
     name: str = "scores",
     normalize: Literal["none", "scratch"] = "none",
+    *,
+    baseline: str = "scratch",
+    paired: bool = False,
+    margin: float | None = None,
+    bounds: tuple[float, float] | None = None,
 ) -> ReportSpec:
     """Return a plan that consists of the runs that are there.
 
@@ -176,9 +203,14 @@ def infer_spec(
         scores: As :func:`read_scores` returns them.
         name: The report's title.
         normalize: See :class:`ReportSpec`.
+        baseline: The condition that plays the part of training from scratch.
+        paired: See :class:`ReportSpec`.
+        margin: See :class:`ReportSpec`.
+        bounds: See :class:`ReportSpec`.
 
     Raises:
-        InputError: All runs are pretrainings.
+        InputError: All runs are pretrainings, no run has the baseline's name, or margin or bounds
+            are wrong.
     """
     runs = scores[scores["condition"] != "pretrain"]
     if runs.empty:
@@ -186,7 +218,13 @@ def infer_spec(
             "the scores hold no run to compare; add rows of conditions such as scratch, "
             "update_all or freeze_embedding"
         )
-    independent = runs["condition"].isin(INDEPENDENT_CONDITIONS)
+    present = dict.fromkeys(runs["condition"])
+    if baseline not in present and (baseline != "scratch" or normalize != "none"):
+        raise InputError(
+            f"the scores have no condition '{baseline}'{nearest(baseline, present)} Choose one of "
+            f"{', '.join(present)} as the baseline"
+        )
+    independent = runs["condition"].isin([*INDEPENDENT_CONDITIONS, baseline])
     pairs = list(zip(runs["source"], runs["target"], strict=True))
     moved = dict.fromkeys(
         pair for pair, alone in zip(pairs, independent, strict=True) if pair[0] or not alone
@@ -200,7 +238,6 @@ def infer_spec(
         for pair in pairs
         if pair[1] not in served and (pair[1] in compared or pair[1] not in sources)
     )
-    present = dict.fromkeys(runs["condition"])
     known = [condition for condition in CONDITION_NAMES if condition in present]
     return ReportSpec(
         name=name,
@@ -208,59 +245,27 @@ def infer_spec(
         conditions=(*known, *(name for name in present if name not in known)),
         seeds=tuple(int(seed) for seed in sorted(set(runs["seed"]))),
         normalize=normalize,
+        baseline=baseline,
+        margin=margin,
+        bounds=bounds,
+        paired=paired,
+        inferred=True,
     )
 
 
-def _read_csv(path: str | PathLike[str], columns: Sequence[CsvColumn]) -> pd.DataFrame:
-    required = [column for column in columns if column.required]
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file; give the path of a CSV file")
-    _check_shape(path)
-    try:  # all values as text first: pandas would read a flavor named NA or 1e5 as a number
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except pd.errors.EmptyDataError:
-        raise InputError(
-            f"{path}: the file is empty; its first line must name the columns, at least "
-            f"{', '.join(column.name for column in required)}"
-        ) from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({reason}); save it as one") from None
-    frame.columns = pd.Index([str(column).strip() for column in frame.columns])
-    return frame
-
-
-def _check_shape(path: str | PathLike[str]) -> None:
-    """Check that a file's columns have different names and that no row is longer than its header.
-
-    pandas would rename the second of two equal columns, and shift a row that is too long.
-    """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = [name.strip() for name in next(rows, [])]
-            repeated = next((name for name in header if header.count(name) > 1), None)
-            if repeated is not None:
-                raise InputError(f"{path}: two columns are named '{repeated}'; remove one of them")
-            for number, row in enumerate(rows, 1):
-                if len(row) > len(header):
-                    raise InputError(
-                        f"{path}: row {number} has {len(row)} values, but there are {len(header)} "
-                        "columns; remove the extra values, or put a value with a comma in quotes"
-                    )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({error}); save it as one") from None
-
-
 def _check(frame: pd.DataFrame, columns: Sequence[CsvColumn], where: str) -> pd.DataFrame:
-    required = [column for column in columns if column.required]
-    missing = [column for column in required if column.name not in frame.columns]
+    missing = [column for column in columns if column.required and column.name not in frame.columns]
     if missing:
-        needed = ", ".join(column.name for column in required)
-        found = ", ".join(str(name) for name in frame.columns) or "none"
+        needed = ", ".join(_required(columns))
+        found = [str(name) for name in frame.columns]
+        advice = f"Rename or add the column ({missing[0].meaning})"
+        if (similar := {name.lower(): name for name in found}.get(missing[0].name)) is not None:
+            advice = f"Write '{similar}' in small letters"
+        elif len(found) == 1 and (sign := re.search(r"[;\t|]", found[0])):
+            advice = f"Separate the values by commas, not by {sign[0]!r}"
         raise InputError(
-            f"{where}: column '{missing[0].name}' is missing; needed are {needed}; found {found}. "
-            f"Rename or add the column ({missing[0].meaning})"
+            f"{where}: column '{missing[0].name}' is missing; needed are {needed}; found "
+            f"{', '.join(found) or 'none'}. {advice}"
         )
     checked = frame.reset_index(drop=True).copy()
     if "source" not in checked:
@@ -270,6 +275,10 @@ def _check(frame: pd.DataFrame, columns: Sequence[CsvColumn], where: str) -> pd.
             check = _text if column.kind == "text" else _numbers
             checked[column.name] = check(checked[column.name], column, where)
     return checked
+
+
+def _required(columns: Sequence[CsvColumn]) -> list[str]:
+    return [column.name for column in columns if column.required]
 
 
 def _text(values: pd.Series[Any], column: CsvColumn, where: str) -> pd.Series[Any]:

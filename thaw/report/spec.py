@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thaw.config.errors import InputError
+from thaw.config.flavor import FAMILIES
 from thaw.config.racing import RacingConfig
+from thaw.config.suite import check_margin_and_bounds
 
 CONDITION_NAMES = {
     "pretrain": "Before the transfer",
@@ -26,6 +28,9 @@ INDEPENDENT_CONDITIONS = ("random", "scratch", "pretrain")
 
 UNTRAINED_CONDITIONS = ("random", "freeze_all", "pretrain")
 """Conditions without training on the target; none of them can be the best trained condition."""
+
+_NAMED_BY_THAW = ("catch", "atari", "procgen", "androidenv")
+"""The families whose names are words in small letters; the others have ids."""
 
 _ATARI_VARIANT = re.compile(r"m\d+(d\d+)?")
 
@@ -59,8 +64,8 @@ class ReportSpec:
         racing: How seeds were added; None if all were planned from the beginning.
 
     Raises:
-        InputError: No transfer, condition or seed; one of them twice; or ``pretrain`` as a
-            condition.
+        InputError: No transfer, condition or seed; one of them twice; ``pretrain`` as a
+            condition; a negative margin, or bounds in the wrong order.
     """
 
     name: str
@@ -94,11 +99,18 @@ class ReportSpec:
                 )
         if "pretrain" in self.conditions:
             raise InputError("'pretrain' is not a condition of a transfer; leave it out")
+        check_margin_and_bounds(self.margin, self.bounds)
 
     @property
     def main_metric(self) -> str:
         """The metric of the main table."""
         return "normalized_by_scratch" if self.normalize == "scratch" else "return"
+
+    @property
+    def baseline_name(self) -> str:
+        """The baseline within a sentence."""
+        is_scratch = self.baseline == "scratch"
+        return "training from scratch" if is_scratch else condition_name(self.baseline)
 
     @property
     def is_one_game(self) -> bool:
@@ -108,26 +120,28 @@ class ReportSpec:
 
 
 def condition_name(condition: str) -> str:
-    """Return a condition's name for a reader: ``freeze_embedding`` is ``Freeze embedding``."""
-    known = CONDITION_NAMES.get(condition)
-    if known is not None:
-        return known
-    words = condition.replace("_", " ")
-    return words[:1].upper() + words[1:]
+    """Return a condition's name for a reader: ``freeze_embedding`` is ``Freeze embedding``.
+
+    A condition of the user's keeps its own name.
+    """
+    return CONDITION_NAMES.get(condition, condition)
 
 
 def flavor_name(address: str) -> str:
     """Return a flavor's name for a reader: ``catch@large_ball`` is ``Catch, large ball``.
 
-    Atari modes (``Space Invaders m1d1``) and names with capital letters are not changed.
+    Names in families of others (Gymnasium's ids) stay as they are, and so does every target that
+    is no address of thaw's: ``ALE/Pong-v5``.
     """
     base, _, options = address.partition("?")
     base, _, variant = base.partition("@")
-    family, _, name = base.rpartition("/")
-    words = name.replace("_", " ")
-    text = words.title() if words.islower() else words
-    if family == "androidenv":
-        text = f"AndroidEnv {text}"
+    family, _, name = base.partition("/")
+    if family not in FAMILIES or bool(name) == (family == "catch"):
+        return address
+    if family in _NAMED_BY_THAW:
+        name = (name or family).replace("_", " ")
+        name = name.title() if name.islower() else name
+    text = f"AndroidEnv {name}" if family == "androidenv" else name
     if _ATARI_VARIANT.fullmatch(variant):
         text += f" {variant}"
     elif variant:
@@ -149,5 +163,8 @@ def transfer_names(transfers: Iterable[tuple[str, str]]) -> dict[tuple[str, str]
             for pair, name in names.items()
         }
     if len(set(names.values())) < len(names):
-        names = {(source, target): f"{source} -> {target}" for source, target in pairs}
+        names = {
+            (source, target): f"{source} -> {target}".removeprefix(" -> ")
+            for source, target in pairs
+        }
     return names

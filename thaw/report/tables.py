@@ -19,7 +19,7 @@ from thaw.report.statistics import MIN_SEEDS
 LATEX_COLUMNS = 3
 """The most transfers in one LaTeX table; a page is not wide enough for more."""
 
-_TITLES = {
+TITLES = {
     "return": "Mean return on the target",
     "normalized_by_scratch": "Return normalized by training from scratch",
     "return_on_source": "Mean return back on the source flavor, after the transfer",
@@ -88,6 +88,12 @@ class TableFrame:
     conditions: tuple[str, ...]
     cells: tuple[tuple[Cell, ...], ...]
 
+    def __repr__(self) -> str:
+        return to_markdown(self)
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self)
+
 
 def table_frame(metrics: pd.DataFrame, spec: ReportSpec, metric: str | None = None) -> TableFrame:
     """Return the table of one metric.
@@ -131,7 +137,7 @@ def table_frame(metrics: pd.DataFrame, spec: ReportSpec, metric: str | None = No
                 row_cells.append(_paper_cell(paper.value(condition, target)))
     return TableFrame(
         metric=metric,
-        title=_TITLES[metric],
+        title=TITLES[metric].replace("training from scratch", spec.baseline_name),
         caption=_caption(metric, paper, spec),
         columns=tuple(columns),
         labels=tuple(condition_name(condition) for condition in conditions),
@@ -305,8 +311,8 @@ def _caption(metric: str, paper: PaperTable | None, spec: ReportSpec) -> str:
     sentences.append("Bold: the highest mean of the trained conditions; it is no verdict.")
     if metric == "normalized_by_scratch":
         sentences.append(
-            "1 is what training from scratch reaches. n/a: scratch is missing or cannot be told "
-            "from zero."
+            f"1 is what {spec.baseline_name} reaches. n/a: it is missing or cannot be told from "
+            "zero."
         )
     if paper is not None:
         sentences.append(f"Paper: {paper.citation}. {paper.remark}")

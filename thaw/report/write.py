@@ -9,6 +9,7 @@ import pandas as pd
 
 from thaw.files.atomic import as_write_failed, write_atomic
 from thaw.report.aggregates import aggregates_frame
+from thaw.report.card import card, card_json, card_markdown
 from thaw.report.curve_metrics import curve_metrics_frame
 from thaw.report.figures import figure_files, final_returns_figure, learning_curves_figure
 from thaw.report.html import page
@@ -66,7 +67,9 @@ def write_report(
     folder = Path(out)
     with as_write_failed(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
-    everything = [*tables, source_table]
+    document = card(spec, scores, metrics, aggregates, judged)
+    has_source = any(cell.kind == "value" for row in source_table.cells for cell in row)
+    everything = [*tables, source_table] if has_source else tables
     speed_tables = [
         table
         for transfer in spec.transfers
@@ -84,6 +87,8 @@ def write_report(
         "table.tex": "\n".join(map(to_latex, everything, labels)),
         "table.csv": to_csv(tables[0]),
         "table_source.csv": to_csv(source_table),
+        "card.json": card_json(document),
+        "card.md": card_markdown(document, tables[0]),
     }
     for name, image in figures.items():
         write_atomic(folder / "figures" / name, image)
