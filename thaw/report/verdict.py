@@ -256,6 +256,8 @@ def _next_step(verdict: Verdict, table: RunTable) -> str:
         return ""
     if few:
         return _command(table, 5)
+    if math.isnan(verdict.ci_low):  # no spread was seen, so nothing can be said of more seeds
+        return ""
     if verdict.seeds_needed is None:
         return (
             f"If the true lead is as small as this one, it takes more than {MOST_SEEDS} seeds to "
