@@ -28,7 +28,7 @@ BALL = ("catch", "catch@large_ball")
 
 
 def lay_out(scores: pd.DataFrame, spec: ReportSpec, metric: str | None = None) -> TableFrame:
-    return table_frame(metrics_frame(scores, spec, resamples=200), spec, metric)
+    return table_frame(metrics_frame(scores, spec), spec, metric)
 
 
 def texts(table: TableFrame) -> dict[str, list[str]]:
