@@ -390,8 +390,8 @@ BUGS = (
     Bug(
         "an interval's quantile is the normal one",
         "report/statistics.py",
-        "    return float(stats.t.ppf(0.5 + confidence / 2, degrees))",
-        "    return float(stats.norm.ppf(0.5 + confidence / 2))",
+        "    return float(special.stdtrit(degrees, 0.5 + confidence / 2))",
+        "    return float(special.ndtri(0.5 + confidence / 2))",
         "report/test_statistics.py",
     ),
     Bug(

@@ -36,7 +36,7 @@ def aggregates_frame(scores: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """
     table = RunTable(scores, spec)
     metric = spec.main_metric
-    kept, left_out = _tasks_of(table)
+    kept, left_out = normalizable(table)
     rows: list[dict[str, object]] = []
     if _reason(spec, kept):
         return pd.DataFrame(columns=COLUMNS)
@@ -74,7 +74,7 @@ def profiles_frame(scores: pd.DataFrame, spec: ReportSpec, num_points: int = 101
         :func:`why_no_aggregates` gives a reason.
     """
     table = RunTable(scores, spec)
-    kept, _ = _tasks_of(table)
+    kept, _ = normalizable(table)
     columns = ["condition", "threshold", "share", "ci_low", "ci_high"]
     if _reason(spec, kept):
         return pd.DataFrame(columns=columns)
@@ -98,11 +98,11 @@ def profiles_frame(scores: pd.DataFrame, spec: ReportSpec, num_points: int = 101
 
 def why_no_aggregates(scores: pd.DataFrame, spec: ReportSpec) -> str:
     """Return why there is no number over all transfers; an empty string if there is one."""
-    kept, left_out = _tasks_of(RunTable(scores, spec))
+    kept, left_out = normalizable(RunTable(scores, spec))
     return "; ".join([_reason(spec, kept), *left_out]) if _reason(spec, kept) else ""
 
 
-def _tasks_of(table: RunTable) -> tuple[list[tuple[str, str]], list[str]]:
+def normalizable(table: RunTable) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the transfers that have a number, and a sentence for each that is left out."""
     spec = table.spec
     if spec.main_metric == "return":

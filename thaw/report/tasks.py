@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from thaw.report import statistics
 from thaw.report.runs import Runs, RunTable
@@ -172,7 +172,7 @@ def profile(tasks: Tasks, thresholds: FloatArray) -> tuple[FloatArray, FloatArra
         tasks, lambda values, task, number: performance_profile(values, thresholds)
     )
     seen = error > 1e-12
-    quantiles = stats.t.ppf(0.5 + statistics.CONFIDENCE / 2, np.where(seen, free, 1.0))
+    quantiles = special.stdtrit(np.where(seen, free, 1.0), 0.5 + statistics.CONFIDENCE / 2)
     half = np.where(seen, quantiles * error, math.nan)
     return share, np.maximum(share - half, 0.0), np.minimum(share + half, 1.0)
 
