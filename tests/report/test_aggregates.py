@@ -44,6 +44,19 @@ def test_aggregates_leave_out_what_cannot_be_normalized(make_scores: MakeScores)
     assert mean["ci_low"] < mean["rliable_low"] < mean["mean"] < mean["rliable_high"]
 
 
+def test_transfers_left_out_for_uncertainty_leave_no_interval(make_scores: MakeScores) -> None:
+    scores = three_targets(make_scores)
+    third = (scores["target"] == "g/c@1") & (scores["condition"] == "scratch")
+    scores.loc[third, "mean_return"] = [0.1, 0.9, 0.2]
+    spec = of_targets("g/a@1", "g/b@1", "g/c@1")
+    aggregates = aggregates_frame(scores, spec)
+    assert aggregates["mean"].notna().all()
+    assert aggregates["ci_low"].isna().all()
+    assert aggregates["rliable_low"].notna().all()
+    assert aggregates["note"].str.contains("from zero, so there is no interval").all()
+    assert profiles_frame(scores, spec)["ci_low"].isna().all()
+
+
 def test_raw_returns_of_different_games_are_not_aggregated(make_scores: MakeScores) -> None:
     scores = three_targets(make_scores)
     games = of_targets("g/a@1", "g/b@1", normalize="none")

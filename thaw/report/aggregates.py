@@ -36,7 +36,7 @@ def aggregates_frame(scores: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
     """
     table = RunTable(scores, spec)
     metric = spec.main_metric
-    kept, left_out = normalizable(table)
+    kept, left_out, certain = normalizable(table)
     rows: list[dict[str, object]] = []
     if _reason(spec, kept):
         return pd.DataFrame(columns=COLUMNS)
@@ -54,7 +54,8 @@ def aggregates_frame(scores: pd.DataFrame, spec: ReportSpec) -> pd.DataFrame:
                 estimate, note = statistics.NO_ESTIMATE, tasks
             else:
                 estimate = jackknife(tasks, STATISTICS[name])
-                if name == "median":  # the jackknife is wrong for what is not smooth
+                # The jackknife is wrong for what is not smooth.
+                if name == "median" or not certain:
                     estimate = replace(estimate, low=math.nan, high=math.nan)
                 if metric == "return" and spec.bounds is not None:
                     low_end, high_end = np.clip([estimate.low, estimate.high], *spec.bounds)
@@ -74,7 +75,7 @@ def profiles_frame(scores: pd.DataFrame, spec: ReportSpec, num_points: int = 101
         :func:`why_no_aggregates` gives a reason.
     """
     table = RunTable(scores, spec)
-    kept, _ = normalizable(table)
+    kept, _, certain = normalizable(table)
     columns = ["condition", "threshold", "share", "ci_low", "ci_high"]
     if _reason(spec, kept):
         return pd.DataFrame(columns=columns)
@@ -91,6 +92,8 @@ def profiles_frame(scores: pd.DataFrame, spec: ReportSpec, num_points: int = 101
     frames = []
     for condition, tasks in there.items():
         share, low, high = profile(tasks, thresholds)
+        if not certain:
+            low, high = np.full_like(share, np.nan), np.full_like(share, np.nan)
         found = {"condition": condition, "threshold": thresholds, "share": share}
         frames.append(pd.DataFrame(found | {"ci_low": low, "ci_high": high}))
     return pd.concat(frames, ignore_index=True)
@@ -98,16 +101,21 @@ def profiles_frame(scores: pd.DataFrame, spec: ReportSpec, num_points: int = 101
 
 def why_no_aggregates(scores: pd.DataFrame, spec: ReportSpec) -> str:
     """Return why there is no number over all transfers; an empty string if there is one."""
-    kept, left_out = normalizable(RunTable(scores, spec))
+    kept, left_out, _ = normalizable(RunTable(scores, spec))
     return "; ".join([_reason(spec, kept), *left_out]) if _reason(spec, kept) else ""
 
 
-def normalizable(table: RunTable) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the transfers that have a number, and a sentence for each that is left out."""
+def normalizable(table: RunTable) -> tuple[list[tuple[str, str]], list[str], bool]:
+    """Return the transfers that have a number, a sentence for each other, and if these are certain.
+
+    A transfer that is left out because few seeds could not tell its denominator from zero might
+    have stayed with other seeds. Those that stay then have too large a denominator more often than
+    too small a one, and an interval over them would hold the truth too seldom (docs/statistics.md).
+    """
     spec = table.spec
     if spec.main_metric == "return":
-        return list(spec.transfers), []
-    kept, left_out = [], []
+        return list(spec.transfers), [], True
+    kept, left_out, certain = [], [], True
     for source, target in spec.transfers:
         base = table.runs(source, target, spec.baseline)
         one = statistics.ratio(base.values, base.values, errors=[base.standard_errors] * 3)
@@ -116,7 +124,10 @@ def normalizable(table: RunTable) -> tuple[list[tuple[str, str]], list[str]]:
         else:
             reason = one.note or f"{spec.baseline} is missing"
             left_out.append(f"{target} is left out: {reason}")
-    return kept, left_out
+            if len(base.values) and base.values.mean() > 0:
+                certain = False
+                left_out[-1] += ", so there is no interval"
+    return kept, left_out, certain
 
 
 def _reason(spec: ReportSpec, kept: list[tuple[str, str]]) -> str:
