@@ -22,7 +22,7 @@ from thaw.report.spec import (
     flavor_name,
 )
 from thaw.report.statistics import Estimate
-from thaw.report.words import count, estimate_text
+from thaw.report.words import count, estimate_text, number
 
 Outcome = Literal["yes", "no", "open", "gated"]
 
@@ -219,7 +219,9 @@ def _answer(
 ) -> Answer:
     if not gap.has_interval:
         outcome, sentence = "open", f"Not decided: {gap.note or 'there are no runs to compare'}."
-    means = [f"{value.values.mean():.3g}" if len(value.values) else "-" for value in (runs, others)]
+    means = [
+        number(float(value.values.mean())) if len(value.values) else "-" for value in (runs, others)
+    ]
     return Answer(
         name=name,
         question=_QUESTIONS[name],

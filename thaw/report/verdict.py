@@ -249,8 +249,8 @@ def _outcome(verdict: Verdict, trained: Mapping[str, Runs], lead: Estimate) -> s
     if not lead.has_interval:
         return f"not decided; {best} has the highest mean, but {lead.note}."
     return (
-        f"not decided; the best may be {listed(names, 'or')}. {best} has the highest mean and is "
-        f"ahead of {runner_up} by {estimate_text(lead)} ({how})."
+        f"not decided; the best may be {listed(names, 'or')}. {best} has the highest mean; its "
+        f"lead over {runner_up} is {estimate_text(lead)} ({how})."
     )
 
 
