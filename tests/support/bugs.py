@@ -418,8 +418,8 @@ BUGS = (
     Bug(
         "a winner is ahead of the next mean only",
         "report/verdict.py",
-        "    ahead = all(other.low > 0 for other, _ in leads.values())\n",
-        "    ahead = next(iter(leads.values()))[0].low > 0\n",
+        "    rivals = [name for name, (other, _) in leads.items() if not other.low > 0]\n",
+        "    rivals = [name for name, (other, _) in [*leads.items()][:1] if not other.low > 0]\n",
         "report/test_verdict.py",
     ),
     Bug(

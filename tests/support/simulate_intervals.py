@@ -46,7 +46,7 @@ from thaw.report.scores import read_scores
 from thaw.report.spec import ReportSpec
 from thaw.report.statistics import CONFIDENCE, Estimate, FloatArray
 from thaw.report.tasks import STATISTICS, Tasks, gather, jackknife
-from thaw.report.verdict import MOST_SEEDS, leads_of, least_certain
+from thaw.report.verdict import MOST_SEEDS, leads_of
 
 SEEDS = (3, 5, 10)
 NUMBERS = (
@@ -159,6 +159,11 @@ def coverages(
                 for name, estimate, truth in estimates(table, kind):
                     found.setdefault((name, kind, num_seeds), Tally()).add(estimate, truth)
     return found
+
+
+def least_certain(leads: Mapping[str, tuple[Estimate, bool]]) -> str:
+    """Return over which condition the verdict prints the lead."""
+    return min(leads, key=lambda name: leads[name][0].low)
 
 
 class Outcomes:
@@ -321,19 +326,20 @@ def subsets_table(scores: pd.DataFrame, size: int, draws: int, seed: int) -> str
     resampling of normal data with as many seeds.
     """
     rng = np.random.default_rng(seed)
-    rows, by_count = [], {}
+    rows: list[list[str]] = []
+    nominal: dict[int, str] = {}
     groups = scores.groupby(["source", "target", "condition"], sort=False)
     for (source, target, condition), group in groups:
         values = group["mean_return"].to_numpy(dtype=np.float64)
         errors = group["sem"].to_numpy(dtype=np.float64) if "sem" in group else None
         if len(values) < 2 * size:
             continue
-        nominal = by_count.setdefault(len(values), _of_normal_data(len(values), size, rng))
+        if len(values) not in nominal:
+            nominal[len(values)] = _of_normal_data(len(values), size, rng)
         found = _of_subsets(values, errors, size, draws, rng)
         where = f"{target} from {source}" if source else str(target)
-        rows.append(
-            [where, str(condition), str(len(values)), f"{values.mean():.3f}", found.text(), nominal]
-        )
+        counts = str(len(values)), f"{values.mean():.3f}"
+        rows.append([where, str(condition), *counts, found.text(), nominal[len(values)]])
     heads = ["flavor", "condition", "seeds", "mean", f"holds, % of {draws} subsets of {size}"]
     return markdown([*heads, "normal data: mean [2.5 %, 97.5 %]"], rows)
 
@@ -409,14 +415,14 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def main() -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Print all tables, or the one of a real suite."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--suites", type=int, default=1000, help="simulated suites of each cell")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scores", help="scores.csv of a suite with many seeds")
     parser.add_argument("--subset", type=int, default=5, help="seeds of a subset of --scores")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     suites, seed = arguments.suites, arguments.seed
     if arguments.scores:
         scores = read_scores(arguments.scores)

@@ -120,10 +120,9 @@ def _verdict(table: RunTable, source: str, target: str) -> Verdict:
             source, target, False, best, "", nan, nan, nan, 0, False, nan, sentence, "",
             (best,) if best else (), margin=margin, gates=found_gates, answers=answered,
         )  # fmt: skip
-    runner_up = least_certain(leads)
-    lead, paired = leads[runner_up]
-    ahead = all(other.low > 0 for other, _ in leads.values())
+    runner_up, (lead, paired) = min(leads.items(), key=lambda item: _certainty(item[1][0]))
     rivals = [name for name, (other, _) in leads.items() if not other.low > 0]
+    ahead = not rivals
     equal = bool(rivals) and all(_is_within(leads[name][0], margin) for name in rivals)
     p_values = [other.p_value for other, _ in leads.values()]
     judged = Verdict(
@@ -192,14 +191,9 @@ def margin_of(table: RunTable, source: str, target: str) -> float:
     return MARGIN_SHARE * distance if distance > 0 else math.nan
 
 
-def least_certain(leads: Mapping[str, tuple[Estimate, bool]]) -> str:
-    """Return of which condition the lead has the lowest lower bound, or is smallest without one."""
-
-    def certainty(name: str) -> tuple[float, float]:
-        lead, _ = leads[name]
-        return (lead.low if lead.has_interval else -math.inf), lead.value
-
-    return min(leads, key=certainty)
+def _certainty(lead: Estimate) -> tuple[float, float]:
+    """Order leads: without an interval by size, else the least certain first."""
+    return (lead.low if lead.has_interval else -math.inf), lead.value
 
 
 def _is_within(lead: Estimate, margin: float) -> bool:
