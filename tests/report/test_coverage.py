@@ -32,6 +32,17 @@ pytestmark = pytest.mark.slow
 FEWEST = 100
 """With fewer printed intervals, a share says nothing."""
 
+HIGHEST = {"probability of improvement, close": 1.0}
+"""What is wider than it had to be; docs/statistics.md says so."""
+
+LOWEST: dict[tuple[str, Kind, int], float] = {
+    ("return (one mean)", "bimodal", 3): 0.70,
+    ("return (one mean)", "bimodal", 5): 0.78,
+    ("IQM over 4 transfers, raw", "bimodal", 5): 0.78,
+    ("IQM over 4 transfers, raw", "bimodal", 10): 0.78,
+}
+"""What holds the truth in fewer than 85 % of the cases; docs/statistics.md says so."""
+
 
 def error(share: float, number: int) -> float:
     return math.sqrt(share * (1 - share) / number)
@@ -53,13 +64,6 @@ def test_intervals_of_normal_returns_hold_the_truth(
     assert tally.printed >= FEWEST
     assert tally.coverage >= 0.93 - 3 * error(0.93, tally.printed)
     assert tally.coverage <= HIGHEST.get(name, 0.97) + 3 * error(0.97, tally.printed)
-
-
-HIGHEST: dict[str, float] = {}
-"""What is wider than it had to be."""
-
-LOWEST: dict[tuple[str, Kind, int], float] = {}
-"""What holds the truth in fewer than 85 % of the cases; docs/statistics.md says so."""
 
 
 @pytest.mark.parametrize("num_seeds", SEEDS)
