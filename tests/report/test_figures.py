@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
-from thaw.report.aggregates import aggregates_frame
 from thaw.report.curves import curve_points
 from thaw.report.figures import (
     LOOKS,
@@ -20,7 +19,7 @@ from thaw.report.figures import (
     looks,
     short_steps,
 )
-from thaw.report.metrics import metrics_frame
+from thaw.report.metrics import aggregates_frame, metrics_frame
 from thaw.report.scores import read_curves, read_scores
 from thaw.report.spec import ReportSpec
 
@@ -98,7 +97,7 @@ def test_learning_curves_show_means_bands_and_levels(make_scores: MakeScores) ->
 def test_one_panel_per_transfer_and_one_color_per_condition() -> None:
     scores = read_scores(GOLDEN / "catch" / "scores.csv")
     curves = read_curves(GOLDEN / "catch" / "curves.csv")
-    metrics = metrics_frame(scores, CATCH)
+    metrics = metrics_frame(scores, CATCH, resamples=100)
     figures = [
         learning_curves_figure(curves, metrics, CATCH),
         final_returns_figure(scores, metrics, CATCH),
@@ -133,11 +132,11 @@ def test_panels_share_their_axis_where_the_table_has_an_aggregate(
         ignore_index=True,
     )
     curves = scores[["source", "target", "condition", "seed", "mean_return"]].assign(steps=100)
-    figure = learning_curves_figure(curves, metrics_frame(scores, spec), spec)
+    figure = learning_curves_figure(curves, metrics_frame(scores, spec, resamples=100), spec)
     assert figure is not None
     first, second = figure.axes
     assert first.get_shared_y_axes().joined(first, second) == shared
-    assert (not aggregates_frame(scores, spec).empty) == shared
+    assert (not aggregates_frame(scores, spec, resamples=100).empty) == shared
 
 
 def test_without_a_run_that_learns_there_are_no_curves(make_scores: MakeScores) -> None:
@@ -167,7 +166,7 @@ def test_panels_share_the_axis_of_returns_only_within_one_game(second: str, shar
     spec = ReportSpec("n", (BALL, ("catch", second)), ("update_all",), (0,))
     curves = make_curves({"update_all": {0: {100: 0.5}}})
     other = curves.assign(target=second, mean_return=50.0)
-    metrics = metrics_frame(curves.iloc[:0], spec)
+    metrics = metrics_frame(curves.iloc[:0], spec, resamples=100)
     figure = learning_curves_figure(pd.concat([curves, other]), metrics, spec)
     assert figure is not None
     first_axes, second_axes = figure.axes
@@ -177,7 +176,7 @@ def test_panels_share_the_axis_of_returns_only_within_one_game(second: str, shar
 def test_figure_files_are_repeatable_and_undated(make_scores: MakeScores) -> None:
     scores = make_scores({"update_all": [0.2, 0.6]})
     spec = ReportSpec("n", (BALL,), ("update_all",), (0, 1))
-    metrics = metrics_frame(scores, spec)
+    metrics = metrics_frame(scores, spec, resamples=100)
     once, again = (
         figure_files(final_returns_figure(scores, metrics, spec), "final") for _ in range(2)
     )
