@@ -42,7 +42,7 @@ def bold(table: TableFrame) -> list[str]:
 
 
 def test_missing_runs_are_shown_as_missing(make_scores: MakeScores) -> None:
-    scores = make_scores({"scratch": [0.2, None, 0.4], "update_all": [0.5, 0.5, 0.5]})
+    scores = make_scores({"scratch": [0.2, None, 0.4], "update_all": [0.4, 0.5, 0.6]})
     spec = ReportSpec("n", (BALL,), ("random", "scratch", "update_all"), (0, 1, 2))
     table = lay_out(scores, spec)
     assert table.labels == ("Random", "From scratch", "Update all")
