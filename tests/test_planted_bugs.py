@@ -25,9 +25,7 @@ def test_no_two_bugs_are_the_same() -> None:
     assert len(BY_NAME) == len({(bug.file, bug.old, bug.new) for bug in BUGS}) == len(BUGS)
 
 
-@pytest.mark.parametrize(
-    "name", ["lambda is dropped", "the bootstrap draws other numbers each time"]
-)
+@pytest.mark.parametrize("name", ["lambda is dropped", "seeds that agree by chance are certain"])
 def test_a_planted_bug_turns_its_tests_red(name: str) -> None:
     caught, line = verdict(BY_NAME[name])
     assert caught, line
@@ -36,7 +34,7 @@ def test_a_planted_bug_turns_its_tests_red(name: str) -> None:
 
 def test_without_a_bug_they_are_green(tmp_path: Path) -> None:
     plant(None, tmp_path)
-    done = run_tests(tmp_path, "report/test_statistics.py", "words")
+    done = run_tests(tmp_path, "report/test_statistics.py", "equally_many")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -44,10 +42,10 @@ def test_a_bug_that_nobody_notices_survives() -> None:
     harmless = Bug(
         "a comment",
         "report/statistics.py",
-        "RESAMPLES = 10_000\n",
-        "RESAMPLES = 10_000  # ten thousand\n",
+        "CONFIDENCE = 0.95\n",
+        "CONFIDENCE = 0.95  # as usual\n",
         "report/test_statistics.py",
-        "words",
+        "equally_many",
     )
     caught, line = verdict(harmless)
     assert not caught
@@ -58,10 +56,10 @@ def test_tests_that_cannot_even_start_do_not_count_as_caught() -> None:
     broken = Bug(
         "a syntax error",
         "report/statistics.py",
-        "RESAMPLES = 10_000\n",
-        "RESAMPLES = = 10_000\n",
+        "CONFIDENCE = 0.95\n",
+        "CONFIDENCE = = 0.95\n",
         "report/test_statistics.py",
-        "words",
+        "equally_many",
     )
     assert not verdict(broken)[0]
 
@@ -75,6 +73,6 @@ def test_the_copy_s_package_is_the_one_that_is_tested(tmp_path: Path) -> None:
     plant(None, tmp_path)
     (tmp_path / "thaw" / "__init__.py").rename(tmp_path / "thaw" / "renamed.py")
     (tmp_path / "thaw").rename(tmp_path / "elsewhere")
-    done = run_tests(tmp_path, "report/test_statistics.py", "words")
+    done = run_tests(tmp_path, "report/test_statistics.py", "equally_many")
     assert done.returncode not in (0, planted_bugs.TESTS_FAILED)
     assert "is not the copy in" in done.stdout + done.stderr

@@ -6,16 +6,14 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from thaw.report.metrics import (
-    aggregates_frame,
-    metrics_frame,
-    metrics_json,
-    select_runs,
-    why_not_normalized,
-)
+from thaw.report.aggregates import aggregates_frame
+from thaw.report.metrics import METRICS, metrics_frame, metrics_json
+from thaw.report.runs import select_runs
 from thaw.report.scores import check_scores
 from thaw.report.spec import ReportSpec
+from thaw.report.verdict import verdicts
 
 MakeScores = Callable[..., pd.DataFrame]
 BALL = ("catch", "catch@large_ball")
@@ -32,17 +30,32 @@ def only(metrics: pd.DataFrame, condition: str, metric: str) -> pd.Series:
 
 
 def test_every_metric_by_hand(make_scores: MakeScores) -> None:
-    scores = make_scores({"scratch": [1, 2, 3], "update_all": [5, 5, 8], "freeze_head": [4, 5, 9]})
-    metrics = metrics_frame(scores, plan("scratch", "update_all", "freeze_head"))
+    returns: dict[str, list[float]] = {
+        "random": [0.5, 0.4, 0.6],
+        "scratch": [1.9, 2.0, 2.1],
+        "update_all": [5, 5, 8],
+        "freeze_head": [4, 5, 9],
+    }
+    metrics = metrics_frame(make_scores(returns), plan(*returns))
     assert only(metrics, "freeze_head", "return")["mean"] == 6
-    assert only(metrics, "freeze_head", "normalized_by_scratch")["mean"] == 3
-    assert only(metrics, "freeze_head", "difference_to_scratch")["mean"] == 4
+    assert only(metrics, "freeze_head", "normalized_by_scratch")["mean"] == pytest.approx(3)
+    assert only(metrics, "freeze_head", "normalized_above_random")["mean"] == pytest.approx(
+        5.5 / 1.5
+    )
+    assert only(metrics, "freeze_head", "difference_to_scratch")["mean"] == pytest.approx(4)
     # 4 beats none, 5 ties twice, 9 beats three: 4 of 9 pairs.
     chance = only(metrics, "freeze_head", "probability_of_improvement")
     assert chance["mean"] == pytest.approx(4 / 9)
-    assert only(metrics, "update_all", "return")["ci_low"] == 5
-    assert only(metrics, "update_all", "return")["ci_high"] == 8
+    low, high = stats.ttest_1samp(returns["update_all"], 0).confidence_interval()
+    own = only(metrics, "update_all", "return")
+    assert (own["ci_low"], own["ci_high"]) == pytest.approx((low, high))
+    low, high = stats.ttest_ind(
+        returns["freeze_head"], returns["scratch"], equal_var=False
+    ).confidence_interval()
+    gap = only(metrics, "freeze_head", "difference_to_scratch")
+    assert (gap["ci_low"], gap["ci_high"]) == pytest.approx((low, high))
     assert not metrics.duplicated(["source", "target", "condition", "metric"]).any()
+    assert set(metrics["confidence"]) == {0.95}
 
 
 def test_references_are_not_compared_with_themselves(make_scores: MakeScores) -> None:
@@ -61,13 +74,11 @@ def test_references_are_not_compared_with_themselves(make_scores: MakeScores) ->
 @pytest.mark.parametrize(
     ("scratch", "sem", "reason"),
     [
-        ([0.0, 0.0, 0.0], None, "touches zero"),
-        ([-0.1, 0.1, 0.2], None, "touches zero"),
-        ([0.0, 0.4, 0.4], None, "touches zero"),
-        ([-0.3, -0.2, -0.4], None, "below zero"),
-        ([None, None, None], None, "missing"),
-        ([0.5], None, "cannot be told from zero"),
-        ([0.5], 0.3, "touches zero"),
+        ([0.1, 0.4, 0.4], None, "3 seeds cannot tell From scratch from zero"),
+        ([-0.3, -0.2, -0.4], None, "From scratch is below zero"),
+        ([None, None, None], None, "scratch is missing"),
+        ([0.5], None, "one seed without a standard error"),
+        ([0.5], 0.3, "1 seed cannot tell From scratch"),
         ([0.5], 0.1, ""),
         ([0.3, 0.2, 0.4], None, ""),
     ],
@@ -76,13 +87,29 @@ def test_a_ratio_needs_a_denominator_known_to_be_above_zero(
     make_scores: MakeScores, scratch: list[float | None], sem: float | None, reason: str
 ) -> None:
     scores = check_scores(make_scores({"scratch": scratch, "update_all": [1, 2, 3]}, sem=sem))
-    spec = plan("scratch", "update_all")
-    why = why_not_normalized(select_runs(scores, spec, *BALL, "scratch"), BALL[1])
-    assert reason in why
-    assert bool(reason) == bool(why)
-    row = only(metrics_frame(scores, spec), "update_all", "normalized_by_scratch")
+    row = only(
+        metrics_frame(scores, plan("scratch", "update_all")), "update_all", "normalized_by_scratch"
+    )
     assert np.isfinite(row["mean"]) == (not reason)
     assert reason in row["note"]
+
+
+def test_a_ratio_above_random_needs_random_below_scratch(make_scores: MakeScores) -> None:
+    returns = {"random": [0.8, 0.9, 1.0], "scratch": [0.9, 0.8, 1.1], "update_all": [1, 2, 3]}
+    row = only(
+        metrics_frame(make_scores(returns), plan(*returns)), "update_all", "normalized_above_random"
+    )
+    assert np.isnan(row["mean"])
+    assert row["note"] == "3 seeds cannot tell From scratch minus random from zero"
+
+
+def test_a_shared_baseline_is_compared_in_pairs(make_scores: MakeScores) -> None:
+    returns = {"update_all": [0.1, 0.9, 0.4, 0.7], "freeze_head": [0.3, 1.2, 0.6, 0.8]}
+    metrics = metrics_frame(make_scores(returns), plan(*returns, seeds=4, baseline="update_all"))
+    row = only(metrics, "freeze_head", "difference_to_scratch")
+    low, high = stats.ttest_rel(returns["freeze_head"], returns["update_all"]).confidence_interval()
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((low, high))
+    assert (row["num_seeds"], row["num_missing"]) == (4, 0)
 
 
 def test_missing_seeds_are_counted_and_strangers_left_out(make_scores: MakeScores) -> None:
@@ -95,11 +122,33 @@ def test_missing_seeds_are_counted_and_strangers_left_out(make_scores: MakeScore
     assert nothing["note"] == "no finished run"
 
 
-def test_one_seed_has_no_interval(make_scores: MakeScores) -> None:
-    row = only(metrics_frame(make_scores({"scratch": [1]}), plan("scratch")), "scratch", "return")
-    assert row["mean"] == 1
-    assert np.isnan([row["ci_low"], row["ci_high"]]).all()
-    assert row["note"] == "one seed: no interval"
+def test_one_and_two_seeds_have_no_interval(make_scores: MakeScores) -> None:
+    one = metrics_frame(make_scores({"scratch": [1]}), plan("scratch"))
+    two = metrics_frame(make_scores({"scratch": [1, 2.5]}), plan("scratch"))
+    for metrics, mean, note in (
+        (one, 1, "1 seed: no interval"),
+        (two, 1.75, "2 seeds: 1.000 and 2.500; no interval"),
+    ):
+        row = only(metrics, "scratch", "return")
+        assert row["mean"] == mean
+        assert np.isnan([row["ci_low"], row["ci_high"]]).all()
+        assert row["note"] == note
+
+
+def test_bounded_returns_at_their_ceiling(make_scores: MakeScores) -> None:
+    scores = make_scores({"update_all": [0.9, 1, 1], "freeze_head": [1, 1, 1]})
+    metrics = metrics_frame(scores, plan("update_all", "freeze_head", bounds=(-1.0, 1.0)))
+    assert only(metrics, "update_all", "return")["ci_high"] == 1
+    same = only(metrics, "freeze_head", "return")
+    assert np.isnan(same["ci_low"])
+    assert same["note"] == "all 3 seeds are equal: no interval"
+
+
+def test_the_episodes_of_a_run_give_the_least_error(make_scores: MakeScores) -> None:
+    scores = make_scores({"update_all": [0.98, 0.98, 0.98]}, sem=0.03)
+    row = only(metrics_frame(scores, plan("update_all")), "update_all", "return")
+    half = stats.t.ppf(0.975, 2) * 0.03 / 3**0.5
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((0.98 - half, 0.98 + half))
 
 
 def test_scratch_serves_every_source_but_a_transfer_only_its_own(make_scores: MakeScores) -> None:
@@ -124,6 +173,13 @@ def test_returns_on_the_source_stand_beside_the_pretrained_policy(make_scores: M
     ]
 
 
+def test_before_the_transfer_is_evaluated_as_after_it(make_scores: MakeScores) -> None:
+    scores = make_scores({"pretrain": [0.1, 0.2, 0.3], "update_all": [0.5, 0.6, 0.7]})
+    scores["evaluation_mean_return"] = [0.8, 0.9, 1.0, np.nan, np.nan, np.nan]
+    metrics = metrics_frame(scores, plan("update_all"))
+    assert only(metrics, "pretrain", "return_on_source")["mean"] == pytest.approx(0.9)
+
+
 def test_an_interval_does_not_depend_on_what_else_is_reported(make_scores: MakeScores) -> None:
     scores = make_scores({"update_all": [1, 2, 9], "freeze_head": [4, 5, 9]})
     alone = only(metrics_frame(scores, plan("freeze_head")), "freeze_head", "return")
@@ -131,42 +187,27 @@ def test_an_interval_does_not_depend_on_what_else_is_reported(make_scores: MakeS
     pd.testing.assert_series_equal(alone, among, check_names=False)
 
 
-def test_aggregates_leave_out_what_cannot_be_normalized(make_scores: MakeScores) -> None:
-    targets = ("g/a@1", "g/b@1", "g/c@1")
-    returns = [([2, 2], [4, 8]), ([5, 5], [5, 15]), ([0, 0], [7, 7])]
-    scores = pd.concat(
-        [
-            make_scores({"scratch": scratch, "update_all": moved}, target=target)
-            for target, (scratch, moved) in zip(targets, returns, strict=True)
-        ]
-    )
-    spec = ReportSpec(
-        "n", tuple(("catch", t) for t in targets), ("scratch", "update_all"), (0, 1), "scratch"
-    )
-    aggregates = aggregates_frame(scores, spec)
-    assert aggregates["condition"].tolist() == ["update_all", "update_all"]
-    means = dict(zip(aggregates["statistic"], aggregates["mean"], strict=True))
-    assert means == {"mean": 2.5, "iqm": 2.5}  # runs 2, 4 and 1, 3
-    assert aggregates["num_tasks"].tolist() == [2, 2]
-    assert aggregates["note"].str.contains("g/c@1 is left out").all()
-
-
-def test_raw_returns_of_different_games_are_not_aggregated(make_scores: MakeScores) -> None:
-    scores = make_scores({"scratch": [1, 2]})
-    games = ReportSpec("n", (("", "g/a@1"), ("", "g/b@1")), ("scratch",), (0, 1))
-    flavors = ReportSpec("n", (("", "g/a@1"), ("", "g/a@2")), ("scratch",), (0, 1))
-    assert aggregates_frame(scores, games).empty
-    assert not aggregates_frame(scores, flavors).empty
+def test_the_lead_has_the_verdicts_numbers(make_scores: MakeScores) -> None:
+    returns = {"update_all": [0.1, 0.9, 0.4, 0.7], "freeze_head": [0.3, 1.2, 0.6, 0.8]}
+    scores = make_scores(returns)
+    metrics = metrics_frame(scores, plan(*returns, seeds=4))
+    (verdict,) = verdicts(scores, plan(*returns, seeds=4))
+    lead = only(metrics, "freeze_head", "lead")
+    p = stats.ttest_rel(returns["freeze_head"], returns["update_all"]).pvalue
+    assert lead["p_value"] == lead["p_holm"] == pytest.approx(float(p))
+    assert lead["ci_low"] == verdict.ci_low > 0
+    assert metrics[metrics["metric"].isin(METRICS)]["p_value"].isna().all()
 
 
 def test_json_says_null_and_never_nan(make_scores: MakeScores) -> None:
     spec = plan("scratch", "update_all")
     scores = make_scores({"scratch": [0, 0, 0], "update_all": [1, 2, 3]})
     metrics = metrics_frame(scores, spec)
-    text = metrics_json(spec, metrics, aggregates_frame(scores, spec), [])
+    text = metrics_json(spec, metrics, aggregates_frame(scores, spec), verdicts(scores, spec))
     document = json.loads(text)
     assert "NaN" not in text
     rows = {(row["condition"], row["metric"]): row for row in document["metrics"]}
     assert rows["update_all", "normalized_by_scratch"]["mean"] is None
     assert rows["update_all", "return"]["mean"] == 2
     assert document["transfers"] == [{"source": BALL[0], "target": BALL[1]}]
+    assert document["verdicts"][0]["decided"] is False

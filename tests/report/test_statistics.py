@@ -1,109 +1,241 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import numpy.typing as npt
 import pytest
-import scipy.stats
+from scipy import optimize, stats
 
 from thaw.report import statistics
-from thaw.report.statistics import Estimate, generator
+from thaw.report.statistics import Estimate
+
+EXACT = 1e-12
+NAN = math.nan
 
 
-def test_equal_words_give_equal_intervals_and_others_do_not() -> None:
-    values = [0.1, 0.5, 0.2, 0.9, 0.4]
-    first = statistics.bootstrap_mean(values, generator("catch", "update_all"), 50)
-    again = statistics.bootstrap_mean(values, generator("catch", "update_all"), 50)
-    other = statistics.bootstrap_mean(values, generator("catch", "freeze_head"), 50)
-    assert first == again
-    assert (first.low, first.high) != (other.low, other.high)
+def bounds(estimate: Estimate) -> tuple[float, float]:
+    return estimate.low, estimate.high
 
 
-def test_words_are_kept_apart() -> None:
-    assert generator("ab", "c").integers(1 << 60) != generator("a", "bc").integers(1 << 60)
+def exactly(low: npt.ArrayLike, high: npt.ArrayLike) -> object:
+    return pytest.approx((low, high), rel=EXACT, abs=EXACT)
 
 
-def test_mean_of_two_seeds_by_hand() -> None:
-    # Half of the resamples draw one seed twice, so the 2.5th percentile is that seed itself.
-    estimate = statistics.bootstrap_mean([0.0, 1.0], generator("hand"))
-    assert estimate == Estimate(value=0.5, low=0.0, high=1.0, num_seeds=2)
+@pytest.mark.parametrize("num_seeds", [3, 5, 10, 40])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.985])
+def test_the_mean_is_students(num_seeds: int, confidence: float) -> None:
+    values = np.random.default_rng(num_seeds).exponential(size=num_seeds)
+    ours = statistics.mean(values, confidence=confidence)
+    theirs = stats.ttest_1samp(values, 0.0)
+    interval = theirs.confidence_interval(confidence)
+    assert bounds(ours) == exactly(interval.low, interval.high)
+    assert ours.p_value == pytest.approx(float(theirs.pvalue), rel=1e-9)
+    assert ours.num_seeds == num_seeds
 
 
-def test_mean_agrees_with_scipy() -> None:
-    values = np.random.default_rng(0).exponential(size=30)
-    ours = statistics.bootstrap_mean(values, generator("scipy"), 20_000)
-    theirs = scipy.stats.bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(1)
-    ).confidence_interval
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.02)
+def test_the_mean_of_three_seeds_by_hand() -> None:
+    # Standard deviation 1, so the standard error is 1 / sqrt(3); t with 2 degrees is 4.3027.
+    estimate = statistics.mean([1, 2, 3])
+    assert estimate.value == 2
+    assert bounds(estimate) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
 
 
-def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(3)
-    samples = rng.normal(2.0, 1.0, size=(400, 30))
-    estimates = [statistics.bootstrap_mean(sample, rng, 1000) for sample in samples]
-    coverage = np.mean([estimate.low <= 2.0 <= estimate.high for estimate in estimates])
-    assert 0.90 <= coverage <= 0.97
+@pytest.mark.parametrize("num_seeds", [3, 5, 10])
+def test_paired_differences_are_scipys(num_seeds: int) -> None:
+    rng = np.random.default_rng(num_seeds)
+    first, second = rng.normal(size=(2, num_seeds))
+    ours = statistics.paired_difference(first, second)
+    theirs = stats.ttest_rel(first, second)
+    assert bounds(ours) == exactly(*theirs.confidence_interval(0.95))
+    assert ours.p_value == pytest.approx(float(theirs.pvalue), rel=1e-9)
+
+
+@pytest.mark.parametrize(("one", "other"), [(3, 3), (5, 4), (10, 3)])
+def test_unpaired_differences_are_welchs(one: int, other: int) -> None:
+    rng = np.random.default_rng(one)
+    first, second = rng.normal(size=one), 5 * rng.normal(size=other)
+    ours = statistics.difference(first, second)
+    theirs = stats.ttest_ind(first, second, equal_var=False)
+    assert bounds(ours) == exactly(*theirs.confidence_interval(0.95))
+    assert ours.degrees == pytest.approx(float(theirs.df))
+    assert ours.p_value == pytest.approx(float(theirs.pvalue), rel=1e-9)
+
+
+def test_an_interval_at_another_confidence() -> None:
+    values = [0.3, 0.9, 0.4, 0.7]
+    narrow = statistics.mean(values).at(0.9)
+    assert bounds(narrow) == exactly(*bounds(statistics.mean(values, confidence=0.9)))
+
+
+def test_pairing_takes_out_what_both_share() -> None:
+    worse = np.array([0.1, 0.9, 0.4, 0.7])
+    better = worse + np.array([0.2, 0.3, 0.2, 0.1])
+    assert statistics.paired_difference(better, worse).low > 0
+    assert statistics.difference(better, worse).low < 0
+
+
+def test_pairs_must_be_equally_many() -> None:
+    with pytest.raises(ValueError, match="equally many, not 2 and 1"):
+        statistics.paired_difference([1.0, 2.0], [1.0])
+
+
+def test_seeds_that_agree_get_the_error_of_their_own_episodes() -> None:
+    estimate = statistics.mean([0.98, 0.98, 0.98, 0.98], [0.02, 0.02, 0.02, NAN])
+    half = stats.t.ppf(0.975, 3) * 0.02 / 2
+    assert bounds(estimate) == exactly(0.98 - half, 0.98 + half)
+    spread = [0.5, 0.7, 0.9]
+    assert statistics.mean(spread, [0.01] * 3) == statistics.mean(spread)
+
+
+def test_the_episodes_of_both_conditions_count_in_a_difference() -> None:
+    first, second = [0.9, 0.9, 0.9], [0.5, 0.5, 0.5]
+    paired = statistics.paired_difference(first, second, [0.03] * 3, [0.04] * 3)
+    assert paired.standard_error == pytest.approx(0.05 / 3**0.5)
+    unpaired = statistics.difference(first, second, [0.03] * 3, [0.04] * 3)
+    assert unpaired.standard_error == pytest.approx(0.05 / 3**0.5)
+    assert unpaired.degrees == pytest.approx((9 + 16) ** 2 / (81 / 2 + 256 / 2))
+
+
+@pytest.mark.parametrize("errors", [None, [0.0] * 3, [NAN] * 3])
+@pytest.mark.parametrize("value", [1.0, 0.1, -1e6])
+def test_equal_seeds_give_no_interval(value: float, errors: list[float] | None) -> None:
+    same = [value] * 3
+    for estimate in (
+        statistics.mean(same, errors),
+        statistics.difference(same, same, errors, errors),
+        statistics.paired_difference(same, [value / 2] * 3, errors, errors),
+    ):
+        assert not estimate.has_interval
+        assert "equal" in estimate.note
+        assert math.isnan(estimate.p_value)
+
+
+def test_a_constant_lead_of_pairs_is_no_spread_even_after_rounding() -> None:
+    worse = np.array([1000.1, 2000.3, -777.7, 123.4])
+    assert not statistics.paired_difference(worse + 0.1, worse).has_interval
+
+
+def test_intervals_are_cut_at_what_is_possible() -> None:
+    estimate = statistics.mean([0.9, 1.0, 1.0], bounds=(-1.0, 1.0))
+    uncut = statistics.mean([0.9, 1.0, 1.0])
+    assert uncut.high > 1
+    assert bounds(estimate) == exactly(uncut.low, 1.0)
+    assert statistics.mean([-0.9, -1.0, -1.0], bounds=(-1.0, 1.0)).low == -1
 
 
 @pytest.mark.parametrize(
     "estimate",
     [
-        statistics.bootstrap_mean([0.3], generator("one")),
-        statistics.bootstrap_ratio([0.3], [0.5, 0.6], generator("one")),
-        statistics.bootstrap_ratio([0.3, 0.4], [0.5], generator("one")),
-        statistics.bootstrap_difference([0.3, 0.4], [0.5], generator("one")),
-        statistics.bootstrap_paired_difference([0.3], [0.5], generator("one")),
-        statistics.probability_of_improvement([0.3], [0.5, 0.1], generator("one")),
-        statistics.bootstrap_aggregate([[0.3], [0.5, 0.1]], "iqm", generator("one")),
+        statistics.mean([0.3, 0.4]),
+        statistics.mean([0.3]),
+        statistics.ratio([0.3, 0.4], [0.5, 0.55, 0.6]),
+        statistics.ratio([0.3, 0.4, 0.5], [50, 50.1]),
+        statistics.ratio([0.3], [0.5, 0.55, 0.6]),
+        statistics.ratio([0.3, 0.4, 0.5], [9, 8, 9], [0.1]),
+        statistics.difference([0.3, 0.4, 0.5], [0.5, 0.6]),
+        statistics.paired_difference([0.3, 0.4], [0.5, 0.2]),
+        statistics.probability_of_improvement([0.3, 0.4], [0.5, 0.1, 0.2]),
     ],
 )
-def test_one_seed_has_a_value_and_no_interval(estimate: Estimate) -> None:
-    assert np.isfinite(estimate.value)
-    assert np.isnan([estimate.low, estimate.high]).all()
+def test_two_seeds_have_a_value_and_no_interval(estimate: Estimate) -> None:
+    if estimate.note.endswith("no interval"):
+        assert math.isfinite(estimate.value)
+    assert "seed" in estimate.note
+    assert math.isnan(estimate.low)
+    assert math.isnan(estimate.high)
 
 
 def test_no_seed_has_nothing() -> None:
-    empty = statistics.bootstrap_ratio([1.0], [], generator("none"))
-    assert np.isnan(empty.value)
-    assert empty.num_seeds == 0
+    for empty in (
+        statistics.mean([]),
+        statistics.ratio([1.0], []),
+        statistics.difference([], [1.0]),
+        statistics.probability_of_improvement([], [1.0]),
+    ):
+        assert math.isnan(empty.value)
+        assert empty.num_seeds == 0
 
 
-def test_ratio_resamples_the_denominator_too() -> None:
-    estimate = statistics.bootstrap_ratio([2.0, 2.0], [1.0, 2.0], generator("ratio"))
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((4 / 3, 1.0, 2.0))
+def test_missing_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="leave missing runs out"):
+        statistics.mean([0.1, NAN])
 
 
-def test_ratio_agrees_with_scipy() -> None:
-    rng = np.random.default_rng(5)
-    above, below = rng.normal(3, 0.5, size=12), rng.normal(1.5, 0.3, size=9)
-    ours = statistics.bootstrap_ratio(above, below, generator("ratio"), 20_000)
+def inverted_test(
+    numerator: npt.NDArray[np.float64],
+    denominator: npt.NDArray[np.float64],
+    floor: npt.NDArray[np.float64] | None,
+    degrees: float,
+) -> tuple[float, float]:
+    """All r for which X - r D - (1 - r) F has a t below the quantile, found by bisection."""
+    zero = 0.0 if floor is None else floor.mean()
 
-    def ratio(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-        return np.asarray(x.mean(axis=axis) / y.mean(axis=axis))
+    def excess(r: float) -> float:
+        difference = numerator.mean() - r * denominator.mean() - (1 - r) * zero
+        variance = numerator.var(ddof=1) / len(numerator)
+        variance += r**2 * denominator.var(ddof=1) / len(denominator)
+        if floor is not None:
+            variance += (1 - r) ** 2 * floor.var(ddof=1) / len(floor)
+        return float(abs(difference) / np.sqrt(variance) - stats.t.ppf(0.975, degrees))
 
-    theirs = scipy.stats.bootstrap(
-        (above, below), ratio, method="percentile", n_resamples=20_000, rng=rng
-    ).confidence_interval
-    assert ours.value == pytest.approx(above.mean() / below.mean())
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.02)
-
-
-def test_pairing_takes_out_what_both_share() -> None:
-    worse = np.array([0.1, 0.9, 0.4, 0.7])
-    paired = statistics.bootstrap_paired_difference(worse + 0.2, worse, generator("pair"))
-    unpaired = statistics.bootstrap_difference(worse + 0.2, worse, generator("pair"))
-    assert (paired.value, paired.low, paired.high) == pytest.approx((0.2, 0.2, 0.2))
-    assert unpaired.value == pytest.approx(0.2)
-    assert unpaired.low < 0 < unpaired.high
+    value = (numerator.mean() - zero) / (denominator.mean() - zero)
+    low = optimize.brentq(excess, value - 50, value, xtol=1e-13)
+    return float(low), float(optimize.brentq(excess, value, value + 50, xtol=1e-13))
 
 
-def test_pairs_must_be_equally_many() -> None:
-    with pytest.raises(ValueError, match="equally many, not 2 and 1"):
-        statistics.bootstrap_paired_difference([1.0, 2.0], [1.0], generator("pair"))
+@pytest.mark.parametrize("with_floor", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_ratios_are_the_inverted_t_test(seed: int, with_floor: bool) -> None:
+    rng = np.random.default_rng(seed)
+    above, below = rng.normal(2, 1, size=6), rng.normal(4, 0.5, size=5)
+    floor = rng.normal(1, 0.4, size=4) if with_floor else None
+    ours = statistics.ratio(above, below, floor)
+    assert bounds(ours) == pytest.approx(inverted_test(above, below, floor, ours.degrees), 1e-9)
+
+
+def test_the_degrees_of_a_ratio_by_hand() -> None:
+    # Variances of the means 1/3 and 1/3; ratio 2, so the terms are 1/3 and 4/3.
+    estimate = statistics.ratio([19, 20, 21], [9, 10, 11])
+    assert estimate.value == 2
+    assert estimate.degrees == pytest.approx((5 / 3) ** 2 / ((1 / 9 + 16 / 9) / 2))
+
+
+def test_a_ratio_knows_the_error_of_the_floor() -> None:
+    above, below = [4.0, 4.1, 3.9], [8.0, 8.1, 7.9]
+    sure = statistics.ratio(above, below, [1.0, 1.001, 0.999])
+    unsure = statistics.ratio(above, below, [0.5, 1.0, 1.5])
+    assert unsure.value == pytest.approx(sure.value)
+    assert unsure.high - unsure.low > 2 * (sure.high - sure.low)
+
+
+@pytest.mark.parametrize(
+    ("denominator", "errors", "reason"),
+    [
+        ([0.0, 0.0, 0.0], None, "3 seeds cannot tell the denominator from zero"),
+        ([-0.1, 0.1, 0.2], None, "cannot tell"),
+        ([0.1, 0.4, 0.4], None, "cannot tell"),
+        ([-0.3, -0.2, -0.4], None, "below zero"),
+        ([0.5, 0.6], None, "2 seeds cannot tell"),
+        ([0.5], None, "one seed without a standard error"),
+        ([0.5], [0.3], "1 seed cannot tell"),
+        ([0.5], [0.1], ""),
+        ([0.3, 0.2, 0.4], None, ""),
+    ],
+)
+def test_a_ratio_needs_a_denominator_known_to_be_above_zero(
+    denominator: list[float], errors: list[float] | None, reason: str
+) -> None:
+    estimate = statistics.ratio([1, 2, 3], denominator, errors=(None, errors, None))
+    assert math.isnan(estimate.value) == bool(reason)
+    assert reason in estimate.note
+    if reason:
+        assert not estimate.has_interval
 
 
 def test_probability_of_improvement_by_hand_with_ties() -> None:
     # 1 beats none; 2 ties twice; 3 beats two: (0 + 2 * 0.5 + 2) of 9 pairs.
-    estimate = statistics.probability_of_improvement([1, 2, 3], [2, 2, 4], generator("poi"))
+    estimate = statistics.probability_of_improvement([1, 2, 3], [2, 2, 4])
     assert estimate.value == pytest.approx(3 / 9)
     assert 0 <= estimate.low < 3 / 9 < estimate.high <= 1
 
@@ -111,81 +243,37 @@ def test_probability_of_improvement_by_hand_with_ties() -> None:
 def test_probability_of_improvement_is_mann_whitneys() -> None:
     rng = np.random.default_rng(8)
     first, second = rng.integers(0, 6, size=11), rng.integers(0, 6, size=7)
-    statistic = scipy.stats.mannwhitneyu(first, second, alternative="greater").statistic
-    estimate = statistics.probability_of_improvement(first, second, rng)
-    assert estimate.value == pytest.approx(statistic / 77)
+    u = stats.mannwhitneyu(first, second, alternative="greater").statistic
+    estimate = statistics.probability_of_improvement(first, second)
+    assert estimate.value == pytest.approx(u / 77)
 
 
-def test_probability_of_improvement_agrees_with_scipys_bootstrap() -> None:
-    rng = np.random.default_rng(9)
-    first, second = rng.normal(0.5, 1, size=8), rng.normal(0, 1, size=10)
-
-    def win_share(x: np.ndarray, y: np.ndarray) -> float:
-        return float(np.mean(x[:, None] > y) + 0.5 * np.mean(x[:, None] == y))
-
-    theirs = scipy.stats.bootstrap(
-        (first, second), win_share, method="percentile", n_resamples=5000, rng=rng
-    ).confidence_interval
-    ours = statistics.probability_of_improvement(first, second, generator("poi"))
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
-
-
-def test_interquartile_mean_by_hand_and_by_scipy() -> None:
-    assert statistics.interquartile_mean([1, 2, 3, 4, 5, 6, 7, 800]) == 4.5
-    for num_runs in range(1, 8):
-        scores = np.random.default_rng(num_runs).normal(size=(num_runs, 9))
-        expected = scipy.stats.trim_mean(scores, proportiontocut=0.25, axis=None)
-        assert statistics.interquartile_mean(scores) == pytest.approx(expected)
-
-
-def test_aggregates_by_hand() -> None:
-    tasks = [[0.0, 1.0, 2.0], [10.0]]
-    mean = statistics.bootstrap_aggregate(tasks, "mean", generator("tasks"))
-    iqm = statistics.bootstrap_aggregate(tasks, "iqm", generator("tasks"))
-    assert mean.value == 5.5  # of the tasks' means 1 and 10, not of the four runs
-    assert iqm.value == 1.5  # of 0, 1, 2, 10 without the lowest and the highest
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([1, 2, 3, 9], [2, 4, 5]),
+        ([1, 1, 1], [2, 3, 4, 5]),
+        ([5, 6, 7], [1, 2, 3]),
+        ([1] * 4, [1] * 9),
+    ],
+)
+def test_newcombes_interval_is_where_the_score_test_stops(
+    first: list[float], second: list[float]
+) -> None:
+    ours = statistics.probability_of_improvement(first, second)
+    m, n, u = len(first), len(second), ours.value
+    theta = np.linspace(1e-7, 1 - 1e-7, 2_000_001)
+    # Hanley and McNeil's variance for exponential scores, with (m + n) / 2 - 1 for both counts.
+    q1, q2 = theta / (2 - theta), 2 * theta**2 / (1 + theta)
+    variance = theta * (1 - theta) + ((m + n) / 2 - 1) * (q1 + q2 - 2 * theta**2)
+    inside = np.abs(theta - u) <= stats.norm.ppf(0.975) * np.sqrt(variance / (m * n))
+    expected = theta[inside].min(), theta[inside].max()
+    assert bounds(ours) == pytest.approx(expected, abs=2e-6)
 
 
-@pytest.mark.parametrize("statistic", ["mean", "iqm"])
-def test_aggregates_resample_inside_each_task(statistic: str) -> None:
-    # Runs of a task agree, so only a bootstrap that mixes tasks would find any spread.
-    tasks = [[0.0] * 4, [10.0] * 4]
-    estimate = statistics.bootstrap_aggregate(
-        tasks, "mean" if statistic == "mean" else "iqm", generator("strata")
-    )
-    assert (estimate.value, estimate.low, estimate.high) == (5.0, 5.0, 5.0)
-
-
-def test_the_interval_of_an_iqm_agrees_with_scipys() -> None:
-    values = np.random.default_rng(6).exponential(size=40)
-
-    def trimmed(x: np.ndarray, axis: int = -1) -> np.ndarray:
-        return np.asarray(scipy.stats.trim_mean(x, proportiontocut=0.25, axis=axis))
-
-    theirs = scipy.stats.bootstrap(
-        (values,), trimmed, method="percentile", n_resamples=20_000, rng=np.random.default_rng(2)
-    ).confidence_interval
-    ours = statistics.bootstrap_aggregate([values], "iqm", generator("iqm"), 20_000)
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=0.03)
-
-
-def test_rliable_agrees_where_it_is_installed() -> None:
-    metrics = pytest.importorskip("rliable.metrics")
-    rng = np.random.default_rng(4)
-    scores, others = rng.normal(size=(6, 1)), rng.normal(size=(5, 1))
-    ours = statistics.probability_of_improvement(scores[:, 0], others[:, 0], rng)
-    assert ours.value == pytest.approx(metrics.probability_of_improvement(scores, others))
-    assert statistics.interquartile_mean(scores) == pytest.approx(metrics.aggregate_iqm(scores))
-
-
-def test_curves_share_one_draw_of_seeds() -> None:
-    weights = statistics.resample_weights(5, 400, generator("weights"))
-    assert weights.shape == (400, 5)
-    np.testing.assert_allclose(weights.sum(axis=1), 1.0)
-    assert set(np.unique(weights * 5)) <= set(range(6))
-    np.testing.assert_allclose(weights.mean(axis=0), 0.2, atol=0.03)
-
-
-def test_missing_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="leave missing runs out"):
-        statistics.bootstrap_mean([0.1, float("nan")], generator("nan"))
+def test_probability_of_improvement_knows_its_limits() -> None:
+    sure = statistics.probability_of_improvement([5, 6, 7], [1, 2, 3])
+    assert (sure.value, sure.high) == (1, 1)
+    assert 0.3 < sure.low < 0.9
+    other = statistics.probability_of_improvement([1, 2, 3], [5, 6, 7])
+    assert bounds(other) == exactly(0.0, 1 - sure.low)

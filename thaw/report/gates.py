@@ -103,11 +103,17 @@ def _pretraining_failed(table: RunTable, source: str) -> Gate | None:
             blocks=False,
         )
     means = number(float(pretrained.values.mean())), number(float(random.values.mean()))
+    worse = _failed_seeds(pretrained, random)
+    if gain.value <= 0 or worse == len(pretrained.values):
+        beat, so = "did not beat", "there is no skill whose transfer could be measured"
+    else:
+        beat = "was not shown to beat"
+        so = f"{count(worse, 'pretraining')} of {len(pretrained.values)} ended no better than it"
     return Gate(
         "pretraining_failed",
-        f"Pretraining on {flavor_name(source)} did not beat the random policy ({means[0]} against "
-        f"{means[1]}; difference {estimate_text(gain)}): there is no skill whose transfer could "
-        "be measured. Pretrain longer, or with other settings (docs/environments.md).",
+        f"Pretraining on {flavor_name(source)} {beat} the random policy ({means[0]} against "
+        f"{means[1]}; difference {estimate_text(gain)}): {so}. Pretrain longer, or with other "
+        "settings (docs/environments.md).",
     )
 
 

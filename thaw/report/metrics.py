@@ -5,7 +5,8 @@ Metrics of the final policy (docs/metrics.md has them all):
     return_on_source: mean return of the same policy on the source flavor.
     normalized_by_scratch: mean over seeds divided by the mean over the seeds of scratch.
     normalized_above_random: the same after the mean of random is taken off both.
-    difference_to_scratch: mean minus the mean of scratch, whose seeds are independent.
+    difference_to_scratch: mean minus the mean of scratch, unpaired; of another baseline paired
+        where it shares the pretrainings.
     probability_of_improvement: that a run beats a run of update_all (rliable).
     lead: of the best trained condition over the one that it is least certainly ahead of.
 """
@@ -23,7 +24,7 @@ import pandas as pd
 
 from thaw.report import statistics
 from thaw.report.gates import pretrained_runs
-from thaw.report.runs import Runs, RunTable
+from thaw.report.runs import Runs, RunTable, compare
 from thaw.report.scores import ON_SOURCE
 from thaw.report.spec import INDEPENDENT_CONDITIONS, ReportSpec, condition_name
 from thaw.report.statistics import Estimate
@@ -125,10 +126,8 @@ class Transfer:
                 runs.values, other.values, confidence=self.confidence
             )
         if metric == "difference_to_scratch":
-            errors = runs.standard_errors, other.standard_errors
-            return statistics.difference(
-                runs.values, other.values, *errors, confidence=self.confidence
-            )
+            gap, _ = compare(runs, other, self.confidence)
+            return replace(gap, num_seeds=len(runs.values))
         return self._ratio(runs, other, above_random=metric == "normalized_above_random")
 
     @property

@@ -15,9 +15,14 @@ from thaw.report.answers import Answer, Gate, QuestionName
 from thaw.report.gates import pretrained_runs
 from thaw.report.runs import Runs, RunTable, compare
 from thaw.report.scores import ON_SOURCE
-from thaw.report.spec import UNTRAINED_CONDITIONS, condition_name, flavor_name
+from thaw.report.spec import (
+    INDEPENDENT_CONDITIONS,
+    UNTRAINED_CONDITIONS,
+    condition_name,
+    flavor_name,
+)
 from thaw.report.statistics import Estimate
-from thaw.report.words import confidence_text, count, estimate_text
+from thaw.report.words import confidence_text, count, estimate_text, number
 
 Outcome = Literal["yes", "no", "open", "gated"]
 
@@ -59,10 +64,10 @@ def answers(
 
 def _pretraining_helps(table: RunTable, source: str, target: str) -> Answer | None:
     condition = _main_transfer(table, source, target)
-    if not condition:
+    baseline = _without_pretraining(table, source, target)
+    if not condition or not baseline:
         return None
     name = condition_name(condition)
-    baseline = table.spec.baseline
     moved, scratch = (table.runs(source, target, c) for c in (condition, baseline))
     alone = table.spec.baseline_name
     gain, paired = compare(moved, scratch)
@@ -184,12 +189,20 @@ def _main_transfer(table: RunTable, source: str, target: str) -> str:
     there = [
         condition
         for condition in table.spec.conditions
-        if condition not in (*UNTRAINED_CONDITIONS, table.spec.baseline)
+        if condition not in (*UNTRAINED_CONDITIONS, *INDEPENDENT_CONDITIONS)
+        and condition != _without_pretraining(table, source, target)
         and len(table.runs(source, target, condition).values)
     ]
-    if not there or not len(table.runs(source, target, table.spec.baseline).values):
-        return ""
-    return "update_all" if "update_all" in there else there[0]
+    return "update_all" if "update_all" in there else "".join(there[:1])
+
+
+def _without_pretraining(table: RunTable, source: str, target: str) -> str:
+    """Return scratch, or else a baseline that shares no pretraining; empty if neither has runs."""
+    for condition in ("scratch", table.spec.baseline):
+        runs = table.runs(source, target, condition)
+        if len(runs.values) and not runs.paired and condition != "update_all":
+            return condition
+    return ""
 
 
 def _answer(
@@ -205,7 +218,9 @@ def _answer(
 ) -> Answer:
     if not gap.has_interval:
         outcome, sentence = "open", f"Not decided: {gap.note or 'there are no runs to compare'}."
-    means = [f"{value.values.mean():.3g}" if len(value.values) else "-" for value in (runs, others)]
+    means = [
+        number(float(value.values.mean())) if len(value.values) else "-" for value in (runs, others)
+    ]
     return Answer(
         name=name,
         question=_QUESTIONS[name],

@@ -96,7 +96,10 @@ class RunTable:
 
     def seconds_per_seed(self) -> float:
         """Return the time that all runs of one seed took together; NaN where it is unknown."""
-        seconds = [row.get("seconds", np.nan) for rows in self._groups.values() for row in rows]
+        planned = (
+            row for rows in self._groups.values() for row in rows if row["seed"] in self._order
+        )
+        seconds = [row.get("seconds") for row in planned]
         known = [value for value in seconds if value is not None and np.isfinite(value)]
         return sum(known) / len(self._order) if known else float("nan")
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import optimize, special
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class Estimate:
         """The two-sided p value of "the true number is 0"; NaN without an interval."""
         if not self.has_interval or not self.standard_error > 0:
             return math.nan
-        return float(2 * stats.t.sf(abs(self.value) / self.standard_error, self.degrees))
+        return float(2 * special.stdtr(self.degrees, -abs(self.value) / self.standard_error))
 
     def at(self, confidence: float) -> Estimate:
         """Return the same estimate with Student's t interval at another confidence."""
@@ -81,7 +81,7 @@ NO_ESTIMATE = Estimate(math.nan, math.nan, math.nan, 0)
 
 def critical_t(degrees: float, confidence: float = CONFIDENCE) -> float:
     """Return the quantile of Student's t that bounds a two-sided interval."""
-    return float(stats.t.ppf(0.5 + confidence / 2, degrees))
+    return float(special.stdtrit(degrees, 0.5 + confidence / 2))
 
 
 def mean(
@@ -234,7 +234,7 @@ def probability_of_improvement(
     value = float(wins.mean())
     if (fewest := min(len(first), len(second))) < MIN_SEEDS:
         return _without_interval(value, len(first), few_seeds(fewest))
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = float(special.ndtri(0.5 + confidence / 2))
     extra = (len(first) + len(second)) / 2 - 1
 
     def excess(theta: float) -> float:

@@ -240,8 +240,8 @@ def _outcome(verdict: Verdict, trained: Mapping[str, Runs], lead: Estimate) -> s
     if not lead.has_interval:
         return f"not decided; {best} has the highest mean, but {lead.note}."
     return (
-        f"not decided; the best may be {listed(names, 'or')}. {best} has the highest mean and is "
-        f"ahead of {runner_up} by {estimate_text(lead)} ({how})."
+        f"not decided; the best may be {listed(names, 'or')}. {best} has the highest mean; its "
+        f"lead over {runner_up} is {estimate_text(lead)} ({how})."
     )
 
 
@@ -253,6 +253,8 @@ def _next_step(verdict: Verdict, table: RunTable) -> str:
         return ""
     if few:
         return _command(table, 5)
+    if math.isnan(verdict.ci_low):  # no spread was seen, so nothing can be said of more seeds
+        return ""
     if verdict.seeds_needed is None:
         return (
             f"If the true lead is as small as this one, it takes more than {MOST_SEEDS} seeds to "

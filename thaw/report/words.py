@@ -8,10 +8,9 @@ from thaw.report.statistics import CONFIDENCE, Estimate
 
 
 def number(value: float) -> str:
-    """Write three decimals below 10, three digits below 100, else a whole number."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) >= 10 else f"{value + 0.0:.3f}"
+    """Write three decimals below 10, one below 100, else a whole number; 0 has no sign."""
+    decimals = 3 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"
 
 
 def with_interval(value: float, low: float, high: float) -> str:
