@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thaw.report import aggregates, statistics
+from thaw.report import statistics, tasks
 
 CLOSE = 1e-12
 ARRAYS = 50
@@ -28,8 +28,10 @@ Scores = NDArray[np.float64]
 def random_scores(seed: int) -> tuple[Scores, Scores]:
     """Return two arrays of runs x tasks; half of them have ties."""
     rng = np.random.default_rng(seed)
-    tasks = int(rng.integers(1, 7))
-    first, second = (rng.normal(0.8, 0.6, size=(int(rng.integers(1, 13)), tasks)) for _ in range(2))
+    num_tasks = int(rng.integers(1, 7))
+    first, second = (
+        rng.normal(0.8, 0.6, size=(int(rng.integers(1, 13)), num_tasks)) for _ in range(2)
+    )
     return (first.round(1), second.round(1)) if seed % 2 else (first, second)
 
 
@@ -45,9 +47,9 @@ def mean_improvement(first: Scores, second: Scores) -> float:
 
 OURS: dict[str, Callable[[Scores], float]] = {
     "aggregate_mean": lambda scores: float(of_tasks(scores).mean()),
-    "aggregate_median": lambda scores: aggregates.median(of_tasks(scores)),
-    "aggregate_iqm": aggregates.interquartile_mean,
-    "aggregate_optimality_gap": aggregates.optimality_gap,
+    "aggregate_median": lambda scores: tasks.median(of_tasks(scores)),
+    "aggregate_iqm": tasks.interquartile_mean,
+    "aggregate_optimality_gap": tasks.optimality_gap,
 }
 
 
@@ -68,12 +70,12 @@ def test_the_statistics_of_the_report_are_these_functions(metrics: Any) -> None:
         "mean": "aggregate_mean", "median": "aggregate_median", "iqm": "aggregate_iqm",
         "optimality_gap": "aggregate_optimality_gap",
     }  # fmt: skip
-    assert set(names) == set(aggregates.STATISTICS)
+    assert set(names) == set(tasks.STATISTICS)
     for seed in range(ARRAYS):
         scores, _ = random_scores(seed)
-        task = np.tile(np.arange(scores.shape[1]), len(scores))
+        task = np.repeat(np.arange(scores.shape[1]), len(scores))
         for ours, theirs in names.items():
-            found = aggregates.STATISTICS[ours](scores.ravel(), task, scores.shape[1])
+            found = tasks.STATISTICS[ours](scores.T.ravel(), task, scores.shape[1])
             assert found == pytest.approx(getattr(metrics, theirs)(scores), abs=CLOSE), ours
 
 
@@ -97,5 +99,5 @@ def test_the_performance_profile_is_rliables(monkeypatch: pytest.MonkeyPatch) ->
     for seed in range(ARRAYS):
         scores, _ = random_scores(seed)
         theirs = [library.run_score_deviation(scores, tau) for tau in thresholds]
-        ours = aggregates.performance_profile(scores, thresholds)
+        ours = tasks.performance_profile(scores, thresholds)
         assert ours.tolist() == pytest.approx(theirs, abs=CLOSE)

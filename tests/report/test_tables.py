@@ -173,7 +173,7 @@ def test_latex_is_escaped_and_every_row_has_every_column(make_scores: MakeScores
     scores = pd.concat([make_scores({"my_$rule": [1, 2]}, target=target) for target in targets])
     spec = ReportSpec("n", tuple(("catch", t) for t in targets), ("my_$rule",), (0, 1))
     text = to_latex(lay_out(scores, spec))
-    assert "My \\$rule" in text
+    assert "my\\_\\$rule" in text
     assert "50\\% \\{x\\}" in text
     tabulars = re.findall(r"\\begin\{tabular\}\{(l r*|lr*)\}(.*?)\\end", text, flags=re.DOTALL)
     assert [len(columns) for columns, _ in tabulars] == [4, 2]  # at most three transfers each
@@ -198,9 +198,9 @@ def test_csv_and_markdown_keep_odd_names_in_their_cells(make_scores: MakeScores)
     spec = ReportSpec("n", (("catch", odd),), ("scratch",), (0,))
     table = lay_out(make_scores({"scratch": [1]}, target=odd), spec)
     header, row = csv.reader(io.StringIO(to_csv(table)))
-    assert header == ["condition", 'X|Y, "Z"']
+    assert header == ["condition", 'x|y, "z"']
     assert row == ["From scratch", "1.000"]
-    assert '| X\\|Y, "Z" |' in to_markdown(table)
+    assert '| x\\|y, "z" |' in to_markdown(table)
 
 
 def test_names_of_others_are_neither_formulas_nor_tags(make_scores: MakeScores) -> None:

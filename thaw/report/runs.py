@@ -122,12 +122,13 @@ class RunTable:
         ]
         own = [row.get(columns.standard_error, nan) for row in rows]
         has_source = any(row["source"] == source != "" for row in rows)
-        alone = (*INDEPENDENT_CONDITIONS, self.spec.baseline)
+        # Of scores without sources, the plan may say that they are paired, the baseline excepted.
+        said = self.spec.paired and condition != self.spec.baseline
         return Runs(
             seeds=tuple(int(row["seed"]) for row in rows),
             values=np.array([row[columns.mean] for row in rows], dtype=np.float64),
             standard_errors=np.array([nan if e is None else e for e in own], dtype=np.float64),
-            paired=(has_source or self.spec.paired) and condition not in alone,
+            paired=(has_source or said) and condition not in INDEPENDENT_CONDITIONS,
             confidence=self._confidence.get(condition, CONFIDENCE),
             always_valid=self._always_valid,
         )
