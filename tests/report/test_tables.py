@@ -174,7 +174,7 @@ def test_latex_is_escaped_and_every_row_has_every_column(make_scores: MakeScores
     spec = ReportSpec("n", tuple(("catch", t) for t in targets), ("my_$rule",), (0, 1))
     text = to_latex(lay_out(scores, spec))
     assert "my\\_\\$rule" in text
-    assert "50\\% \\{x\\}" in text
+    assert "@50\\%\\_\\{x\\}" in text
     tabulars = re.findall(r"\\begin\{tabular\}\{(l r*|lr*)\}(.*?)\\end", text, flags=re.DOTALL)
     assert [len(columns) for columns, _ in tabulars] == [4, 2]  # at most three transfers each
     for columns, body in tabulars:
