@@ -35,6 +35,7 @@ COMMANDS = {
         "DIR", "--scores", "--curves", "--baseline", "--normalize", "--paired", "--margin",
         "--bounds", "--out",
     ],
+    "publish": ["DIR", "--out"],
     "train": [
         "FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads", "--stall-seconds",
     ],

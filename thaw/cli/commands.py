@@ -6,8 +6,9 @@ from thaw.cli.benchmark import bench
 from thaw.cli.environments import flavors, gallery
 from thaw.cli.parsing import Commands
 from thaw.cli.publish import publish
+from thaw.cli.reports import report
 from thaw.cli.runs import evaluate, record, train, transfer
-from thaw.cli.suites import plan, report, run, status, watch
+from thaw.cli.suites import plan, run, status, watch
 
 COMMANDS: Commands = {
     "run": run,
