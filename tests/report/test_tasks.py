@@ -175,25 +175,6 @@ def test_definitions_by_hand() -> None:
     assert performance_profile([1, 2, 2, 4], [0, 1, 2, 4]).tolist() == [1, 0.75, 0.25, 0]
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_rliable_agrees(seed: int) -> None:
-    metrics = pytest.importorskip("rliable.metrics")
-    rng = np.random.default_rng(seed)
-    runs, num_tasks = int(rng.integers(1, 11)), int(rng.integers(1, 10))
-    scores = rng.normal(1, 1, size=(runs, num_tasks))
-    task = np.repeat(np.arange(num_tasks), runs)
-    flat = scores.T.ravel()
-    for name, theirs in (
-        ("mean", metrics.aggregate_mean),
-        ("iqm", metrics.aggregate_iqm),
-        ("median", metrics.aggregate_median),
-        ("optimality_gap", metrics.aggregate_optimality_gap),
-    ):
-        assert float(STATISTICS[name](flat, task, num_tasks)) == pytest.approx(
-            float(theirs(scores)), rel=1e-12, abs=1e-12
-        )
-
-
 def test_rliables_interval_resamples_inside_each_task() -> None:
     # Runs of a task agree, so only a bootstrap that mixes tasks would find any spread.
     frame = pd.DataFrame(

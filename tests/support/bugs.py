@@ -411,7 +411,7 @@ BUGS = (
     Bug(
         "scores from elsewhere are compared in pairs",
         "report/runs.py",
-        "paired=(has_source or self.spec.paired) and condition",
+        "paired=(has_source or said) and condition",
         "paired=condition",
         "report/test_verdict.py",
     ),
@@ -438,9 +438,9 @@ BUGS = (
     ),
     Bug(
         "equality is shown by an interval that is too wide",
-        "report/verdict.py",
-        "    narrow = lead.at(0.9)\n",
-        "    narrow = lead\n",
+        "report/statistics.py",
+        "        narrow = self.at(2 * self.confidence - 1)\n",
+        "        narrow = self\n",
         "report/test_verdict.py",
     ),
     Bug(
