@@ -172,12 +172,12 @@ def test_suites_are_planned_run_loaded_and_reported_from_python(
         source=thaw.Flavor("catch"), target=thaw.Flavor("catch@large_ball")
     )
     assert suite.agent.lstm_size == 16 != thaw.AgentConfig().lstm_size
-    assert len(thaw.plan(suite).runs) == 7
+    assert len(thaw.plan(suite).runs) == 8
     summary = thaw.run(suite, finished)  # it is finished, so that nothing starts
     assert (len(summary.done), summary.failed, summary.not_run) == (7, {}, [])
 
     results = thaw.load_results(finished)
-    assert len(results.scores) == 7
+    assert len(results.scores) == 8
     assert {"steps", "mean_return"} <= set(results.curves.columns)
     spec = thaw.report.infer_spec(results.scores, name="mine")
     index = thaw.report.write_report(results.scores, results.curves, spec, tmp_path / "report")

@@ -22,7 +22,7 @@ def test_plan_lists_every_run_and_the_cost(say: Say, tiny: Path) -> None:
     assert "400 steps" in spoken.out
     assert "only scored" in spoken.out
     assert "after catch/pretrain/seed0" in spoken.out
-    assert "tiny: 7 runs, 1 of them pretrainings that transfers share; 1,840 steps" in spoken.out
+    assert "tiny: 8 runs, 1 of them pretrainings that transfers share; 1,840 steps" in spoken.out
     assert "MiB on disk" in spoken.out
 
 
@@ -31,7 +31,7 @@ def test_plan_json_is_one_document(say: Say, tiny: Path) -> None:
     document = json.loads(spoken.out)
     assert spoken.err == ""
     assert document["suite"] == "tiny"
-    assert (document["num_runs"], document["num_pretrainings"]) == (14, 2)
+    assert (document["num_runs"], document["num_pretrainings"]) == (16, 2)
     assert document["total_steps"] == 2 * (400 + 4 * 100)
     assert document["total_frames"] == 8 * document["total_steps"]
     assert document["hours"] > 0
@@ -63,11 +63,11 @@ def test_status_of_a_finished_suite(say: Say, finished: Path) -> None:
     spoken = say("status", finished)
     assert (spoken.status, spoken.err) == (0, "")
     *lines, total = spoken.out.splitlines()
-    assert total == "7 done, 0 failed, 0 started, 0 waiting"
+    assert total == "8 done, 0 failed, 0 started, 0 waiting"
     assert all(line.startswith("done ") and "return" in line for line in lines)
     assert "400 of 400 steps" in lines[0]
     document = json.loads(say("status", finished, "--json").out)
-    assert document["done"] == 7
+    assert document["done"] == 8
     assert [row["key"] for row in document["runs"]] == [line.split()[1] for line in lines]
 
 

@@ -155,7 +155,7 @@ def test_piped_output_is_plain_lines_that_end_with_the_report(finished: Path) ->
     assert out.splitlines()[-1] == "report: new/folders/suite/report/index.html"
     assert "| Freeze embedding |" in out
     lines = err.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     for number, line in enumerate(lines, start=1):
         assert line.startswith(f"[{number}/7] catch"), line
         assert "return" in line

@@ -31,6 +31,7 @@ def test_the_runs_of_one_transfer() -> None:
     planned = plan(suite())
     assert [(run.key, run.spec.steps, run.source_key) for run in planned.runs] == [
         ("catch/pretrain/seed0", 400, None),
+        ("catch/random/seed0", 0, None),
         ("catch@large_ball/random/seed0", 0, None),
         ("catch@large_ball/scratch/seed0", 360, None),
         ("catch@large_ball/update_all/seed0", 360, "catch/pretrain/seed0"),
@@ -83,7 +84,7 @@ def test_scratch_and_random_are_shared_by_the_transfers_to_their_target() -> Non
     )
     count = Counter(run.spec.condition for run in planned.runs)
     assert count == {
-        "pretrain": 2, "random": 1, "scratch": 1, "update_all": 2, "freeze_embedding": 2,
+        "pretrain": 2, "random": 3, "scratch": 1, "update_all": 2, "freeze_embedding": 2,
         "freeze_head": 2, "freeze_all": 2,
     }  # fmt: skip
 

@@ -112,12 +112,12 @@ def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
     assert lines["catch/pretrain/seed0"].startswith("failed ")
     assert lines["catch/pretrain/seed0"].endswith("RuntimeError: the camera is broken")
     assert lines["catch@large_ball/freeze_all/seed0"].startswith("waiting ")
-    assert status.out.splitlines()[-1] == "1 done, 2 failed, 0 started, 1 waiting"
+    assert status.out.splitlines()[-1] == "2 done, 2 failed, 0 started, 1 waiting"
 
     again = thaw_command(*command, cwd=tmp_path, PYTHONPATH=SUPPORT)
     assert again.status == 0, again.err
     assert not list(suite.rglob("error.txt"))
-    assert [SuiteFolder(suite).status(run) for run in SuiteFolder(suite).plan().runs] == 4 * [
+    assert [SuiteFolder(suite).status(run) for run in SuiteFolder(suite).plan().runs] == 5 * [
         "done"
     ]
 

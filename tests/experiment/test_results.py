@@ -27,7 +27,7 @@ def test_scores_and_curves_are_derived_again_after_deletion(copied: Path) -> Non
 
 def test_every_score_is_its_run_s_result(finished: Path) -> None:
     scores = pd.read_csv(finished / "scores.csv").set_index("key")
-    assert len(scores) == 7
+    assert len(scores) == 8
     for key, row in scores.iterrows():
         result = json.loads((finished / "runs" / str(key) / "result.json").read_text())
         assert row["mean_return"] == result["mean_return"]
@@ -75,4 +75,4 @@ def test_a_run_that_is_not_done_has_no_rows(copied: Path) -> None:
     (copied / TARGET / "scratch/seed0/result.json").unlink()
     results = load_results(copied)
     assert "scratch" not in set(results.scores["condition"]) | set(results.curves["condition"])
-    assert len(results.scores) == 6
+    assert len(results.scores) == 7

@@ -63,8 +63,8 @@ def test_each_end_is_told_once_and_failures_are_counted(
     lines = capfd.readouterr().err.splitlines()
     assert [line.split()[:2] for line in lines] == [
         ["FAILED", f"{TARGET}/scratch/seed0:"],
-        ["[5/7]", f"{TARGET}/update_all/seed0"],
-        ["[6/7]", f"{TARGET}/scratch/seed0"],
+        ["[6/8]", f"{TARGET}/update_all/seed0"],
+        ["[7/8]", f"{TARGET}/scratch/seed0"],
         ["FAILED", f"{TARGET}/freeze_all/seed0:"],
     ]
     assert "out of memory" in lines[0]

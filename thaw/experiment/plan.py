@@ -82,6 +82,8 @@ def plan(suite: Suite) -> Plan:
             )
         return run
 
+    rules = [suite.rule(condition) for condition in suite.conditions]
+    pretrains = any(rule is not None and rule.needs_source for rule in rules)
     for transfer in suite.transfers:
         for seed in suite.seed_list:
             for condition in suite.conditions:
@@ -89,7 +91,7 @@ def plan(suite: Suite) -> Plan:
                 source = None
                 if rule is not None and rule.needs_source:
                     source = add("pretrain", transfer.source, seed, None)
-                elif condition == "random":
+                elif condition == "random" and pretrains:
                     # The report asks whether the pretraining beat it where it was trained.
                     add("random", transfer.source, seed, None)
                 add(condition, transfer.target, seed, source)
