@@ -18,7 +18,7 @@ from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.watch import watch
 
 RUN = "catch@large_ball/scratch/seed0"
-OTHERS = 6
+OTHERS = 7
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_piped_output_is_plain_lines_that_end_with_the_report(finished: Path) ->
     lines = err.splitlines()
     assert len(lines) == 8
     for number, line in enumerate(lines, start=1):
-        assert line.startswith(f"[{number}/7] catch"), line
+        assert line.startswith(f"[{number}/8] catch"), line
         assert "return" in line
 
 
