@@ -256,7 +256,7 @@ def test_verdicts_come_first_and_missing_runs_are_listed(
     # second.
     assert "5 planned runs are missing" in text
     assert "Catch, a, from Catch (3 missing)" in text
-    assert "Catch, a, from Other (2 missing)" in text
+    assert "Catch, a, from other (2 missing)" in text
     assert "Pretrainings, and runs outside of the plan" in text
 
 
@@ -271,7 +271,7 @@ def test_the_list_of_runs_and_the_table_count_the_same_runs(
     table = (tmp_path / "table.csv").read_text(encoding="utf-8")
     assert "(1 of 2 seeds)" in table  # of the transfer from a, whose own run of seed 1 is missing
     assert "1 planned run is missing" in text
-    assert "T, from A (1 missing)" in text
+    assert "t, from a (1 missing)" in text
 
 
 def test_runs_show_no_empty_column_and_times_as_people_write_them(
