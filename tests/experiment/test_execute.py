@@ -64,7 +64,7 @@ def test_every_file_of_every_run_is_there(finished: Path) -> None:
         if "progress.csv" in expected:
             assert header(folder / "progress.csv") == PROGRESS_COLUMNS
     assert {path.name for path in finished.iterdir()} == {
-        "suite.yaml", "runs", "scores.csv", "curves.csv", "report", ".lock",
+        "suite.yaml", "runs", "scores.csv", "curves.csv", "report", "pictures", ".lock",
     }  # fmt: skip
     assert {str(path.relative_to(finished / "report")) for path in finished.rglob("report/*")} >= {
         "index.html", "metrics.csv", "metrics.json", "table.md", "table.tex", "figures",

@@ -7,7 +7,8 @@ import numpy as np
 from command_line import Say
 
 from thaw.config.flavor import Flavor
-from thaw.experiment.gallery import draw_gallery, screen_after
+from thaw.experiment.gallery import draw_gallery
+from thaw.experiment.screens import screen_after
 from thaw.experiment.suites import load_suite
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
+from thaw.report.aggregates import aggregates_frame
 from thaw.report.curves import curve_points
 from thaw.report.figures import (
     LOOKS,
@@ -19,12 +20,21 @@ from thaw.report.figures import (
     looks,
     short_steps,
 )
-from thaw.report.metrics import aggregates_frame, metrics_frame
+from thaw.report.metrics import metrics_frame
+from thaw.report.panels import (
+    FEWEST_POINTS,
+    MOST_POINTS,
+    MOST_SEED_LINES,
+    curve_panels,
+    points_per_curve,
+)
 from thaw.report.scores import read_curves, read_scores
 from thaw.report.spec import ReportSpec
 
 MakeScores = Callable[..., pd.DataFrame]
 BALL = ("catch", "catch@large_ball")
+HALF_OF_THREE = 4.30265273 / 3**0.5
+"""Half of the 95 % t interval of three values of standard deviation 1."""
 
 
 def make_curves(values: dict[str, dict[int, dict[int, float]]]) -> pd.DataFrame:
@@ -53,25 +63,33 @@ def lines(axes: Axes, kind: str) -> dict[str, tuple[list[float], list[float]]]:
 
 
 def test_seeds_meet_at_the_bins_edge_and_nothing_is_filled_in() -> None:
-    curves = make_curves({"update_all": {0: {10: 0, 20: 2, 40: 8}, 1: {10: 1, 30: 5, 40: 4}}})
-    spec = ReportSpec("n", (BALL,), ("update_all",), (0, 1))
+    seeds: dict[int, dict[int, float]] = {
+        0: {10: 0, 20: 2, 40: 8},
+        1: {10: 1, 30: 5, 40: 4},
+        2: {10: 2, 20: 4, 40: 6},
+    }
+    curves = make_curves({"update_all": seeds})
+    spec = ReportSpec("n", (BALL,), ("update_all",), (0, 1, 2))
     points = curve_points(curves, spec, *BALL, "update_all")
     assert points.steps.tolist() == [10, 20, 30, 40]
-    assert points.mean.tolist() == [0.5, 2, 5, 6]
-    assert points.num_seeds.tolist() == [2, 1, 1, 2]
-    np.testing.assert_array_equal(points.low, [0, np.nan, np.nan, 4])
-    np.testing.assert_array_equal(points.high, [1, np.nan, np.nan, 8])
+    assert points.mean.tolist() == [1, 3, 5, 6]
+    assert points.num_seeds.tolist() == [3, 2, 1, 3]
+    half = HALF_OF_THREE * np.array([1, np.nan, np.nan, 2])
+    np.testing.assert_allclose(points.low, points.mean - half)
+    np.testing.assert_allclose(points.high, points.mean + half)
 
 
 def test_learning_curves_show_means_bands_and_levels(make_scores: MakeScores) -> None:
-    scores = make_scores({"random": [-0.5, -0.3], "freeze_all": [0.1, 0.3], "update_all": [1, 1]})
+    scores = make_scores(
+        {"random": [-0.5, -0.3], "freeze_all": [0.1, 0.3], "update_all": [1, 1, 1]}
+    )
     curves = make_curves(
         {
-            "update_all": {0: {100: 0.0, 200: 0.6}, 1: {100: 0.2, 200: 0.8}},
+            "update_all": {s: {100: 0.1 * s, 200: 0.6 + 0.1 * s} for s in range(3)},
             "scratch": {0: {100: -1.0, 200: 0.0}},
         }
     )
-    spec = ReportSpec("n", (BALL,), ("random", "scratch", "update_all", "freeze_all"), (0, 1))
+    spec = ReportSpec("n", (BALL,), ("random", "scratch", "update_all", "freeze_all"), (0, 1, 2))
     figure = learning_curves_figure(curves, metrics_frame(scores, spec), spec)
     assert figure is not None
     (axes,) = figure.axes
@@ -83,7 +101,9 @@ def test_learning_curves_show_means_bands_and_levels(make_scores: MakeScores) ->
     assert drawn["freeze_all"] == ([0, 200], [0.2, 0.2])
     bands = {c.get_label(): c for c in axes.collections if isinstance(c, PolyCollection)}
     heights = bands["band:update_all"].get_paths()[0].vertices
-    assert {round(float(y), 6) for y in np.asarray(heights)[:, 1]} == {0.0, 0.2, 0.6, 0.8}
+    half = 0.1 * HALF_OF_THREE
+    edges = {round(mean + side * half, 6) for mean in (0.1, 0.7) for side in (-1, 1)}
+    assert {round(float(y), 6) for y in np.asarray(heights)[:, 1]} == edges
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "Random",
@@ -91,13 +111,13 @@ def test_learning_curves_show_means_bands_and_levels(make_scores: MakeScores) ->
         "Update all",
         "Freeze all",
     ]
-    assert "mean and 95 % bootstrap interval over 1 to 2 seeds" in legend.get_title().get_text()
+    assert "mean and 95 % t interval over 1 to 3 seeds" in legend.get_title().get_text()
 
 
 def test_one_panel_per_transfer_and_one_color_per_condition() -> None:
     scores = read_scores(GOLDEN / "catch" / "scores.csv")
     curves = read_curves(GOLDEN / "catch" / "curves.csv")
-    metrics = metrics_frame(scores, CATCH, resamples=100)
+    metrics = metrics_frame(scores, CATCH)
     figures = [
         learning_curves_figure(curves, metrics, CATCH),
         final_returns_figure(scores, metrics, CATCH),
@@ -132,11 +152,11 @@ def test_panels_share_their_axis_where_the_table_has_an_aggregate(
         ignore_index=True,
     )
     curves = scores[["source", "target", "condition", "seed", "mean_return"]].assign(steps=100)
-    figure = learning_curves_figure(curves, metrics_frame(scores, spec, resamples=100), spec)
+    figure = learning_curves_figure(curves, metrics_frame(scores, spec), spec)
     assert figure is not None
     first, second = figure.axes
     assert first.get_shared_y_axes().joined(first, second) == shared
-    assert (not aggregates_frame(scores, spec, resamples=100).empty) == shared
+    assert (not aggregates_frame(scores, spec).empty) == shared
 
 
 def test_without_a_run_that_learns_there_are_no_curves(make_scores: MakeScores) -> None:
@@ -147,13 +167,16 @@ def test_without_a_run_that_learns_there_are_no_curves(make_scores: MakeScores) 
 
 
 def test_final_returns_show_seeds_means_and_intervals(make_scores: MakeScores) -> None:
-    scores = make_scores({"update_all": [0.2, 0.6], "freeze_head": [0.3]})
-    spec = ReportSpec("n", (BALL,), ("scratch", "update_all", "freeze_head"), (0, 1))
+    scores = make_scores({"update_all": [0.2, 0.4, 0.6], "freeze_head": [0.3]})
+    spec = ReportSpec("n", (BALL,), ("scratch", "update_all", "freeze_head"), (0, 1, 2))
     figure = final_returns_figure(scores, metrics_frame(scores, spec), spec)
     (axes,) = figure.axes
-    assert lines(axes, "seeds")["update_all"][0] == [0.2, 0.6]
+    assert lines(axes, "seeds")["update_all"][0] == [0.2, 0.4, 0.6]
     assert lines(axes, "mean")["update_all"] == ([0.4], [1])
-    assert lines(axes, "interval")["update_all"] == ([0.2, 0.6], [1, 1])
+    half = 0.2 * HALF_OF_THREE
+    ends, places = lines(axes, "interval")["update_all"]
+    assert ends == pytest.approx([0.4 - half, 0.4 + half])
+    assert places == [1, 1]
     assert np.isnan(lines(axes, "interval")["freeze_head"][0]).all()
     assert "scratch" not in lines(axes, "mean")
     assert [text.get_text() for text in axes.texts] == ["missing"]
@@ -166,7 +189,7 @@ def test_panels_share_the_axis_of_returns_only_within_one_game(second: str, shar
     spec = ReportSpec("n", (BALL, ("catch", second)), ("update_all",), (0,))
     curves = make_curves({"update_all": {0: {100: 0.5}}})
     other = curves.assign(target=second, mean_return=50.0)
-    metrics = metrics_frame(curves.iloc[:0], spec, resamples=100)
+    metrics = metrics_frame(curves.iloc[:0], spec)
     figure = learning_curves_figure(pd.concat([curves, other]), metrics, spec)
     assert figure is not None
     first_axes, second_axes = figure.axes
@@ -176,7 +199,7 @@ def test_panels_share_the_axis_of_returns_only_within_one_game(second: str, shar
 def test_figure_files_are_repeatable_and_undated(make_scores: MakeScores) -> None:
     scores = make_scores({"update_all": [0.2, 0.6]})
     spec = ReportSpec("n", (BALL,), ("update_all",), (0, 1))
-    metrics = metrics_frame(scores, spec, resamples=100)
+    metrics = metrics_frame(scores, spec)
     once, again = (
         figure_files(final_returns_figure(scores, metrics, spec), "final") for _ in range(2)
     )
@@ -198,3 +221,50 @@ def test_own_conditions_take_colors_nobody_has() -> None:
 )
 def test_steps_are_written_short(steps: float, text: str) -> None:
     assert short_steps(steps) == text
+
+
+def make_long_curves(num_seeds: int, num_points: int) -> pd.DataFrame:
+    steps = range(10, 10 * num_points + 1, 10)
+    return make_curves({"update_all": {s: {x: s + x / 7 for x in steps} for s in range(num_seeds)}})
+
+
+def test_long_curves_are_thinned_to_points_that_were_measured(make_scores: MakeScores) -> None:
+    curves = make_long_curves(2, 1_000)
+    spec = ReportSpec("n", (BALL,), ("update_all",), (0, 1))
+    metrics = metrics_frame(make_scores({"update_all": [1, 2]}), spec)
+    (panel,) = curve_panels(curves, metrics, spec)
+    ((_, points),) = panel.curves
+    assert len(points.steps) == MOST_POINTS
+    assert (points.steps[0], points.steps[-1]) == (10, 10_000)
+    np.testing.assert_allclose(points.mean, 0.5 + points.steps / 7)
+    assert [len(line.steps) for line in panel.seeds] == [MOST_POINTS] * 2
+
+
+def test_many_curves_share_the_points_of_a_page() -> None:
+    assert points_per_curve(1) == MOST_POINTS
+    assert FEWEST_POINTS < points_per_curve(200) < MOST_POINTS
+    assert points_per_curve(10_000) == FEWEST_POINTS
+
+
+def test_single_seeds_are_drawn_up_to_a_limit_whole_seeds_first(make_scores: MakeScores) -> None:
+    seeds = range(15)
+    values = {s: {10: 0.0, 20: 1.0} for s in seeds}
+    curves = make_curves({"update_all": values, "scratch": values})
+    spec = ReportSpec("n", (BALL,), ("scratch", "update_all"), tuple(seeds))
+    metrics = metrics_frame(make_scores({"update_all": [1.0] * 15}), spec)
+    (panel,) = curve_panels(curves, metrics, spec)
+    assert len(panel.seeds) == MOST_SEED_LINES
+    assert [(line.seed, line.condition) for line in panel.seeds[:3]] == [
+        (0, "scratch"), (0, "update_all"), (1, "scratch"),
+    ]  # fmt: skip
+
+
+def test_what_is_found_for_one_transfer_is_not_found_for_another(make_scores: MakeScores) -> None:
+    other = ("catch", "catch@other")
+    curves = make_curves({"update_all": {0: {10: 1.0}}, "scratch": {0: {10: 2.0}}})
+    spec = ReportSpec("n", (BALL, other), ("scratch", "update_all"), (0,))
+    first, second = curve_panels(curves, metrics_frame(make_scores({"random": [1]}), spec), spec)
+    assert [curve.condition for curve in first.curves] == ["scratch", "update_all"]
+    assert len(first.seeds) == 2
+    assert second.curves == ()
+    assert second.seeds == ()

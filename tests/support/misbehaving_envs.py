@@ -103,5 +103,27 @@ class Exit(WellBehaved):
         os._exit(7)
 
 
-for kind in (WellBehaved, Hang, HangInChild, LeaveThread, Print, Raise, Exit):
+class Rendered(WellBehaved):
+    """Is drawn as a gray screen, and then misbehaves as its class is named."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - Gymnasium declares it so
+
+    def __init__(self, after: int = 0, render_mode: str | None = None) -> None:
+        super().__init__(after)
+        self.render_mode = render_mode
+
+    def render(self) -> Any:
+        return np.full((8, 8, 3), 128, np.uint8)
+
+
+class RenderedHang(Rendered, Hang):
+    pass
+
+
+class RenderedExit(Rendered, Exit):
+    pass
+
+
+MISBEHAVING = (Hang, HangInChild, LeaveThread, Print, Raise, Exit)
+for kind in (WellBehaved, *MISBEHAVING, Rendered, RenderedHang, RenderedExit):
     gymnasium.register(f"{kind.__name__}-v0", entry_point=f"misbehaving_envs:{kind.__name__}")

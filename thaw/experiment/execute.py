@@ -16,6 +16,7 @@ from thaw.experiment.check import canonical_suite, check_suite
 from thaw.experiment.plan import plan
 from thaw.experiment.processes import Executor, Summary
 from thaw.experiment.results import derive_results, write_results
+from thaw.experiment.screens import draw_pictures
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite_to_execute
 from thaw.files.atomic import locked
@@ -87,9 +88,13 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     settings = msgspec.structs.replace(runtime, device=device, num_threads=1)
     with locked(folder.path):
         folder.begin(suite)
-        summary = Executor(planned, folder, num_workers, settings).run_all()
+        executor = Executor(planned, folder, num_workers, settings)
+        has_work = bool(executor.waiting)
+        summary = executor.run_all()
         if summary.stopped_by is None:  # else return at once; the next call derives them
             write_results(folder, derive_results(folder, planned))
+            if has_work and not summary.failed:
+                draw_pictures(suite, folder.path)
     return summary
 
 

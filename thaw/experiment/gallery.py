@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import split_environment
 from thaw.config.suite import Suite
-from thaw.envs.families import make_env
-from thaw.envs.spaces import Spaces
+from thaw.experiment.screens import screen_after
 
 
 def draw_gallery(suite: Suite, out: Path, *, num_steps: int, seed: int = 0) -> None:
@@ -46,21 +42,3 @@ def draw_gallery(suite: Suite, out: Path, *, num_steps: int, seed: int = 0) -> N
             axis.set_title(str(flavor), fontsize=9)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
-
-
-def screen_after(
-    flavor: Flavor, options: dict[str, Any], num_steps: int, seed: int
-) -> NDArray[np.uint8]:
-    """Return the screen [height, width, 3] after seeded random decisions."""
-    env = make_env(flavor, 1, **options)
-    try:
-        env.reset(seed=seed)
-        random = np.random.default_rng(seed)
-        num_actions = Spaces.of(env, flavor).num_actions
-        for _ in range(num_steps):
-            env.step(random.integers(num_actions, size=1))
-        screens = env.render()
-        assert screens is not None
-        return np.asarray(screens[0], np.uint8)
-    finally:
-        env.close()

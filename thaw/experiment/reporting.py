@@ -108,9 +108,12 @@ def write_suite(read: ReadSuite, out: Path) -> Path:
     Raises:
         WriteFailed: Disk full and the like.
     """
+    from thaw.experiment.background import background_of
     from thaw.report.write import write_report
 
-    return write_report(read.results.scores, read.results.curves, read.spec, out)
+    results = read.results
+    background = background_of(read.folder, read.planned, results.scores, out)
+    return write_report(results.scores, results.curves, read.spec, out, background)
 
 
 def _more_seeds(suite: Suite, folder: SuiteFolder) -> str:

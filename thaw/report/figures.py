@@ -9,20 +9,19 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from thaw.report.curves import CurvePoints, curve_points
-from thaw.report.runs import RunTable
-from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, transfer_names
+from thaw.report.curves import CurvePoints
+from thaw.report.panels import CurvePanel, FinalPanel, curve_panels, final_panels
+from thaw.report.spec import ReportSpec, condition_name
 from thaw.report.statistics import MIN_SEEDS
 
 PAGE_WIDTH_INCHES = 6.75
@@ -62,17 +61,25 @@ class Look(NamedTuple):
 
     color: str
     dashes: Any
+    dark: str
+    """The color on a dark page; files of figures have a white ground."""
 
 
 LOOKS: Mapping[str, Look] = {  # colors after Okabe and Ito 2008, safe for color-blind readers
-    "update_all": Look("#0072B2", "-"),
-    "freeze_embedding": Look("#D55E00", (0, (5, 1.5))),
-    "freeze_head": Look("#009E73", (0, (5, 1.2, 1.2, 1.2))),
-    "scratch": Look("#333333", (0, (2, 1))),
-    "freeze_all": Look("#CC79A7", (0, (1, 1))),
-    "random": Look("#8C8C8C", (0, (1, 2.5))),
+    "update_all": Look("#0072B2", "-", "#4C9BE8"),
+    "freeze_embedding": Look("#D55E00", (0, (5, 1.5)), "#FF8B45"),
+    "freeze_head": Look("#009E73", (0, (5, 1.2, 1.2, 1.2)), "#35C79C"),
+    "scratch": Look("#333333", (0, (2, 1)), "#DDE1E5"),
+    "freeze_all": Look("#CC79A7", (0, (1, 1)), "#E29CC3"),
+    "random": Look("#8C8C8C", (0, (1, 2.5)), "#9AA1A8"),
 }
-_OTHER_COLORS = ("#E69F00", "#56B4E9", "#7A4FBF", "#A6761D", "#B10026")
+_OTHER_COLORS = (
+    ("#E69F00", "#E9B44C"),
+    ("#56B4E9", "#8FE0FF"),
+    ("#7A4FBF", "#B796EC"),
+    ("#A6761D", "#CFA15A"),
+    ("#B10026", "#FF7088"),
+)
 
 
 class PanelFigure(Figure):
@@ -91,8 +98,9 @@ def looks(spec: ReportSpec) -> dict[str, Look]:
     return {
         **LOOKS,
         **{
-            name: Look(_OTHER_COLORS[i % len(_OTHER_COLORS)], "-" if i < 5 else (0, (4, 2)))
+            name: Look(color, "-" if i < 5 else (0, (4, 2)), dark)
             for i, name in enumerate(own)
+            for color, dark in [_OTHER_COLORS[i % len(_OTHER_COLORS)]]
         },
     }
 
@@ -111,35 +119,28 @@ def learning_curves_figure(
     Returns:
         The figure, or None if there is no curve.
     """
-    learning = curves[~curves["condition"].isin(UNTRAINED_CONDITIONS)]
-    if learning.empty:
-        return None
+    panels = curve_panels(curves, metrics, spec)
+    return draw_learning_curves(panels, spec) if panels else None
+
+
+def draw_learning_curves(panels: Sequence[CurvePanel], spec: ReportSpec) -> Figure:
+    """Draw the learning curves of every transfer, at least one."""
     with matplotlib.rc_context(STYLE):
-        figure, panels = _panels(spec, height_per_row=1.75, share_returns=True)
-        names, drawn, counts = transfer_names(spec.transfers), dict[str, None](), set[int]()
-        for transfer, axes in zip(spec.transfers, panels, strict=True):
-            axes.set_title(_cut(names[transfer]))
-            all_points = {
-                condition: curve_points(learning, spec, *transfer, condition)
-                for condition in spec.conditions
-                if condition not in UNTRAINED_CONDITIONS
-            }
-            last = max((p.steps[-1] for p in all_points.values() if len(p.steps)), default=1.0)
-            for condition, look in looks(spec).items():
-                points = all_points.get(condition)
-                if condition in UNTRAINED_CONDITIONS and condition in spec.conditions:
-                    points = _level(metrics, *transfer, condition, float(last))
-                if points is None or not len(points.steps):
-                    continue
+        figure, all_axes = _panels(spec, height_per_row=1.75, share_returns=True)
+        seen = looks(spec)
+        drawn, counts = dict[str, None](), set[int]()
+        for panel, axes in zip(panels, all_axes, strict=True):
+            axes.set_title(_cut(panel.title))
+            for condition, points in panel.curves:
                 drawn[condition] = None
                 counts |= {int(n) for n in points.num_seeds}
-                _draw(axes, points, look, condition)
-            axes.set_xlim(0, last)
+                _draw(axes, points, seen[condition], condition)
+            axes.set_xlim(0, panel.last_step)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda steps, _: short_steps(steps)))
             axes.xaxis.set_major_locator(MaxNLocator(4))
-        for axes in _bottom_panels(panels):
+        for axes in _bottom_panels(all_axes):
             axes.set_xlabel("Agent steps after transfer")
-        for axes in _left_panels(panels):
+        for axes in _left_panels(all_axes):
             axes.set_ylabel("Return")
         _legend(figure, spec, list(drawn), counts)
     return figure
@@ -153,47 +154,49 @@ def final_returns_figure(scores: pd.DataFrame, metrics: pd.DataFrame, spec: Repo
         metrics: From :func:`thaw.report.metrics.metrics_frame`.
         spec: What was planned.
     """
+    return draw_final_returns(final_panels(scores, metrics, spec), spec)
+
+
+def draw_final_returns(panels: Sequence[FinalPanel], spec: ReportSpec) -> Figure:
+    """Draw the final returns of every transfer."""
     conditions = spec.conditions
-    shown = metrics[metrics["metric"] == "return"]
-    rows = {(row["source"], row["target"], row["condition"]): row for _, row in shown.iterrows()}
     with matplotlib.rc_context(STYLE):
-        figure, panels = _panels(spec, height_per_row=0.55 + 0.17 * len(conditions))
-        names, counts, table = transfer_names(spec.transfers), set[int](), RunTable(scores, spec)
-        for transfer, axes in zip(spec.transfers, panels, strict=True):
-            axes.set_title(_cut(names[transfer]))
-            for place, condition in enumerate(conditions):
-                runs = table.runs(*transfer, condition)
-                row = rows[*transfer, condition]
-                if not len(runs.values):
+        figure, all_axes = _panels(spec, height_per_row=0.55 + 0.17 * len(conditions))
+        seen, counts = looks(spec), set[int]()
+        for panel, axes in zip(panels, all_axes, strict=True):
+            axes.set_title(_cut(panel.title))
+            for place, row in enumerate(panel.rows):
+                values = row.runs.values
+                if not len(values):
                     axes.annotate(
                         "missing", (0.02, place), xycoords=("axes fraction", "data"),
                         va="center", fontsize=6, color="#8C8C8C", style="italic",
                     )  # fmt: skip
                     continue
-                counts.add(len(runs.values))
-                color = looks(spec)[condition].color
+                counts.add(len(values))
+                color = seen[row.condition].color
                 axes.plot(
-                    runs.values, [place + 0.27] * len(runs.values), ".", color=color, alpha=0.45,
-                    markersize=4, markeredgewidth=0, label=f"seeds:{condition}",
+                    values, [place + 0.27] * len(values), ".", color=color, alpha=0.45,
+                    markersize=4, markeredgewidth=0, label=f"seeds:{row.condition}",
                 )  # fmt: skip
                 axes.plot(
-                    [row["ci_low"], row["ci_high"]], [place, place], color=color,
-                    linewidth=1.6, solid_capstyle="butt", label=f"interval:{condition}",
+                    [row.low, row.high], [place, place], color=color,
+                    linewidth=1.6, solid_capstyle="butt", label=f"interval:{row.condition}",
                 )  # fmt: skip
                 axes.plot(
-                    [row["mean"]], [place], "o", color=color, markersize=4.5,
-                    markeredgecolor="white", markeredgewidth=0.5, label=f"mean:{condition}",
+                    [row.mean], [place], "o", color=color, markersize=4.5,
+                    markeredgecolor="white", markeredgewidth=0.5, label=f"mean:{row.condition}",
                 )  # fmt: skip
             axes.set_ylim(len(conditions) - 0.5, -0.5)
             axes.set_yticks(range(len(conditions)), [])
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.grid(visible=False, axis="y")
             axes.margins(x=0.08)
-        for axes in _left_panels(panels):
+        for axes in _left_panels(all_axes):
             axes.set_yticks(range(len(conditions)), [_cut(condition_name(c)) for c in conditions])
-        for axes in _bottom_panels(panels):
+        for axes in _bottom_panels(all_axes):
             axes.set_xlabel("Return")
-        note = f"Large dot: mean; line: 95 % t interval; small dots: {_seeds(counts)}"
+        note = f"Large dot: mean; line: 95 % t interval; small dots: {seeds_words(counts)}"
         figure.supxlabel(note, fontsize=6.5)
     return figure
 
@@ -206,6 +209,10 @@ def figure_files(figure: Figure, name: str) -> dict[str, bytes]:
     """
     dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     files = {}
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.draw_without_rendering()  # finds the layout, which takes longest, once for all kinds
+        figure.set_layout_engine("none")
     for kind, metadata in dated.items():
         content = io.BytesIO()
         with matplotlib.rc_context(STYLE), warnings.catch_warnings():
@@ -227,26 +234,6 @@ def short_steps(steps: float) -> str:
         if abs(steps) >= size:
             return f"{steps / size:.4g}{unit}"
     return f"{steps:.4g}"
-
-
-def _level(
-    metrics: pd.DataFrame, source: str, target: str, condition: str, last: float
-) -> CurvePoints | None:
-    """Return a flat curve at a condition's mean return; None where it has none."""
-    rows = metrics[
-        (metrics["source"] == source)
-        & (metrics["target"] == target)
-        & (metrics["condition"] == condition)
-        & (metrics["metric"] == "return")
-        & metrics["mean"].notna()
-    ]
-    if rows.empty:
-        return None
-    row = rows.iloc[0]
-    mean, low, high = (np.full(2, float(row[key])) for key in ("mean", "ci_low", "ci_high"))
-    return CurvePoints(
-        np.array([0.0, last]), mean, low, high, np.full(2, int(row["num_seeds"]), dtype=np.int64)
-    )
 
 
 def _draw(axes: Axes, points: CurvePoints, look: Look, condition: str) -> None:
@@ -300,7 +287,7 @@ def _legend(figure: Figure, spec: ReportSpec, conditions: list[str], counts: set
     figure.legend(
         lines, [_cut(condition_name(c)) for c in ordered], loc="outside lower center",
         ncols=_legend_columns(len(ordered), len(spec.transfers)), frameon=False,
-        handlelength=2.6, columnspacing=1.4, title=_interval_words(counts),
+        handlelength=2.6, columnspacing=1.4, title=interval_words(counts),
     )  # fmt: skip
 
 
@@ -310,13 +297,15 @@ def _legend_columns(num_entries: int, num_panels: int) -> int:
     return math.ceil(num_entries / math.ceil(num_entries / most))
 
 
-def _interval_words(counts: set[int]) -> str:
+def interval_words(counts: set[int]) -> str:
+    """Say what line and band of a learning curve are, for curves of so many seeds."""
     if max(counts) < MIN_SEEDS:
-        return f"Line: mean over {_seeds(counts)}; fewer than {MIN_SEEDS} show no interval"
-    return f"Line and band: mean and 95 % t interval over {_seeds(counts)}"
+        return f"Line: mean over {seeds_words(counts)}; fewer than {MIN_SEEDS} show no interval"
+    return f"Line and band: mean and 95 % t interval over {seeds_words(counts)}"
 
 
-def _seeds(counts: set[int]) -> str:
+def seeds_words(counts: set[int]) -> str:
+    """Write how many seeds there are, as in ``2 to 5 seeds``."""
     few, many = min(counts, default=0), max(counts, default=0)
     number = str(many) if few == many else f"{few} to {many}"
     return f"{number} seed{'' if many == 1 else 's'}"

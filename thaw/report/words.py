@@ -45,3 +45,20 @@ def listed(words: list[str], joined: str = "and") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {joined} {words[-1]}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as people do: ``19 s``, ``3 min 11 s``, ``2 h 5 min``, ``4 days 3 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if seconds >= 1 or seconds == 0 else f"{seconds:.2g} s"
+    if whole < 3_600:
+        return _two(whole, 60, "min", 1, "s")
+    if whole < 172_800:
+        return _two(whole, 3_600, "h", 60, "min")
+    return _two(whole, 86_400, "days", 3_600, "h")
+
+
+def _two(seconds: int, large: int, unit: str, small: int, rest_unit: str) -> str:
+    rest = seconds % large // small
+    return f"{seconds // large} {unit}" + (f" {rest} {rest_unit}" if rest else "")

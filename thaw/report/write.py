@@ -9,11 +9,13 @@ import pandas as pd
 
 from thaw.files.atomic import as_write_failed, write_atomic
 from thaw.report.aggregates import aggregates_frame
+from thaw.report.background import Background
 from thaw.report.card import card, card_json, card_markdown
 from thaw.report.curve_metrics import curve_metrics_frame
-from thaw.report.figures import figure_files, final_returns_figure, learning_curves_figure
-from thaw.report.html import page
+from thaw.report.figures import draw_final_returns, draw_learning_curves, figure_files
 from thaw.report.metrics import metrics_frame, metrics_json
+from thaw.report.page import page
+from thaw.report.panels import curve_panels, final_panels
 from thaw.report.scores import check_curves, check_scores
 from thaw.report.spec import ReportSpec
 from thaw.report.speed_tables import budget_table, speed_table
@@ -33,6 +35,7 @@ def write_report(
     curves: pd.DataFrame | None,
     spec: ReportSpec,
     out: str | os.PathLike[str],
+    background: Background | None = None,
 ) -> Path:
     """Write the whole report, and replace the files of an earlier one.
 
@@ -41,6 +44,7 @@ def write_report(
         curves: One row per run and bin; without it there is no figure of learning curves.
         spec: What was planned.
         out: The folder; created if needed.
+        background: What a suite's folder tells; for the page.
 
     Returns:
         The path of index.html, which is written last.
@@ -58,11 +62,11 @@ def write_report(
     aggregates = aggregates_frame(scores, spec)
     tables = _tables(metrics, spec)
     source_table = table_frame(metrics, spec, "return_on_source")
-    figures = figure_files(final_returns_figure(scores, metrics, spec), "final_returns")
-    if curves is not None:
-        drawn = learning_curves_figure(curves, metrics, spec)
-        if drawn is not None:
-            figures |= figure_files(drawn, "learning_curves")
+    finals = final_panels(scores, metrics, spec)
+    figures = figure_files(draw_final_returns(finals, spec), "final_returns")
+    panels = [] if curves is None else curve_panels(curves, metrics, spec)
+    if panels:
+        figures |= figure_files(draw_learning_curves(panels, spec), "learning_curves")
 
     folder = Path(out)
     with as_write_failed(folder):
@@ -92,13 +96,25 @@ def write_report(
     }
     for name, image in figures.items():
         write_atomic(folder / "figures" / name, image)
-    if "learning_curves.svg" not in figures:
+    if not panels:
         for kind in ("svg", "pdf", "png"):  # a figure of an earlier report shows other scores
             (folder / "figures" / f"learning_curves.{kind}").unlink(missing_ok=True)
     for name, text in texts.items():
         write_atomic(folder / name, text.encode())
     index = folder / "index.html"
-    content = page(spec, scores, judged, tables, source_table, aggregates, figures)
+    content = page(
+        spec,
+        scores,
+        judged,
+        tables=tables,
+        source_table=source_table,
+        metrics=metrics,
+        aggregates=aggregates,
+        curves=panels,
+        finals=finals,
+        speed_tables=speed_tables,
+        background=background,
+    )
     write_atomic(index, content.encode())
     return index
 

@@ -1,0 +1,145 @@
+"""What a suite's folder tells its report beyond the scores: provenance, pictures, health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thaw.config.errors import InputError
+from thaw.config.suite import Suite
+from thaw.experiment.pictures import read_pictures
+from thaw.experiment.plan import Plan
+from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.atomic import read_json
+from thaw.files.run_folder import RunFolder
+from thaw.report.background import Background, Provenance
+from thaw.report.words import count, duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILMS = (".mp4", ".webm", ".gif")
+
+
+def background_of(
+    folder: SuiteFolder, planned: Plan, scores: pd.DataFrame, out: Path
+) -> Background:
+    """Return what a suite's folder tells; what cannot be read is left out.
+
+    Args:
+        folder: The suite's folder.
+        planned: Its runs.
+        scores: One row per finished run.
+        out: The report's folder. Links are made only if it lies in the suite's folder.
+    """
+    runs = [folder.run_folder(run) for run in planned.runs]
+    done = [run for run in runs if run.is_done]
+    root = _path_between(out, folder.path)
+    suite = planned.suite
+    rules = {name: str(rule) for name in suite.conditions if (rule := suite.rule(name))}
+    return Background(
+        provenance=_provenance(folder, suite, done, scores, root),
+        root=root,
+        runs=f"{root}/runs" if root and done else "",
+        pictures=read_pictures(folder.path, suite),
+        films=_films(folder.path),
+        update_rules=rules,
+        health=_health(runs, done),
+    )
+
+
+def _path_between(page: Path, folder: Path) -> str:
+    """Return the path from the page's folder up to the suite's; empty if it is not inside."""
+    page, folder = page.resolve(), folder.resolve()
+    if not page.is_relative_to(folder) or page == folder:
+        return ""
+    return "/".join([".."] * len(page.relative_to(folder).parts))
+
+
+def _films(folder: Path) -> tuple[str, ...]:
+    places = [*folder.glob("*"), *folder.glob("films/*")]
+    films = [path for path in places if path.suffix in FILMS and path.is_file()]
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in films))
+
+
+def _provenance(
+    folder: SuiteFolder, suite: Suite, done: Sequence[RunFolder], scores: pd.DataFrame, root: str
+) -> Provenance:
+    machines = [machine for run in done if (machine := _machine(run))]
+    agent = suite.agent
+    newest = max(((run.path / "result.json").stat().st_mtime for run in done), default=None)
+    ended = "" if newest is None else datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%d %H:%M")
+    timed = scores["seconds"].dropna().astype(float)
+    return Provenance(
+        date=f"{ended} UTC" if ended else "",
+        command=f"thaw run {folder.suite_yaml} --out ELSEWHERE",
+        versions=_listed(_versions(machine) for machine in machines),
+        commit=_listed(str(machine.get("git_commit") or "") for machine in machines),
+        machine=_listed(_hardware(machine) for machine in machines),
+        budgets=f"{suite.pretrain_steps:,} steps of pretraining, {suite.transfer_steps:,} of each "
+        f"transfer and of scratch; {count(suite.evaluation.episodes, 'episode')} in an evaluation",
+        network=f"{agent.embedding} with {agent.embedding_size} features, LSTM {agent.lstm_size}, "
+        f"{agent.precision}",
+        clock=agent.clock,
+        wall_time=f"{duration(timed.sum())} of {count(len(timed), 'run')} together"
+        if len(timed)
+        else "",
+        suite_file=f"{root}/{folder.suite_yaml.name}" if root else "",
+    )
+
+
+def _machine(run: RunFolder) -> dict[str, Any] | None:
+    with suppress(InputError):
+        found = read_json(run.path / "machine.json")
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def _versions(machine: dict[str, Any]) -> str:
+    packages = machine.get("packages")
+    named = packages.items() if isinstance(packages, dict) else ()
+    texts = [f"{name} {version}" for name, version in named if version]
+    return ", ".join([*texts, f"Python {machine.get('python', '')}"])
+
+
+def _hardware(machine: dict[str, Any]) -> str:
+    parts = [machine.get("processor"), machine.get("platform")]
+    if machine.get("device") not in (None, "cpu"):
+        parts.insert(0, machine["device"])
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """Join different texts in the order in which they first occur."""
+    return "; ".join(text for text in dict.fromkeys(texts) if text)
+
+
+def _health(runs: Sequence[RunFolder], done: Sequence[RunFolder]) -> dict[str, str]:
+    failed = [run for run in runs if run.error_log.exists()]
+    names = [f"{run.path.parent.name}/{run.path.name}" for run in failed[:10]]
+    more = f" and {len(failed) - 10} more" if len(failed) > 10 else ""
+    found = {"Failed runs": f"{', '.join(names)}{more}." if failed else "None."}
+    cut, episodes, restarts, dropped = 0, 0, 0, 0
+    for run in done:
+        with suppress(InputError):
+            result = run.result()
+            for part in ("evaluation", "source_evaluation"):
+                summary = result.get(part) or {}
+                cut += summary.get("num_truncated") or 0
+                episodes += summary.get("num_episodes") or 0
+        with suppress(ValueError, OSError):  # a damaged row; the report names the run elsewhere
+            last = run.progress.last()
+            restarts += int(float(last.get("actor_restarts") or 0))
+            dropped += int(float(last.get("dropped_steps") or 0))
+    if episodes:
+        found["Cut episodes"] = (
+            f"{cut:,} of {episodes:,} evaluation episodes were ended by a time limit."
+            if cut
+            else f"None of {episodes:,} evaluation episodes was ended by a time limit."
+        )
+    if restarts or dropped:
+        found["Actors"] = f"{count(restarts, 'restart')}; {dropped:,} steps were dropped."
+    return found
