@@ -174,7 +174,7 @@ def test_suites_are_planned_run_loaded_and_reported_from_python(
     assert suite.agent.lstm_size == 16 != thaw.AgentConfig().lstm_size
     assert len(thaw.plan(suite).runs) == 8
     summary = thaw.run(suite, finished)  # it is finished, so that nothing starts
-    assert (len(summary.done), summary.failed, summary.not_run) == (7, {}, [])
+    assert (len(summary.done), summary.failed, summary.not_run) == (8, {}, [])
 
     results = thaw.load_results(finished)
     assert len(results.scores) == 8
