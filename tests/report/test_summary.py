@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from thaw.report.answers import Gate
+from thaw.report.answers import Answer, Gate
 from thaw.report.summary import summary
 from thaw.report.verdict import Verdict
 
@@ -20,6 +21,18 @@ def verdict(sentence: str, next_step: str = "", *gates: Gate) -> Verdict:
 
 def test_a_decided_transfer_is_one_line() -> None:
     assert summary([verdict("A won.")]) == ["A won."]
+
+
+def test_the_answer_that_was_asked_before_the_runs_stands_below_the_verdict() -> None:
+    nan = math.nan
+    answer = Answer(
+        "which_part", "Which part?", "yes", "The embedding.", "By 0.2.", "freeze_head",
+        "freeze_embedding", nan, nan, nan, 8, True,
+    )  # fmt: skip
+    asked = replace(verdict("Not decided."), answers=(answer,))
+    assert summary([asked]) == ["Not decided.", "  Which part? The embedding. By 0.2."]
+    gated = replace(asked, answers=(replace(answer, outcome="gated"),))
+    assert summary([gated]) == ["Not decided."]
 
 
 def test_gates_come_before_the_next_step_and_none_is_said_twice() -> None:

@@ -11,13 +11,17 @@ MOST_TRANSFERS = 12
 
 
 def summary(judged: Sequence[Verdict]) -> list[str]:
-    """Return one to three lines per transfer: the verdict, what must be added, the next step.
+    """Return one to four lines per transfer: the verdict, which part, remarks, the next step.
 
-    A gate that leaves a transfer without a verdict is a part of the verdict's own sentence.
+    Which rule is the best was asked after looking, which part should keep learning before the runs.
+    So the second can be decided where the first stays open. A gate that leaves a transfer without a verdict is a part of the verdict's own sentence.
     """
     lines = []
     for verdict in judged[:MOST_TRANSFERS]:
         lines.append(verdict.sentence)
+        part = next((answer for answer in verdict.answers if answer.name == "which_part"), None)
+        if part is not None and part.outcome != "gated":
+            lines.append(f"  {part.question} {part.sentence} {part.details}")
         remarks = [gate.sentence for gate in verdict.gates if gate.sentence not in verdict.sentence]
         if remarks:
             lines.append(f"  but: {' '.join(remarks)}")
