@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thaw.cli.benchmark import bench
 from thaw.cli.environments import flavors, gallery
+from thaw.cli.job_array import run_one
 from thaw.cli.parsing import Commands
 from thaw.cli.publish import publish
 from thaw.cli.reports import report
@@ -13,6 +14,7 @@ from thaw.cli.suites import plan, run, status, watch
 COMMANDS: Commands = {
     "run": run,
     "plan": plan,
+    "run-one": run_one,
     "status": status,
     "watch": watch,
     "report": report,

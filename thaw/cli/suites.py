@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -27,6 +28,7 @@ from thaw.config.racing import RacingConfig
 from thaw.config.runtime import STALL_SECONDS, Runtime
 from thaw.config.strict import to_yaml
 from thaw.config.suite import Suite
+from thaw.experiment.job_array import LARGEST_ARRAY
 from thaw.experiment.reporting import report_suite
 from thaw.experiment.suites import load_suite_to_execute
 
@@ -104,6 +106,13 @@ def plan(
     workers: Number = None,
     as_json: Json = False,
     as_yaml: Annotated[bool, tyro.conf.arg(name="yaml"), tyro.conf.FlagCreatePairsOff] = False,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    as_list: Annotated[bool, tyro.conf.arg(name="list"), tyro.conf.FlagCreatePairsOff] = False,
+    slurm: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    sbatch: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="OPTION")
+    ] = (),
+    array_limit: int = LARGEST_ARRAY,
 ) -> int:
     """Show the runs of a suite, their steps, and an estimate of time and disk.
 
@@ -116,6 +125,11 @@ def plan(
         workers: How many runs execute at once, for the estimate. By default one for each core.
         as_json: Print one JSON document.
         as_yaml: Print the suite as a file that `thaw run` takes.
+        out: Make the suite's folder, for --list and --slurm.
+        as_list: Print the command of each run, for any scheduler; pretrainings come first.
+        slurm: Write SLURM's job arrays, and DIR/slurm/submit.sh that submits them.
+        sbatch: An option of each array, as in --sbatch time=04:00:00. (repeatable)
+        array_limit: Tasks of one array at most; SLURM's MaxArraySize less one.
     """
     from thaw.experiment.check import canonical_suite, check_suite
     from thaw.experiment.estimate import estimate
@@ -132,6 +146,10 @@ def plan(
     if as_yaml:
         print(to_yaml(chosen), end="")
         return 0
+    if as_list or slurm or out is not None:
+        from thaw.cli.job_array import write_jobs
+
+        return write_jobs(chosen, out, slurm=slurm, sbatch=sbatch, array_limit=array_limit)
     with prints_on_stderr():
         chosen = canonical_suite(chosen)
         planned = make_plan(chosen)

@@ -13,7 +13,7 @@ from thaw.config.runtime import Runtime, num_cores
 from thaw.config.strict import from_plain, to_plain
 from thaw.config.suite import Suite
 from thaw.experiment.check import canonical_suite, check_suite
-from thaw.experiment.plan import plan
+from thaw.experiment.plan import Plan, plan
 from thaw.experiment.processes import Executor, Summary
 from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.screens import draw_pictures
@@ -70,32 +70,59 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     Raises:
         InputError: The suite or the folder is wrong; nothing is written then.
     """
-    suite = canonical_suite(suite)
-    spaces = check_suite(suite)
-    device = str(resolve_device(runtime.device))
-    observation_shape = spaces[suite.transfers[0].source].observation_shape
-    check_policies(suite, observation_shape)
     if num_workers is not None and num_workers < 1:
         raise InputError(f"--workers is {num_workers}; it must be at least 1")
+    device = str(resolve_device(runtime.device))
     if num_workers is None:
         num_workers = default_num_workers(device)
     folder = SuiteFolder(out)
-    suite = resolve_suite(suite, folder, observation_shape, device)
-    planned = plan(suite)
-    folder.check(planned)
-    folder.check_race(suite)
+    planned = _planned(suite, folder, device)
     # Several runs with one thread each are faster than one run after the other with all threads.
     settings = msgspec.structs.replace(runtime, device=device, num_threads=1)
     with locked(folder.path):
-        folder.begin(suite)
+        folder.begin(planned.suite)
         executor = Executor(planned, folder, num_workers, settings)
         has_work = bool(executor.waiting)
         summary = executor.run_all()
         if summary.stopped_by is None:  # else return at once; the next call derives them
             write_results(folder, derive_results(folder, planned))
             if has_work and not summary.failed:
-                draw_pictures(suite, folder.path)
+                draw_pictures(planned.suite, folder.path)
     return summary
+
+
+def prepare(suite: Suite, out: str | Path, device: str) -> Plan:
+    """Make a suite's folder without executing a run, and return its plan.
+
+    Args:
+        suite: What is to be executed.
+        out: The suite's folder; one of the same suite stays valid.
+        device: Where the networks will compute; decides what ``precision: auto`` means.
+
+    Raises:
+        InputError: The suite or the folder is wrong; nothing is written then.
+    """
+    if suite.racing is not None:
+        raise InputError(
+            "a race decides while it runs which runs come next, so it cannot be listed beforehand; "
+            "use `thaw run`, or leave racing out"
+        )
+    folder = SuiteFolder(out)
+    planned = _planned(suite, folder, str(resolve_device(device)))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.begin(planned.suite)
+    return planned
+
+
+def _planned(suite: Suite, folder: SuiteFolder, device: str) -> Plan:
+    """Check a suite and its folder, and return its runs with all values resolved."""
+    suite = canonical_suite(suite)
+    observation_shape = check_suite(suite)[suite.transfers[0].source].observation_shape
+    check_policies(suite, observation_shape)
+    planned = plan(resolve_suite(suite, folder, observation_shape, device))
+    folder.check(planned)
+    folder.check_race(planned.suite)
+    return planned
 
 
 def check_policies(suite: Suite, observation_shape: tuple[int, ...]) -> None:

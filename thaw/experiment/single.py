@@ -123,7 +123,12 @@ class Outcome(NamedTuple):
 
 
 def run_alone(
-    spec: RunSpec, out: str | Path, *, runtime: Runtime, source: str | Path | None = None
+    spec: RunSpec,
+    out: str | Path,
+    *,
+    runtime: Runtime,
+    source: str | Path | None = None,
+    wait_seconds: float = 0.0,
 ) -> Outcome:
     """Execute one run in this process, or continue it, with a bar on a terminal.
 
@@ -135,6 +140,7 @@ def run_alone(
         out: The run's folder.
         runtime: Device, threads, cadence.
         source: Checkpoint of the pretrained policy, if the rule needs one.
+        wait_seconds: How long to wait for another process that owns the folder.
 
     Raises:
         InputError: The spec, the source or the folder is wrong; nothing is written then.
@@ -165,7 +171,13 @@ def run_alone(
         display.start(planned)
         try:
             result = execute_run(
-                spec, folder, runtime, source=source, watch=watch, should_stop=should_stop
+                spec,
+                folder,
+                runtime,
+                source=source,
+                watch=watch,
+                should_stop=should_stop,
+                wait_seconds=wait_seconds,
             )
         except Stopped:
             display.finish(planned, "stopped", None)

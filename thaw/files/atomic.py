@@ -6,7 +6,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -140,13 +140,19 @@ def write_atomic(path: Path, data: bytes) -> None:
     write_files(path.parent, {path.name: data})
 
 
-def write_files(folder: Path, files: Mapping[str, bytes], also: Iterable[Path] = ()) -> None:
+def write_files(
+    folder: Path,
+    files: Mapping[str, bytes],
+    also: Iterable[Path] = (),
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Write files of a folder atomically: each appears whole, in this order, and lasts.
 
     Args:
         folder: The folder; it exists.
         files: Content by name.
         also: Further files that must last before these appear; missing ones do not matter.
+        check: Called before the files appear; if it raises, none does.
 
     Raises:
         WriteFailed: Disk full, no permission, and the like.
@@ -158,10 +164,11 @@ def write_files(folder: Path, files: Mapping[str, bytes], also: Iterable[Path] =
             for name, data in files.items():
                 temporary[name].write_bytes(data)
             sync([*temporary.values(), *also])
+            check()
             for name, path in temporary.items():
                 path.replace(folder / name)
             sync([folder])
-        except OSError:
+        except BaseException:
             for path in temporary.values():
                 path.unlink(missing_ok=True)
             raise

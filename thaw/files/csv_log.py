@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from thaw.files.atomic import as_write_failed
@@ -22,11 +22,15 @@ class CsvLog:
     Args:
         path: The file; created by the first :meth:`append`.
         columns: The names of the columns.
+        check: Called before the file is changed; raises if this process may not.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[str], check: Callable[[], None] = lambda: None
+    ) -> None:
         self.path = path
         self.columns = tuple(columns)
+        self._check_owner = check
         self._hash: hashlib._Hash | None = None  # of all rows; None until it is asked for
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> None:
@@ -37,6 +41,7 @@ class CsvLog:
         """
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.columns, lineterminator="\n")
+        self._check_owner()
         with as_write_failed(self.path), self.path.open("ab") as file:
             if file.tell() == 0:
                 writer.writeheader()
@@ -67,6 +72,7 @@ class CsvLog:
     def cut(self, size: int) -> None:
         """Remove everything after the first ``size`` bytes."""
         self._hash = None
+        self._check_owner()
         if self.path.exists():
             with as_write_failed(self.path):
                 os.truncate(self.path, min(size, self.size))

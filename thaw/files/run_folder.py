@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from thaw.files.atomic import (
 )
 from thaw.files.checksums import CHECKSUMS, Damaged, check_files, checksums
 from thaw.files.csv_log import CsvLog
+from thaw.files.ownership import Lost, Ownership, owned
 
 EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase", "truncated")
 
@@ -55,6 +56,26 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.owner: Ownership | None = None  # asked before everything that a run writes
+        self.is_lost = False  # whether another process has taken the folder from this one
+
+    @contextmanager
+    def owned(self, *, wait_seconds: float = 0.0) -> Iterator[None]:
+        """Own the folder; see :func:`thaw.files.ownership.owned`."""
+        with owned(self.path, wait_seconds=wait_seconds) as self.owner:
+            try:
+                yield
+            finally:
+                self.owner = None
+
+    def check_owner(self) -> None:
+        """Check that no other process has taken the folder; raises Lost if one has."""
+        try:
+            if self.owner is not None:
+                self.owner.check()
+        except Lost:
+            self.is_lost = True
+            raise
 
     @cached_property
     def checkpoint(self) -> Path:
@@ -64,12 +85,12 @@ class RunFolder:
     @cached_property
     def episodes(self) -> CsvLog:
         """One row for each episode."""
-        return CsvLog(self.path / "episodes.csv", EPISODE_COLUMNS)
+        return CsvLog(self.path / "episodes.csv", EPISODE_COLUMNS, self.check_owner)
 
     @cached_property
     def progress(self) -> CsvLog:
         """A row every few updates."""
-        return CsvLog(self.path / "progress.csv", PROGRESS_COLUMNS)
+        return CsvLog(self.path / "progress.csv", PROGRESS_COLUMNS, self.check_owner)
 
     @cached_property
     def error_log(self) -> Path:
@@ -191,14 +212,22 @@ class RunFolder:
 
     def finish(self, result: Mapping[str, object]) -> None:
         """Declare the run done: the checksums of what a report reads, then result.json."""
+        self.check_owner()
         self.error_log.unlink(missing_ok=True)
         data = indented_json(dict(result))
         logs = [log.path for log in (self.episodes, self.progress) if log.path.exists()]
         files = {log.name: log.read_bytes() for log in logs} | {"result.json": data}
-        write_files(self.path, {CHECKSUMS: checksums(files), "result.json": data}, also=logs)
+        write_files(
+            self.path,
+            {CHECKSUMS: checksums(files), "result.json": data},
+            also=logs,
+            check=self.check_owner,
+        )
 
     def fail(self, text: str) -> None:
         """Write a failed run's traceback to error.txt, if that is possible."""
+        if self.is_lost:
+            return
         with suppress(OSError):  # the caller reports the failure as well
             self.path.mkdir(parents=True, exist_ok=True)
             self.error_log.write_text(text, encoding="utf-8")
@@ -218,6 +247,7 @@ class RunFolder:
             WriteFailed: Disk full, no permission, and the like.
         """
         new, (_, old) = self.path / "checkpoint.new", self.checkpoints
+        self.check_owner()
         with as_write_failed(self.checkpoint):
             try:
                 shutil.rmtree(new, ignore_errors=True)
@@ -229,6 +259,7 @@ class RunFolder:
             except OSError:
                 shutil.rmtree(new, ignore_errors=True)
                 raise
+            self.check_owner()  # again: a process may sleep for long while it writes
             if self.checkpoint.exists():
                 self._drop(old)
                 self.checkpoint.rename(old)

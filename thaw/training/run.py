@@ -15,7 +15,7 @@ from thaw.acting.remote.ray_session import check_ray
 from thaw.config import RunSpec, Runtime
 from thaw.config.errors import NotFinite
 from thaw.envs.spaces import VectorEnv, frames_per_step
-from thaw.files.atomic import locked, write_json
+from thaw.files.atomic import write_json
 from thaw.files.checkpoint import find_policy, load_tensors, read_description, save_checkpoint
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
@@ -45,6 +45,7 @@ def execute_run(
     source: str | Path | None = None,
     watch: Watch = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    wait_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """Execute one run, or continue it, and return its result.
 
@@ -55,14 +56,17 @@ def execute_run(
         source: Checkpoint of the pretrained policy, if the rule needs one.
         watch: Called after every update.
         should_stop: Asked after every update and every step of an evaluation.
+        wait_seconds: How long to wait for another process that owns the folder.
 
     Raises:
-        InputError: The spec or the source is wrong. Then nothing was written, unless the folder
-            existed.
+        InputError: The spec or the source is wrong, or another process owns the folder. Then
+            nothing was written, unless the folder existed.
         NotFinite: A reward, observation, loss or weight was nan or infinite; the checkpoint from
             before is intact.
         Stopped: ``should_stop`` returned true; the run is saved.
         WriteFailed: The disk is full, for example; the previous checkpoint is intact.
+        Lost: Another process has taken the folder while this one was silent; nothing was written
+            since.
     """
     spec = as_begun(spec, folder)
     if folder.is_done:
@@ -88,7 +92,9 @@ def execute_run(
         folder.begin(spec)
         write_json(folder.path / "machine.json", describe_machine(runtime, spec.flavor))
         log = RunLog(spec, folder, frames_per_step(envs[0]))
-        with locked(folder.path):
+        with folder.owned(wait_seconds=wait_seconds):
+            if folder.is_done:  # by the process that owned it before
+                return folder.result()
             if spec.steps and policy is not None:
                 learner = Learner(policy, spec.agent, spec.steps)
                 checkpoint = folder.find_checkpoint()

@@ -1,0 +1,159 @@
+"""Suites as job arrays: plain commands, and SLURM's scripts under a stand-in for sbatch."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import TINY, Say, thaw_process
+
+from thaw.experiment.job_array import NOT_YET
+from thaw.experiment.suite_folder import SuiteFolder
+
+THAW = str(Path(sys.executable).with_name("thaw"))
+STAND_IN = Path(__file__).parents[1] / "support" / "stand_in_sbatch.py"
+
+
+@pytest.fixture
+def planned(tmp_path: Path, say: Say) -> Path:
+    """A folder that was planned and holds no run."""
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    spoken = say("plan", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "grid"), "--list")
+    assert spoken.status == 0, spoken.err
+    return tmp_path / "grid"
+
+
+def test_list_prints_one_command_for_each_run(planned: Path, say: Say) -> None:
+    spoken = say("plan", str(planned / "suite.yaml"), "--out", str(planned), "--list")
+    runs = SuiteFolder(planned).plan().runs
+    lines = [shlex.split(line) for line in spoken.out.splitlines()]
+    assert [line[-1] for line in lines] == [run.key for run in runs]
+    assert all(line[1:3] == ["run-one", str(planned)] for line in lines)
+
+
+def test_a_run_waits_for_its_pretraining_and_is_done_once(planned: Path, say: Say) -> None:
+    key = "catch@large_ball/update_all/seed0"
+    early = say("run-one", str(planned), key)
+    assert early.status == NOT_YET
+    assert "waits for catch/pretrain/seed0" in early.err
+    assert not (planned / "runs").exists()
+    assert say("run-one", str(planned), "--index", "0").status == 0
+    assert say("run-one", str(planned), key).status == 0
+    result = planned / "runs" / key / "result.json"
+    before = result.stat().st_mtime_ns
+    again = say("run-one", str(planned), key)
+    assert again.status == 0
+    assert "was done already" in again.err
+    assert result.stat().st_mtime_ns == before
+
+
+def test_a_signal_saves_a_run_and_asks_for_another_start(tmp_path: Path, say: Say) -> None:
+    (tmp_path / "long.yaml").write_text(TINY.replace("steps: 400", "steps: 900_000"))
+    folder = tmp_path / "grid"
+    spoken = say("plan", str(tmp_path / "long.yaml"), "--out", str(folder), "--list")
+    assert spoken.status == 0, spoken.err
+    with thaw_process("run-one", folder, "--index", "0", cwd=tmp_path) as process:
+        progress = folder / "runs/catch/pretrain/seed0/progress.csv"
+        for _ in range(600):
+            if progress.exists():
+                break
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGUSR1)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == NOT_YET, error
+    assert (progress.parent / "checkpoint").is_dir()
+
+
+def test_a_race_cannot_be_listed(tmp_path: Path, say: Say) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    spoken = say(
+        "plan", str(tmp_path / "tiny.yaml"), "--race", "--out", str(tmp_path / "grid"), "--list"
+    )
+    assert spoken.status == 2
+    assert "a race decides while it runs" in spoken.err
+    assert not (tmp_path / "grid").exists()
+
+
+def test_wrong_runs_are_refused(planned: Path, say: Say) -> None:
+    for words in (["--index", "99"], ["nothing"], [], ["x", "--index", "0"]):
+        spoken = say("run-one", str(planned), *words)
+        assert spoken.status == 2
+        assert spoken.err.count("\n") == 1
+
+
+def test_slurm_s_arrays_do_the_whole_suite(planned: Path, tmp_path: Path, say: Say) -> None:
+    spoken = say(
+        "plan", str(planned / "suite.yaml"), "--out", str(planned), "--slurm",
+        "--sbatch", "time=01:00:00", "--array-limit", "4",
+    )  # fmt: skip
+    assert spoken.status == 0, spoken.err
+    script = (planned / "slurm" / "transfer-0.sbatch").read_text()
+    assert "#SBATCH --time=01:00:00\n" in script
+    assert "#SBATCH --array=0-3\n" in script
+    _stand_in(tmp_path / "bin")
+    subprocess.run(
+        ["sh", str(planned / "slurm" / "submit.sh")],
+        env=_environment(tmp_path),
+        check=True,
+        capture_output=True,
+    )
+    folder = SuiteFolder(planned)
+    assert {folder.status(run) for run in folder.plan().runs} == {"done"}
+    jobs = (tmp_path / "jobs").read_text().split()
+    assert jobs[1::2] == ["0"] * 3, "one array of pretrainings, two of the others"
+
+
+def test_transfers_do_not_start_after_a_pretraining_that_failed(
+    planned: Path, tmp_path: Path, say: Say
+) -> None:
+    say("plan", str(planned / "suite.yaml"), "--out", str(planned), "--slurm")
+    _stand_in(tmp_path / "bin")
+    first = planned / "slurm" / "pretrain-0.sbatch"
+    first.write_text(first.read_text().replace("run-one", "run-none"))
+    ended = subprocess.run(
+        ["sh", str(planned / "slurm" / "submit.sh")],
+        env=_environment(tmp_path),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode != 0
+    assert "did not end well" in ended.stderr
+    assert not (planned / "runs").exists()
+
+
+def test_a_task_that_was_warned_is_queued_again_alone(
+    planned: Path, tmp_path: Path, say: Say
+) -> None:
+    say("plan", str(planned / "suite.yaml"), "--out", str(planned), "--slurm")
+    _stand_in(tmp_path / "bin")
+    script = planned / "slurm" / "pretrain-0.sbatch"
+    environment = _environment(tmp_path) | {
+        "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0",
+    }  # fmt: skip
+    text = script.read_text()
+    command = next(line for line in text.splitlines() if line.endswith(" &"))
+    script.write_text(text.replace(command, f"sh -c 'exit {NOT_YET}' &"))
+    subprocess.run(["sh", str(script)], env=environment, check=False)
+    assert (tmp_path / "requeued").read_text() == "7_0\n"
+
+
+def _stand_in(folder: Path) -> None:
+    folder.mkdir()
+    for name, body in (
+        ("sbatch", f'exec {sys.executable} {STAND_IN} "$@"'),
+        ("scontrol", 'echo "$2" >> "$STAND_IN/requeued"'),
+    ):
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+
+
+def _environment(place: Path) -> dict[str, str]:
+    path = f"{place / 'bin'}:{Path(THAW).parent}:{os.environ['PATH']}"
+    return os.environ | {"STAND_IN": str(place), "PATH": path, "OMP_NUM_THREADS": "1"}
