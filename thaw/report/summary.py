@@ -14,7 +14,8 @@ def summary(judged: Sequence[Verdict]) -> list[str]:
     """Return one to four lines per transfer: the verdict, which part, remarks, the next step.
 
     Which rule is the best was asked after looking, which part should keep learning before the runs.
-    So the second can be decided where the first stays open. A gate that leaves a transfer without a verdict is a part of the verdict's own sentence.
+    So the second can be decided where the first stays open. A gate that leaves a transfer without a
+    verdict is a part of the verdict's own sentence.
     """
     lines = []
     for verdict in judged[:MOST_TRANSFERS]:

@@ -13,15 +13,24 @@ import torch
 from thaw.acting.remote.messages import ActorsFailed
 from thaw.acting.remote.ray_session import check_ray
 from thaw.config import RunSpec, Runtime
-from thaw.config.errors import NotFinite
+from thaw.config.errors import InputError, NotFinite
 from thaw.envs.spaces import VectorEnv, frames_per_step
-from thaw.files.atomic import write_json
-from thaw.files.checkpoint import find_policy, load_tensors, read_description, save_checkpoint
+from thaw.files.atomic import indented_json, write_files
+from thaw.files.checkpoint import (
+    STATE_FILE,
+    find_policy,
+    load_tensors,
+    load_tensors_into,
+    read_description,
+    save_checkpoint,
+)
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
+from thaw.impala.teacher import Teacher
 from thaw.policy import Policy
+from thaw.policy.parts_table import part_rows, table_of
 from thaw.policy.precision import resolve_precision
-from thaw.policy.update_rules import FrozenParts, apply_update_rule
+from thaw.policy.update_rules import apply_update_rule
 from thaw.training.build import (
     build_clock,
     check_same_spaces,
@@ -29,6 +38,7 @@ from thaw.training.build import (
     make_training_envs,
     policy_for,
 )
+from thaw.training.clocks import acting_copy, below
 from thaw.training.health import Health, has_diverged
 from thaw.training.machine import describe_machine, resolve_device
 from thaw.training.progress import PROGRESS_ROWS, RunLog, Stopped, Watch
@@ -90,21 +100,25 @@ def execute_run(
             spec = msgspec.structs.replace(spec, agent=agent)
             policy = build_policy(spec, envs[0], source).to(device)
         folder.begin(spec)
-        write_json(folder.path / "machine.json", describe_machine(runtime, spec.flavor))
+        files = {"machine.json": indented_json(describe_machine(runtime, spec.flavor))}
+        if policy is not None:
+            table = table_of(part_rows(policy, policy.part_rules), spec.agent.learning_rate)
+            files["parts.txt"] = f"{spec.update_rule}\n\n{table}".encode()
+        write_files(folder.path, files)
         log = RunLog(spec, folder, frames_per_step(envs[0]))
         with folder.owned(wait_seconds=wait_seconds):
             if folder.is_done:  # by the process that owned it before
                 return folder.result()
             if spec.steps and policy is not None:
-                learner = Learner(policy, spec.agent, spec.steps)
+                learner = Learner(
+                    policy, spec.agent, spec.steps, build_teacher(spec, policy, source)
+                )
                 checkpoint = folder.find_checkpoint()
                 stream = f"acting from {folder.saved_steps()}"
                 clock = build_clock(
                     spec, runtime, envs, learner, stream=stream, check=stop_if_asked
                 )
-                state = TrainingState(
-                    policy, FrozenParts(policy), learner, clock, log, Health(learner)
-                )
+                state = TrainingState(policy, learner, clock, log, Health(learner))
                 try:
                     state.resume(folder, checkpoint)
                     train(spec, state, folder, runtime, watch, stop_if_asked)
@@ -208,8 +222,51 @@ def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Po
         file = find_policy(source)
         check_same_spaces(read_description(file), policy, str(source), spec.flavor)
         tensors = load_tensors(file)
-    apply_update_rule(policy, rule, tensors)
+    apply_update_rule(policy, rule, tensors, steps=spec.steps)
+    if rule.optimizer == "source":
+        assert source is not None
+        rules = policy.part_rules
+        policy.optimizer_state = {
+            key: tensor
+            for key, tensor in source_optimizer(spec, find_policy(source)).items()
+            if rules[key.rpartition("/")[0]].weights == "source"
+        }
     return policy
+
+
+def build_teacher(spec: RunSpec, policy: Policy, source: str | Path | None) -> Teacher | None:
+    """Build a run's teacher; None if its rule has none.
+
+    Raises:
+        InputError: The source has other tensors than the run's policy.
+    """
+    rule = spec.update_rule
+    if rule is None or source is None or (teaches := rule.within(spec.steps).teacher) is None:
+        return None
+    teacher, file = acting_copy(policy), find_policy(source)
+    load_tensors_into(teacher, load_tensors(file), str(file))
+    return Teacher(teacher, teaches, spec.num_envs)
+
+
+def source_optimizer(spec: RunSpec, file: Path) -> dict[str, torch.Tensor]:
+    """Load the optimizer state beside a policy file, by parameter and slot.
+
+    Raises:
+        InputError: It is not there, or is another optimizer's.
+    """
+    there, here = read_description(file).agent, spec.agent
+    for name in ("optimizer", "rmsprop_momentum"):
+        before, now = getattr(there, name), getattr(here, name)
+        if before != now:
+            raise InputError(
+                f"optimizer=source: the source was trained with agent.{name}={before}, this run "
+                f"has {now}; give both the same, or leave optimizer=source out"
+            )
+    if not (file.parent / STATE_FILE).is_file():
+        raise InputError(
+            f"optimizer=source: {file.parent} has no {STATE_FILE}; leave optimizer=source out"
+        )
+    return below("optimizer/", load_tensors(file.parent / STATE_FILE))
 
 
 def close_all(envs: Sequence[VectorEnv]) -> None:
