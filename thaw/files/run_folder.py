@@ -48,10 +48,9 @@ LOGGER = logging.getLogger(__name__)
 
 
 class RunFolder:
-    """The files of one run; ``result.json`` is written last and says that the run is done.
+    """The files of one run: ``DIR/runs/<key>`` in the folder of a suite.
 
-    Args:
-        path: The folder, ``DIR/runs/<key>`` in the folder of a suite.
+    ``result.json`` is written last and says that the run is done.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -62,11 +61,11 @@ class RunFolder:
     @contextmanager
     def owned(self, *, wait_seconds: float = 0.0) -> Iterator[None]:
         """Own the folder; see :func:`thaw.files.ownership.owned`."""
-        with owned(self.path, wait_seconds=wait_seconds) as self.owner:
-            try:
+        try:
+            with owned(self.path, wait_seconds=wait_seconds) as self.owner:
                 yield
-            finally:
-                self.owner = None
+        finally:
+            self.owner = None
 
     def check_owner(self) -> None:
         """Check that no other process has taken the folder; raises Lost if one has."""
@@ -225,7 +224,7 @@ class RunFolder:
         )
 
     def fail(self, text: str) -> None:
-        """Write a failed run's traceback to error.txt, if that is possible."""
+        """Write a failed run's traceback to error.txt, if that is possible and allowed."""
         if self.is_lost:
             return
         with suppress(OSError):  # the caller reports the failure as well

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from html import escape
 
 from thaw.config.errors import InputError
-from thaw.config.update_rule import NAMED_RULES, PartRule, UpdateRule
+from thaw.config.named_rules import NAMED_RULES
+from thaw.config.update_rule import PartRule, UpdateRule
 from thaw.report.spec import ReportSpec, condition_name
 
 _SNOWFLAKE = "M0-7V7M-6-3.5L6 3.5M-6 3.5L6-3.5M-2-6L0-4L2-6M-2 6L0 4L2 6"
@@ -40,7 +41,7 @@ def glossary(spec: ReportSpec, rules: Mapping[str, str]) -> str:
 
 
 def _rule(condition: str, rules: Mapping[str, str]) -> UpdateRule | None:
-    text = rules.get(condition) or NAMED_RULES.get(condition)
+    text = rules.get(condition) or (condition if condition in NAMED_RULES else "")
     try:
         return UpdateRule(text) if text else None
     except InputError:  # of a later thaw
@@ -63,7 +64,8 @@ def _drawing(rule: UpdateRule | None) -> tuple[str, str]:
 
 def _words(part: PartRule) -> str:
     start = "pretrained" if part.weights == "source" else "random"
-    return f"{start} and {'trained' if part.trains else 'frozen'}"
+    options = str(part).partition(":")[2]
+    return f"{start} and {options.replace(':', ', ').replace('@', ' from step ')}"
 
 
 def _svg(inside: str, name: str) -> str:
