@@ -28,7 +28,9 @@ COMMANDS = {
     ],
     "plan": [
         "SUITE", "--set", "--trust-code", "--seeds", "--race", "--workers", "--json", "--yaml",
+        "--out", "--list", "--slurm", "--sbatch", "--array-limit",
     ],
+    "run-one": ["DIR", "KEY", "--index", "--trust-code", "--device", "--threads", "--stall-seconds"],
     "status": ["DIR", "--json"],
     "watch": ["DIR"],
     "report": [
@@ -124,7 +126,7 @@ def test_the_package_is_small_enough_to_look_through() -> None:
 
 
 def test_every_command_and_flag_is_there(say: Say) -> None:
-    commands = re.search(r"\{([a-z,]+)\}", say("--help").out)
+    commands = re.search(r"\{([a-z,-]+)\}", say("--help").out)
     assert commands is not None
     assert commands[1].split(",") == list(COMMANDS)
     for command, expected in COMMANDS.items():

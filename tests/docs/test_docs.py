@@ -146,7 +146,7 @@ def test_the_first_page_shows_what_plan_says(say: Say) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_and_options_in_the_text_exist(page: Path, say: Say) -> None:
-    names = re.search(r"\{([a-z,]+)\}", say("--help").out)
+    names = re.search(r"\{([a-z,-]+)\}", say("--help").out)
     assert names is not None
     for quoted in re.findall(r"`thaw ([a-z][^`]*)`", inline(page)):
         words = quoted.split()

@@ -981,7 +981,7 @@ BUGS = (
     Bug(
         "the plan of a race may be changed after its first run",
         "experiment/execute.py",
-        "    folder.check_race(suite)\n",
+        "    folder.check_race(planned.suite)\n",
         "",
         "experiment/test_racing.py",
         "only_if_one_says_so",
