@@ -30,7 +30,9 @@ COMMANDS = {
         "SUITE", "--set", "--trust-code", "--seeds", "--race", "--workers", "--json", "--yaml",
         "--out", "--list", "--slurm", "--sbatch", "--array-limit",
     ],
-    "run-one": ["DIR", "KEY", "--index", "--trust-code", "--device", "--threads", "--stall-seconds"],
+    "run-one": [
+        "DIR", "KEY", "--index", "--trust-code", "--device", "--threads", "--stall-seconds",
+    ],
     "status": ["DIR", "--json"],
     "watch": ["DIR"],
     "report": [
