@@ -10,7 +10,8 @@ from thaw.acting.actor import Actor
 from thaw.acting.collector import Collector
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
-from thaw.config.update_rule import NAMED_RULES, UpdateRule
+from thaw.config.named_rules import NAMED_RULES, PAPER_RULES
+from thaw.config.update_rule import UpdateRule
 from thaw.envs.families import make_env
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
@@ -35,7 +36,7 @@ OWN_RULES = {
         "embedding=source:frozen,embedding.sections.0=source:trained,head=source:trained"
     ),
 }
-ALL_RULES = {**NAMED_RULES, **OWN_RULES}
+ALL_RULES = {**{name: NAMED_RULES[name].text for name in PAPER_RULES}, **OWN_RULES}
 
 
 def trains_by_hand(rule: str, tensor_name: str) -> bool:

@@ -13,6 +13,7 @@ import torch
 from thaw.acting.actor import Actor
 from thaw.acting.unroll import collect, empty_trajectory
 from thaw.config.agent import AgentConfig
+from thaw.policy import Policy
 from thaw.policy.cuda import SideStream
 from thaw.trajectory import EmbeddingGraph, EpisodeStats, Trajectory
 
@@ -83,10 +84,16 @@ class Collector:
             stream.join()
         return self._in_order(found, begun, trajectory.valid)
 
-    def keep_graph(self) -> None:
-        """Compute embeddings with gradients from now on, and keep their graph."""
+    def play(self, policy: Policy, *, keep_graph: bool) -> None:
+        """Act with another policy from now on, which has the same weights.
+
+        Args:
+            policy: Of all actors.
+            keep_graph: Compute embeddings with gradients, and keep their graph.
+        """
         for actor in self.actors:
-            actor.keeps_graph = True
+            actor.policy, actor.keeps_graph, actor.portions = policy, keep_graph, []
+            actor.invalidate()
 
     def take_graph(self) -> EmbeddingGraph | None:
         """Return the graph of the last unroll's embeddings, if the actors keep it; only once."""

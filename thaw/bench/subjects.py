@@ -69,7 +69,7 @@ def subjects_here(workload: Workload, stack: ExitStack) -> list[Subject]:
 
     learner = Learner(_policy(workload, env, "update_all"), agent, MANY_STEPS)
     collector = Collector([actor])
-    unroll = empty_unroll(collector, learner)
+    unroll = empty_unroll(collector, learner, with_embeddings=False)
     collector.collect(unroll, agent.discount)
 
     def learn() -> int:

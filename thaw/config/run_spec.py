@@ -131,6 +131,8 @@ class RunSpec(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_shares(self.agent, self.num_envs)
+        if self.update_rule is not None and self.update_rule.trains:
+            self.update_rule.within(self.steps)
 
     @property
     def num_envs(self) -> int:

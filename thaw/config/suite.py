@@ -14,6 +14,7 @@ import msgspec
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError, check_no_repeats, nearest
 from thaw.config.flavor import Flavor
+from thaw.config.named_rules import NAMED_RULES
 from thaw.config.racing import MOST_SEEDS, RacingConfig
 from thaw.config.run_spec import EvaluationConfig, check_shares, split_environment
 from thaw.config.strict import Config, Natural, Positive, Scalar
@@ -76,7 +77,7 @@ class Suite(Config, frozen=True, kw_only=True):
     transfers: Annotated[tuple[Transfer, ...], msgspec.Meta(min_length=1)]
     conditions: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = CONDITIONS
     update_rules: dict[str, UpdateRule] = msgspec.field(default_factory=dict)
-    """Additional conditions, by name."""
+    """Additional conditions, by name; a named rule that is not the paper's may be redefined."""
     seeds: NumSeeds | Annotated[tuple[Natural, ...], msgspec.Meta(min_length=1)] = 5
     """A count or a list; transfer seed i starts from pretraining seed i (point 20). A race takes
     the first seeds of a list, and replaces a count by the seeds of its last look."""
@@ -105,12 +106,12 @@ class Suite(Config, frozen=True, kw_only=True):
                 raise InputError(
                     f"update rule '{rule_name}' may contain only letters, digits and . _ -"
                 )
-        allowed = [*CONDITIONS, *self.update_rules]
+        allowed = [*CONDITIONS, *self.update_rules, *NAMED_RULES]
         for condition in self.conditions:
             if condition not in allowed:
                 raise InputError(
                     f"unknown condition '{condition}'{nearest(condition, allowed)} "
-                    f"Allowed: {', '.join(allowed)}"
+                    f"Allowed: {', '.join(dict.fromkeys(allowed))}"
                 )
         if self.is_raced:
             self._check_racers()

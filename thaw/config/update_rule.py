@@ -1,33 +1,73 @@
-"""Update rules: which part of a policy comes from where, and which part trains."""
+"""Update rules: which part of a policy comes from where, and when and how fast it trains."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal, Self
 
 from thaw.config.errors import InputError, nearest
+from thaw.config.named_rules import NAMED_RULES, PAPER_RULES
+from thaw.config.parts import ROOTS, Network, check_names, check_part, expand, reach, root_of
+from thaw.config.strict import MAX_FLOAT, MAX_INT
+
+CONDITIONS = ("random", *PAPER_RULES)
+"""The six conditions of the paper, in the order of its tables."""
+
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+_ITEM = re.compile(
+    rf"([^=]+)=(source|random)(?:~({_NUMBER}))?"
+    r":(trained|frozen)(?:@(\d[\d_]*|\d{1,2}(?:\.\d{1,6})?%))?"
+    rf"((?::(?:lr|pull)={_NUMBER})*)"
+)
 
 
 @dataclass(frozen=True)
 class PartRule:
-    """Where the weights of one part of the policy come from, and whether it trains."""
+    """Where the weights of one part of the policy come from, and when and how fast it trains."""
 
     weights: Literal["source", "random"]
-    trains: bool
+    state: Literal["trained", "frozen"]
+    fresh: float = 0.0
+    """Share of freshly drawn weights mixed into the source's: shrink and perturb."""
+    at: int | Fraction = 0
+    """Steps of the run, or a share of them below 1, at which ``state`` begins; until then the
+    part is in the other state. 0: from the beginning."""
+    lr: float = 1.0
+    """Times the agent's learning rate."""
+    pull: float = 0.0
+    """``pull / 2 * |w - w_source|^2`` is added to the loss."""
 
     def __str__(self) -> str:
-        return f"{self.weights}:{'trained' if self.trains else 'frozen'}"
+        fresh = f"~{_number(self.fresh)}" if self.fresh else ""
+        at = ""
+        if self.at:
+            share = isinstance(self.at, Fraction)
+            at = f"@{float(100 * self.at):.10g}%" if share else f"@{self.at}"
+        lr = f":lr={_number(self.lr)}" if self.lr != 1 else ""
+        pull = f":pull={_number(self.pull)}" if self.pull else ""
+        return f"{self.weights}{fresh}:{self.state}{at}{lr}{pull}"
+
+    @property
+    def trains(self) -> bool:
+        """Whether the part trains at any time."""
+        return self.state == "trained" or self.at != 0
+
+    def trains_at(self, steps: int) -> bool:
+        """Whether the part trains in an update whose batch begins after ``steps`` decisions."""
+        return (self.state == "trained") == (steps >= self.at)
 
 
 class UpdateRule(str):
-    """A :class:`PartRule` for each part, keyed by dotted prefix; the longest match wins.
+    """A :class:`PartRule` for each part of a policy; the longest match wins.
 
-    Written ``embedding=source:frozen,head=source:trained``. The parts ``embedding`` and ``head``
-    are required, longer prefixes (``head.lstm=random:trained``) are optional. A name in
-    :data:`NAMED_RULES` (the four formulations of Dean, Toyama, Precup 2022, section 3.3, and
-    scratch) stands for its rule.
+    Written ``embedding=source:frozen,head=source:trained``, and in general
+    ``PART=WEIGHTS:STATE[:lr=x][:pull=x]``; docs/rules.md explains each word. The parts
+    ``embedding`` and ``head`` are required, finer parts (``head.lstm=random:trained``) are
+    optional. A name in :data:`NAMED_RULES` stands for its rule. The text is canonical: equal rules
+    are equal texts, and options that change nothing are left out.
     """
 
     parts: dict[str, PartRule]
@@ -38,7 +78,8 @@ class UpdateRule(str):
         Raises:
             InputError: Neither a known name nor a well-formed rule.
         """
-        text = NAMED_RULES.get(text, text)
+        if text in NAMED_RULES:
+            text = NAMED_RULES[text].text
         if "=" not in text:
             raise InputError(
                 f"unknown update rule '{text}'{nearest(text, NAMED_RULES)} Known: "
@@ -47,16 +88,16 @@ class UpdateRule(str):
             )
         parts: dict[str, PartRule] = {}
         for item in text.replace(" ", "").split(","):
-            match = re.fullmatch(r"([\w.]+)=(source|random):(trained|frozen)", item)
-            if match is None or match[1] in parts:
+            match = _ITEM.fullmatch(item)
+            if match is None or not check_part(match[1]) or match[1] in parts:
                 raise InputError(
                     f"'{item}' in update rule '{text}' is not PART=source|random:trained|frozen "
-                    "with each part named once"
+                    "with each part named once; source~0.3, trained@STEP, frozen@25%, :lr=0.1 and "
+                    ":pull=0.1 are allowed too (docs/rules.md)"
                 )
-            weights: Literal["source", "random"] = "source" if match[2] == "source" else "random"
-            parts[match[1]] = PartRule(weights, match[3] == "trained")
-        missing = [part for part in ("embedding", "head") if part not in parts]
-        unknown = [part for part in parts if part.split(".")[0] not in ("embedding", "head")]
+            parts[match[1]] = _part_rule(match, f"'{item}' in update rule '{text}'")
+        missing = [part for part in ROOTS if part not in parts]
+        unknown = [part for part in parts if root_of(part) not in (*ROOTS, "*")]
         if missing or unknown:
             raise InputError(
                 f"update rule '{text}' must name the parts embedding and head (finer parts begin "
@@ -66,18 +107,65 @@ class UpdateRule(str):
         rule.parts = {key: parts[key] for key in sorted(parts)}
         return rule
 
+    def on(self, network: Network) -> dict[str, PartRule]:
+        """Return the rule of each parameter and buffer of a network.
+
+        The longest match wins: the part whose last word fits the segment of the name that lies
+        furthest to the right; among those, the part with the most words.
+
+        Raises:
+            InputError: A part contains no tensor of the network, or two different parts of equal
+                length contain the same tensor.
+        """
+        expanded: list[tuple[str, PartRule]] = []
+        for key, part_rule in self.parts.items():
+            try:
+                for part in expand(key, network):
+                    check_names(part, network)
+                    expanded.append((part, part_rule))
+            except InputError as error:
+                raise InputError(f"update rule '{self}' {error}") from None
+        return {name: self._longest(expanded, name) for name in network.tensors}
+
     def of(self, parameter_name: str) -> PartRule:
-        """Return the rule of a parameter or buffer, by the longest matching dotted prefix."""
-        matching = [
-            (len(prefix), part)
-            for prefix, part in self.parts.items()
-            if covers(prefix, parameter_name)
-        ]
-        return max(matching, key=lambda match: match[0])[1]
+        """Return the rule of a parameter or buffer, by its name alone: without ``embedding[0]``."""
+        return self._longest(list(self.parts.items()), parameter_name)
+
+    def _longest(self, parts: list[tuple[str, PartRule]], name: str) -> PartRule:
+        found = [(reach(part, name) or (-1, 0), part, rule) for part, rule in parts]
+        longest = max(length for length, _, _ in found)
+        best = [(part, rule) for length, part, rule in found if length == longest]
+        for part, rule in best:
+            if rule != best[0][1]:
+                raise InputError(
+                    f"update rule '{self}': '{best[0][0]}' and '{part}' fit '{name}' equally well; "
+                    "name it with more words"
+                )
+        return best[0][1]
+
+    def within(self, steps: int) -> UpdateRule:
+        """Return the rule of a run: a share of its steps becomes a number, rounded down.
+
+        Args:
+            steps: Of the run.
+
+        Raises:
+            InputError: A part begins or ends to train only after the run.
+        """
+        items = []
+        for key, part in self.parts.items():
+            at = math.floor(part.at * steps) if isinstance(part.at, Fraction) else part.at
+            if at and at >= steps:
+                raise InputError(
+                    f"update rule '{self}': '{key}={part}' changes at step {at:,}, but the run has "
+                    f"{steps:,} steps; give a step before its end, or a share of it, as in @25%"
+                )
+            items.append(f"{key}={replace(part, at=at)}")
+        return UpdateRule(",".join(items))
 
     @property
     def trains(self) -> bool:
-        """Whether any part trains."""
+        """Whether any part trains, at any time."""
         return any(part.trains for part in self.parts.values())
 
     @property
@@ -86,18 +174,48 @@ class UpdateRule(str):
         return any(part.weights == "source" for part in self.parts.values())
 
 
-def covers(part: str, name: str) -> bool:
-    """Return whether a part, given as a dotted prefix, contains a parameter or buffer."""
-    return name == part or name.startswith(part + ".")
+def _part_rule(match: re.Match[str], where: str) -> PartRule:
+    """Read what stands behind the ``=`` of a well-formed item.
+
+    Raises:
+        InputError: An option has no meaning there, or a number is out of range.
+    """
+    weights: Literal["source", "random"] = "source" if match[2] == "source" else "random"
+    state: Literal["trained", "frozen"] = "trained" if match[4] == "trained" else "frozen"
+    fresh, options = float(match[3] or 0), match[6].split(":")[1:]
+    if fresh and (weights == "random" or fresh >= 1):
+        raise InputError(
+            f"{where}: after ~ stands the share of fresh weights in the source's, below 1, as in "
+            "source~0.3; where all are fresh, say random"
+        )
+    at: int | Fraction = 0
+    if match[5]:
+        share = match[5].endswith("%")
+        at = Fraction(match[5][:-1]) / 100 if share else int(match[5])
+        at = at if at else 0
+        if at > MAX_INT:
+            raise InputError(f"{where}: step {match[5]} is above {MAX_INT:,}")
+    values = {"lr": 1.0, "pull": 0.0}
+    for option in options:
+        name, _, value = option.partition("=")
+        if sum(other.startswith(name) for other in options) > 1:
+            raise InputError(f"{where}: {name} is there twice; give it once")
+        values[name] = float(value)
+        if values[name] > MAX_FLOAT:
+            raise InputError(f"{where}: {name} is {value}; it must be at most {MAX_FLOAT:g}")
+    if values["lr"] == 0:
+        raise InputError(f"{where}: a rate of 0 trains nothing; say frozen")
+    rule = PartRule(weights, state, fresh, at, values["lr"], values["pull"])
+    if not rule.trains and (rule.lr != 1 or rule.pull):
+        raise InputError(f"{where}: a frozen part has neither lr nor pull; leave them out")
+    if rule.pull and weights == "random":
+        raise InputError(
+            f"{where}: pull draws to the source's weights, and these are random; say source, or "
+            "leave pull out"
+        )
+    return rule
 
 
-NAMED_RULES: Mapping[str, str] = {
-    "scratch": "embedding=random:trained,head=random:trained",
-    "update_all": "embedding=source:trained,head=source:trained",
-    "freeze_embedding": "embedding=source:frozen,head=source:trained",
-    "freeze_head": "embedding=source:trained,head=source:frozen",
-    "freeze_all": "embedding=source:frozen,head=source:frozen",
-}
-
-CONDITIONS = ("random", *NAMED_RULES)
-"""The six conditions of the paper, in the order of its tables."""
+def _number(value: float) -> str:
+    """Write a number in the one way that all equal numbers share."""
+    return str(value).removesuffix(".0")

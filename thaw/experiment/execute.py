@@ -106,7 +106,8 @@ def check_policies(suite: Suite, observation_shape: tuple[int, ...]) -> None:
             network does not have.
     """
     rules = [suite.rule(condition) for condition in suite.conditions]
-    check_policy(observation_shape, suite.agent, [rule for rule in rules if rule is not None])
+    there = [rule for rule in rules if rule is not None]
+    check_policy(observation_shape, suite.agent, there, suite.transfer_steps)
 
 
 def resolve_suite(

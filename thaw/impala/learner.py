@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch.nn.utils import clip_grad_norm_
 
 from thaw.config.agent import AgentConfig
 from thaw.impala.losses import Losses, impala_losses
-from thaw.impala.optimizers import build_optimizer
+from thaw.impala.optimizers import Optimizer, build_optimizer
 from thaw.policy.cuda import Replayed
 from thaw.policy.policy import Policy
-from thaw.policy.update_rules import trained_parameters
+from thaw.policy.update_rules import FrozenParts, trained_parameters
 from thaw.trajectory import EmbeddingGraph, Trajectory
 
 
 class Learner:
     """An optimizer on IMPALA's losses, for the parameters that train.
 
+    A part that begins to train within the run enters optimizer and norm clip with the first batch
+    that begins at its step or after it, with fresh optimizer state. One that ends to train leaves
+    both in the same way.
+
     Args:
-        policy: Updated in place; its frozen parts are not in the optimizer and the norm clip.
+        policy: Updated in place; its frozen parts are not in the optimizer and the norm clip, and
+            the rates and pulls of its update rule hold.
         config: Losses and optimizer.
         total_steps: Decisions after which a linear schedule of the learning rate reaches 0.
     """
@@ -28,12 +35,49 @@ class Learner:
         self.config = config
         self.total_steps = total_steps
         self.num_updates = 0
+        self.frozen = FrozenParts(policy)
         self.parameters = trained_parameters(policy)
         self.device = next(policy.parameters()).device
+        self.anchors = {name: tensor.to(self.device) for name, tensor in policy.anchors.items()}
         self.is_replayed = self.device.type == "cuda"
-        self.optimizer = build_optimizer(self.parameters.values(), config, self.device)
+        self.optimizer = self._optimizer()
         self.batch: Trajectory | None = None
         self.replayed: Replayed[dict[str, torch.Tensor]] | None = None
+
+    def _optimizer(self) -> Optimizer:
+        """Build an optimizer without state, with one group for each rate."""
+        rules = self.policy.part_rules
+        groups: dict[float, list[torch.nn.Parameter]] = {}
+        for name, parameter in self.parameters.items():
+            groups.setdefault(rules[name].lr if name in rules else 1.0, []).append(parameter)
+        return build_optimizer(groups, self.config, self.device)
+
+    def advance(self, steps: int) -> bool:
+        """Let parts begin and end to train whose step has come; :meth:`update` does it too.
+
+        Args:
+            steps: Decisions before the next batch.
+
+        Returns:
+            Whether any did. The next batch may then have to hold other fields.
+
+        Raises:
+            RuntimeError: A tensor changed while it was frozen.
+        """
+        if not self.frozen.advance(steps):
+            return False
+        self._follow()
+        return True
+
+    def _follow(self) -> None:
+        """Give the optimizer what trains now; what trained before keeps its state."""
+        before = self.optimizer.state
+        self.parameters = trained_parameters(self.policy)
+        self.optimizer = self._optimizer()
+        for parameter in self.parameters.values():
+            if parameter in before:
+                self.optimizer.state[parameter] = before[parameter]
+        self.batch = self.replayed = None  # a CUDA graph still moves what it was captured with
 
     def learning_rate(self, steps: int) -> float:
         """Return the learning rate after ``steps`` decisions."""
@@ -78,18 +122,19 @@ class Learner:
             Losses and measures of the learner's health by name, each a scalar tensor on its device
             (no synchronization). On a GPU the next update overwrites them.
         """
+        self.advance(steps)
         self.policy.train()
         learning_rate = self.learning_rate(steps)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], torch.Tensor):
-                group["lr"].fill_(learning_rate)
+                group["lr"].fill_(learning_rate * group["scale"])
             else:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group["scale"]
         self.num_updates += 1
         if not self.is_replayed:
             return self._step(trajectory, graph)
         assert graph is None, "on a GPU the captured graph of a second pass is faster"
-        if self.batch is None:
+        if self.batch is None or self.batch.tensors().keys() != trajectory.tensors().keys():
             batch = self.batch = trajectory.copy_to(self.device)
             self.replayed = Replayed(lambda: self._step(batch), self.device)
         else:
@@ -112,6 +157,7 @@ class Learner:
             assert embeddings is not None
             assert embeddings.grad is not None
             graph.backward(embeddings.grad)
+        self._pull()
         norm = clip_grad_norm_(self.parameters.values(), self.config.max_gradient_norm)
         self.optimizer.step()
         return {
@@ -123,6 +169,16 @@ class Learner:
             "gradient_norm": norm,
         }
 
+    @torch.no_grad()
+    def _pull(self) -> None:
+        """Add the gradient of ``pull / 2 * |w - w_source|^2`` (L2-SP) to the losses' gradient."""
+        for name, parameter in self.parameters.items():
+            if name in self.anchors:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                strength = self.policy.part_rules[name].pull
+                parameter.grad.add_(parameter - self.anchors[name], alpha=strength)
+
     def state_tensors(self) -> dict[str, torch.Tensor]:
         """Return the optimizer's state by parameter name, for a checkpoint."""
         state = self.optimizer.state
@@ -133,16 +189,31 @@ class Learner:
             if isinstance(value, torch.Tensor)
         }
 
-    def load_state_tensors(self, tensors: dict[str, torch.Tensor], num_updates: int) -> None:
-        """Restore the optimizer's state.
+    def load_state_tensors(
+        self,
+        tensors: dict[str, torch.Tensor],
+        num_updates: int,
+        steps: int = 0,
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
+        """Restore the optimizer's state. The policy's tensors must be restored already.
 
         Args:
             tensors: As :meth:`state_tensors` returned them.
             num_updates: Updates made so far.
+            steps: Decisions learned from so far.
+            digests: Of ``frozen.digests()``, when the state was saved.
+
+        Raises:
+            RuntimeError: A frozen tensor differs from what it was when it was frozen.
         """
         self.num_updates = num_updates
+        self.frozen.resume(steps, digests or {})
+        self._follow()
         for key, value in tensors.items():
             name, _, slot = key.rpartition("/")
+            if name in self.policy.frozen:  # it ends to train with the next update
+                continue
             parameter = self.parameters[name]
             # PyTorch keeps the optimizer's step count on the CPU, unless a CUDA graph captures it.
             stays = slot == "step" and not self.is_replayed

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -35,8 +36,7 @@ class RMSProp:
     It is no ``torch.optim.Optimizer``, whose constructor imports torch's compiler for two seconds.
 
     Args:
-        parameters: What trains.
-        lr: The learning rate; a tensor if a CUDA graph captures the step.
+        groups: What trains, in groups with a learning rate ``lr`` each.
         decay: Of the mean square.
         eps: Added to the mean square, inside the root.
         momentum: 0 for none.
@@ -44,17 +44,16 @@ class RMSProp:
 
     def __init__(
         self,
-        parameters: Iterable[torch.Tensor],
+        groups: Iterable[dict[str, Any]],
         *,
-        lr: float | torch.Tensor,
         decay: float,
         eps: float,
         momentum: float,
     ) -> None:
         self.decay, self.eps, self.momentum = decay, eps, momentum
-        self.param_groups: list[dict[str, Any]] = [{"params": list(parameters), "lr": lr}]
+        self.param_groups = list(groups)
         self.state: dict[torch.Tensor, dict[str, torch.Tensor]] = {}
-        for parameter in self.param_groups[0]["params"]:
+        for parameter in itertools.chain(*(group["params"] for group in self.param_groups)):
             state = self.state[parameter] = {"square_avg": torch.ones_like(parameter)}
             if momentum > 0:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
@@ -94,33 +93,36 @@ class RMSProp:
 
 
 def build_optimizer(
-    parameters: Iterable[torch.nn.Parameter], config: AgentConfig, device: torch.device
+    parameters: Mapping[float, Sequence[torch.nn.Parameter]],
+    config: AgentConfig,
+    device: torch.device,
 ) -> Optimizer:
     """Build the optimizer that the agent names.
 
     Args:
-        parameters: What trains, all on the device.
+        parameters: What trains, all on the device, by how many times the agent's learning rate;
+            each becomes a group, whose key ``scale`` is that number.
         config: Names the optimizer and has its settings.
         device: On a GPU the optimizer can be captured in a CUDA graph.
     """
     is_captured = device.type == "cuda"
-    # A CUDA graph can only see a change in the memory of the device.
-    rate: Any = config.learning_rate
-    if is_captured:
-        rate = torch.tensor(rate, device=device)
+    groups = []
+    for scale, group in parameters.items():
+        rate: Any = config.learning_rate * scale
+        if is_captured:  # a CUDA graph can only see a change in the memory of the device
+            rate = torch.tensor(rate, device=device)
+        groups.append({"params": list(group), "lr": rate, "scale": scale})
     match config.optimizer:
         case "rmsprop":
             return RMSProp(
-                parameters,
-                lr=rate,
+                groups,
                 decay=config.rmsprop_decay,
                 eps=config.rmsprop_epsilon,
                 momentum=config.rmsprop_momentum,
             )
         case "rmsprop_torch":
             return torch.optim.RMSprop(
-                parameters,
-                lr=rate,
+                groups,
                 alpha=config.rmsprop_decay,
                 eps=config.rmsprop_epsilon,
                 momentum=config.rmsprop_momentum,
@@ -132,6 +134,4 @@ def build_optimizer(
             betas, eps = (0.0, config.rmsprop_decay), config.rmsprop_epsilon
         case "adam":
             betas, eps = (0.9, 0.999), config.adam_epsilon
-    return torch.optim.Adam(
-        parameters, lr=rate, betas=betas, eps=eps, foreach=True, capturable=is_captured
-    )
+    return torch.optim.Adam(groups, betas=betas, eps=eps, foreach=True, capturable=is_captured)

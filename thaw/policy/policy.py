@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import torch
 from torch import nn
 
 from thaw.config.agent import AgentConfig
+from thaw.config.parts import Network
+from thaw.config.update_rule import PartRule
 from thaw.policy.embeddings import build_embedding
 from thaw.policy.head import RecurrentHead
 from thaw.trajectory import PolicyOutput, check_shapes
@@ -16,6 +18,15 @@ from thaw.trajectory import PolicyOutput, check_shapes
 IMAGES_AT_ONCE = 32
 """Images that a CPU embeds at once. More do not fit into the cache, and the system would have to
 provide their memory again each time (docs/performance.md)."""
+
+
+NORMS = (
+    nn.modules.batchnorm._NormBase,  # batch and instance normalization
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.RMSNorm,
+)
+"""Layers that ``embedding[norms]`` stands for in an update rule."""
 
 
 class Acting(Protocol):
@@ -59,7 +70,12 @@ class Policy(nn.Module):
         self.num_actions = num_actions
         self.config = config
         self.frozen: frozenset[str] = frozenset()
-        """Names of the parameters and buffers that may not change; set by ``apply_update_rule``."""
+        """Names of the parameters and buffers that may not change now; set by
+        ``apply_update_rule``, and by the learner where a part begins or ends to train."""
+        self.part_rules: Mapping[str, PartRule] = {}
+        """By name of parameter or buffer; set by ``apply_update_rule``, else everything trains."""
+        self.anchors: dict[str, torch.Tensor] = {}
+        """The source's weights, by name, of the parameters that are drawn to them (``pull``)."""
         self.embedding = build_embedding(
             config.embedding, self.observation_shape, config.embedding_size
         )
@@ -81,6 +97,37 @@ class Policy(nn.Module):
     def embedding_frozen(self) -> bool:
         """Whether no part of the embedding trains, so that the learner can use the actor's."""
         return all(name in self.frozen for name, _ in self.parts() if name.startswith("embedding."))
+
+    def frozen_at(self, steps: int) -> frozenset[str]:
+        """Return what may not change in an update whose batch begins after ``steps`` decisions."""
+        return frozenset(n for n, rule in self.part_rules.items() if not rule.trains_at(steps))
+
+    def embedding_frozen_at(self, steps: int) -> bool:
+        """Whether no part of the embedding trains in such an update."""
+        frozen = self.frozen_at(steps)
+        return all(name in frozen for name, _ in self.parts() if name.startswith("embedding."))
+
+    @property
+    def embedding_never_trains(self) -> bool:
+        """Whether no part of the embedding trains in the whole run."""
+        rules = self.part_rules
+        names = [name for name, _ in self.parts() if name.startswith("embedding.")]
+        return all(name in rules and not rules[name].trains for name in names)
+
+    def network(self) -> Network:
+        """Return the names of this policy's tensors, as update rules need them."""
+        norms = [
+            name
+            for name, module in self.named_modules()
+            if isinstance(module, NORMS) and name.startswith("embedding.")
+        ]
+        return Network(
+            tuple(name for name, _ in self.parts()),
+            tuple(name for name, _ in self.named_parameters()),
+            tuple(
+                norm for norm in norms if any(True for _ in self.get_submodule(norm).parameters())
+            ),
+        )
 
     def train(self, mode: bool = True) -> Policy:
         """Switch training mode; modules that hold frozen tensors stay in evaluation mode."""

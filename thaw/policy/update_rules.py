@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 import torch
 
 from thaw.config.errors import InputError, nearest
-from thaw.config.update_rule import UpdateRule, covers
+from thaw.config.update_rule import PartRule, UpdateRule
 from thaw.policy.policy import Policy
 
 
 def apply_update_rule(
-    policy: Policy, rule: UpdateRule, source: Mapping[str, torch.Tensor] | None = None
+    policy: Policy,
+    rule: UpdateRule,
+    source: Mapping[str, torch.Tensor] | None = None,
+    *,
+    steps: int | None = None,
 ) -> FrozenParts:
     """Load and freeze the parts of ``policy`` as the rule says, in place.
 
@@ -22,49 +27,51 @@ def apply_update_rule(
     (Dean, Toyama, Precup 2022, section 3.3).
 
     Args:
-        policy: Newly built; parts whose weights are ``random`` keep their initial values.
-        rule: Where each part's weights come from and whether it trains.
+        policy: Newly built; parts whose weights are ``random`` keep their initial values, and
+            ``source~x`` mixes a share x of them into the source's.
+        rule: Where each part's weights come from, and when it trains.
         source: Parameters and buffers of the source policy, which was pretrained, by name.
+        steps: Decisions of the run; needed if a part begins or ends to train within it.
 
     Returns:
         The frozen parts as they are now; they can be checked at any later time.
 
     Raises:
         InputError: The rule names a part that the policy lacks, the rule needs a source policy
-            but there is none, or the source policy's tensors have other names or shapes.
+            but there is none, the source policy's tensors have other names or shapes, a part
+            changes only after the run, or nothing trains for a while.
     """
-    names = dict(policy.parts())
-    for prefix in rule.parts:
-        if not any(covers(prefix, name) for name in names):
-            prefixes = {name[:i] for name in names for i, c in enumerate(name) if c == "."}
-            raise InputError(
-                f"update rule '{rule}' names '{prefix}', which this policy does not have"
-                f"{nearest(prefix, prefixes | set(names))}"
-            )
+    part_rules = _within(rule, steps).on(policy.network())
     if rule.needs_source and source is None:
         raise InputError(f"update rule '{rule}' needs a pretrained policy to start from")
-    frozen = set()
+    parameters = dict(policy.named_parameters())
+    _check_no_gap(rule, {name: part_rules[name] for name in parameters})
+    policy.anchors = {}
     with torch.no_grad():
-        for name, tensor in names.items():
-            part = rule.of(name)
-            if part.weights == "source":
-                assert source is not None
-                tensor.copy_(_source_tensor(name, tensor, source))
-            if not part.trains:
-                frozen.add(name)
-                tensor.requires_grad_(False)
-    policy.frozen = frozenset(frozen)
-    policy.train(policy.training)
+        for name, tensor in policy.parts():
+            part = part_rules[name]
+            if part.weights == "random":
+                continue
+            assert source is not None
+            theirs = _source_tensor(name, tensor, source)
+            if part.fresh and name in parameters:  # statistics are no weights: all the source's
+                tensor.mul_(part.fresh).add_(theirs.to(tensor.device), alpha=1 - part.fresh)
+            else:
+                tensor.copy_(theirs)
+            if part.pull and name in parameters:
+                policy.anchors[name] = theirs.detach().to(tensor.device, copy=True)
+    policy.part_rules = part_rules
+    _freeze(policy, policy.frozen_at(0))
     return FrozenParts(policy)
 
 
 def trained_parameters(policy: Policy) -> dict[str, torch.nn.Parameter]:
-    """Return the parameters that train by name, in the order of the policy."""
+    """Return the parameters that train now by name, in the order of the policy."""
     return {name: p for name, p in policy.named_parameters() if name not in policy.frozen}
 
 
 class FrozenParts:
-    """The tensors of a policy that may not change, with a copy of their values.
+    """The tensors of a policy that may not change now, with a copy of their values.
 
     Args:
         policy: One to which :func:`apply_update_rule` was applied.
@@ -72,11 +79,7 @@ class FrozenParts:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.reference = {
-            name: tensor.detach().clone()
-            for name, tensor in policy.parts()
-            if name in policy.frozen
-        }
+        self.reference = self._copies(policy.frozen)
 
     def check(self) -> None:
         """Check bit for bit that the frozen tensors still have those values.
@@ -89,6 +92,99 @@ class FrozenParts:
                 tensor.detach().cpu(), self.reference[name].cpu()
             ):
                 raise RuntimeError(f"frozen tensor '{name}' changed during training; this is a bug")
+
+    def advance(self, steps: int) -> bool:
+        """Let parts begin and end to train whose step has come.
+
+        Args:
+            steps: Decisions before the next batch.
+
+        Returns:
+            Whether any did.
+
+        Raises:
+            RuntimeError: A tensor changed while it was frozen.
+        """
+        frozen = self.policy.frozen_at(steps)
+        if not self.policy.part_rules or frozen == self.policy.frozen:
+            return False
+        self.check()
+        added = frozen - self.policy.frozen
+        kept = {name: value for name, value in self.reference.items() if name in frozen}
+        self.reference = kept | self._copies(added)
+        _freeze(self.policy, frozen)
+        return True
+
+    def digests(self) -> dict[str, str]:
+        """Return checksums of the tensors that are frozen now and trained before, by name."""
+        return {
+            name: hashlib.sha256(
+                value.cpu().flatten().view(torch.uint8).numpy().tobytes()
+            ).hexdigest()
+            for name, value in self.reference.items()
+            if self.policy.part_rules[name].trains
+            and self.policy.part_rules[name].state == "frozen"
+        }
+
+    def resume(self, steps: int, digests: Mapping[str, str]) -> None:
+        """Continue after ``steps`` decisions, with the tensors of a checkpoint in the policy.
+
+        Args:
+            steps: Decisions before the next batch.
+            digests: What :meth:`digests` returned when the checkpoint was saved.
+
+        Raises:
+            RuntimeError: A tensor differs that was frozen when the checkpoint was saved.
+        """
+        frozen = self.policy.frozen_at(steps) if self.policy.part_rules else self.policy.frozen
+        self.reference = {n: value for n, value in self.reference.items() if n in frozen}
+        self.check()
+        self.reference |= self._copies(frozen - self.reference.keys())
+        _freeze(self.policy, frozen)
+        now = self.digests()
+        for name, digest in digests.items():
+            if now[name] != digest:
+                raise RuntimeError(f"frozen tensor '{name}' changed during training; this is a bug")
+
+    def _copies(self, names: frozenset[str]) -> dict[str, torch.Tensor]:
+        parts = self.policy.parts()
+        return {name: tensor.detach().clone() for name, tensor in parts if name in names}
+
+
+def _freeze(policy: Policy, frozen: frozenset[str]) -> None:
+    """Freeze these tensors of a policy and no others."""
+    before, policy.frozen = policy.frozen, frozen
+    for name, parameter in policy.named_parameters():
+        if name in before ^ frozen:  # others keep what their module decided
+            parameter.requires_grad_(name in before)
+            parameter.grad = None
+    policy.train(policy.training)
+
+
+def _within(rule: UpdateRule, steps: int | None) -> UpdateRule:
+    """Return the rule with its steps as numbers, checked if the run's length is known."""
+    if steps is not None:
+        return rule.within(steps)
+    if any(part.at for part in rule.parts.values()):
+        raise InputError(
+            f"update rule '{rule}' changes within the run: say how many steps the run has"
+        )
+    return rule
+
+
+def _check_no_gap(rule: UpdateRule, parts: Mapping[str, PartRule]) -> None:
+    """Check that a rule that trains anything always trains something.
+
+    Raises:
+        InputError: For a while nothing would train.
+    """
+    if not any(part.trains for part in parts.values()):
+        return
+    for steps in sorted({0, *(int(part.at) for part in parts.values())}):
+        if not any(part.trains_at(steps) for part in parts.values()):
+            raise InputError(
+                f"update rule '{rule}' trains nothing from step {steps:,} on; let a part train then"
+            )
 
 
 def _source_tensor(

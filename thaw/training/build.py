@@ -80,7 +80,7 @@ def build_clock(
             runtime,
             observation_shape=learner.policy.observation_shape,
             num_actions=learner.policy.num_actions,
-            store_embeddings=learner.policy.embedding_frozen,
+            store_embeddings=learner.policy.embedding_never_trains,
             stream=stream,
             check=check,
         )
@@ -107,7 +107,10 @@ def build_clock(
 
 
 def check_policy(
-    observation_shape: tuple[int, ...], agent: AgentConfig, rules: Iterable[UpdateRule]
+    observation_shape: tuple[int, ...],
+    agent: AgentConfig,
+    rules: Iterable[UpdateRule],
+    steps: int,
 ) -> None:
     """Check that a network fits the observations and that rules name parts of it.
 
@@ -117,7 +120,7 @@ def check_policy(
     policy = Policy(observation_shape, 2, agent)
     tensors = {name: tensor.detach().clone() for name, tensor in policy.parts()}
     for rule in rules:
-        apply_update_rule(policy, rule, tensors)
+        apply_update_rule(policy, rule, tensors, steps=steps)
 
 
 def policy_for(env: VectorEnv, agent: AgentConfig, flavor: Flavor) -> Policy:

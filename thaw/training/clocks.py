@@ -58,21 +58,32 @@ class Lockstep:
 
     def __init__(self, make_collector: Callable[[Policy], Collector], learner: Learner) -> None:
         self.learner = learner
-        self.keeps_graph = can_learn_from_acting(learner)
-        self.acting_policy = learner.policy if self.keeps_graph else acting_copy(learner.policy)
+        self.keeps_graph = False
+        self.acting_policy = acting_copy(learner.policy)
         self.collector = make_collector(self.acting_policy)
-        if self.keeps_graph:
-            self.collector.keep_graph()
         self.learned_steps = 0
-        self.unroll = empty_unroll(self.collector, learner, with_graph=self.keeps_graph)
+        self.arrange()
 
     def update(self, *, last: bool) -> Update:
         """Collect one unroll with the newest weights and learn from it."""
         del last
+        if self.learner.advance(self.learned_steps):
+            self.arrange()
         if not self.keeps_graph:
             synchronize(self.acting_policy, self.learner.policy)
         episodes = self.collector.collect(self.unroll, self.learner.config.discount)
         return learn(self, self.learner, self.unroll, episodes, graph=self.collector.take_graph())
+
+    def arrange(self) -> None:
+        """Share embeddings with the learner as what trains now allows it."""
+        policy, keeps = self.learner.policy, can_learn_from_acting(self.learner)
+        if keeps != self.keeps_graph:
+            self.keeps_graph = keeps
+            self.acting_policy = policy if keeps else acting_copy(policy)
+            self.collector.play(self.acting_policy, keep_graph=keeps)
+        self.unroll = empty_unroll(
+            self.collector, self.learner, with_embeddings=keeps or policy.embedding_frozen
+        )
 
     def get_state(self) -> dict[str, torch.Tensor]:
         """Return the actors' state; nothing else is pending between two updates."""
@@ -80,6 +91,7 @@ class Lockstep:
 
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
         """Continue from such a state."""
+        self.arrange()
         self.collector.set_state(below("actor/", state))
 
     def close(self) -> None:
@@ -99,8 +111,8 @@ class Overlapped:
         self.acting_policy = acting_copy(learner.policy)
         self.collector = make_collector(self.acting_policy)
         self.learned_steps = 0
-        self.ready = empty_unroll(self.collector, learner)
-        self.spare = empty_unroll(self.collector, learner)
+        self.ready = self.unroll_for(0, 0)
+        self.spare = self.unroll_for(0, 0)
         self.is_ready = False
         # On a GPU, acting must not wait for a whole update to finish.
         self.stream = SideStream(learner.device)
@@ -113,7 +125,9 @@ class Overlapped:
         """Learn from the unroll at hand while the next one is collected."""
         episodes = []
         policy_lag_updates = int(self.is_ready)
+        self.learner.advance(self.learned_steps)
         if not self.is_ready:
+            self.ready = self.unroll_for(self.learned_steps, self.learned_steps, self.ready)
             episodes += self.collect(self.ready, self.stream.mark())
             self.stream.join()
         if last:
@@ -123,6 +137,8 @@ class Overlapped:
             # it would after a resume.
             synchronize(self.acting_policy, self.learner.policy)
             return update
+        learned_next = self.learned_steps + int(self.ready.valid.sum())
+        self.spare = self.unroll_for(self.learned_steps, learned_next, self.spare)
         collecting = self.thread.submit(self.collect, self.spare, self.stream.mark())
         update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)
         update.episodes.extend(collecting.result())
@@ -130,6 +146,27 @@ class Overlapped:
         synchronize(self.acting_policy, self.learner.policy)
         self.ready, self.spare, self.is_ready = self.spare, self.ready, True
         return update
+
+    def unroll_for(
+        self, acted_steps: int, learned_steps: int, unroll: Trajectory | None = None
+    ) -> Trajectory:
+        """Return an unroll with the fields that the learner will need.
+
+        The actor's embeddings are the learner's only if the embedding is frozen in the update
+        that runs while they are computed, and in the one that learns from them.
+
+        Args:
+            acted_steps: Decisions learned from before the first of these updates.
+            learned_steps: The same before the second.
+            unroll: Returned if it fits.
+        """
+        policy = self.learner.policy
+        frozen = policy.embedding_frozen
+        if policy.part_rules:
+            frozen = all(map(policy.embedding_frozen_at, (acted_steps, learned_steps)))
+        if unroll is not None and frozen == (unroll.embeddings is not None):
+            return unroll
+        return empty_unroll(self.collector, self.learner, with_embeddings=frozen)
 
     def collect(self, unroll: Trajectory, after: torch.cuda.Event | None) -> list[EpisodeStats]:
         """Collect an unroll; on a GPU, wait for the event first, such as a copy of weights."""
@@ -146,6 +183,9 @@ class Overlapped:
         synchronize(self.acting_policy, self.learner.policy)
         unroll = below("clock/", state)
         if unroll:
+            frozen = "embeddings" in unroll
+            if frozen != (self.ready.embeddings is not None):
+                self.ready = empty_unroll(self.collector, self.learner, with_embeddings=frozen)
             for name, tensor in self.ready.tensors().items():
                 tensor.copy_(unroll[name])
         self.is_ready = bool(unroll)
@@ -188,11 +228,9 @@ def can_learn_from_acting(learner: Learner) -> bool:
     return not (policy.embedding_frozen or learner.is_replayed or depends_on_mode(policy.embedding))
 
 
-def empty_unroll(collector: Collector, learner: Learner, *, with_graph: bool = False) -> Trajectory:
+def empty_unroll(collector: Collector, learner: Learner, *, with_embeddings: bool) -> Trajectory:
     """Allocate an unroll: of embeddings if the actor's are learned from, else of observations."""
-    return collector.empty_trajectory(
-        learner.config, store_embeddings=with_graph or learner.policy.embedding_frozen
-    )
+    return collector.empty_trajectory(learner.config, store_embeddings=with_embeddings)
 
 
 def named(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -21,7 +21,7 @@ from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
 from thaw.policy.precision import resolve_precision
-from thaw.policy.update_rules import FrozenParts, apply_update_rule
+from thaw.policy.update_rules import apply_update_rule
 from thaw.training.build import (
     build_clock,
     check_same_spaces,
@@ -96,9 +96,7 @@ def execute_run(
                 clock = build_clock(
                     spec, runtime, envs, learner, stream=stream, check=stop_if_asked
                 )
-                state = TrainingState(
-                    policy, FrozenParts(policy), learner, clock, log, Health(learner)
-                )
+                state = TrainingState(policy, learner, clock, log, Health(learner))
                 try:
                     state.resume(folder, checkpoint)
                     train(spec, state, folder, runtime, watch, stop_if_asked)
@@ -202,7 +200,7 @@ def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Po
         file = find_policy(source)
         check_same_spaces(read_description(file), policy, str(source), spec.flavor)
         tensors = load_tensors(file)
-    apply_update_rule(policy, rule, tensors)
+    apply_update_rule(policy, rule, tensors, steps=spec.steps)
     return policy
 
 

@@ -16,7 +16,6 @@ from thaw.files.checkpoint import (
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
-from thaw.policy.update_rules import FrozenParts
 from thaw.training.clocks import Clock, below, named
 from thaw.training.health import Health
 from thaw.training.progress import RunLog
@@ -26,7 +25,6 @@ class TrainingState(NamedTuple):
     """Everything that changes while a run trains."""
 
     policy: Policy
-    frozen: FrozenParts
     learner: Learner
     clock: Clock
     log: RunLog
@@ -41,13 +39,15 @@ class TrainingState(NamedTuple):
             WriteFailed: The disk is full, for example; the old checkpoint is intact.
         """
         self.health.check()
-        self.frozen.check()
+        self.learner.frozen.check()
         optimizer = named("optimizer/", self.learner.state_tensors())
-        counters = {
+        counters: dict[str, object] = {
             "num_updates": self.learner.num_updates,
             "learned_steps": self.clock.learned_steps,
             **self.log.counters(),
         }
+        if digests := self.learner.frozen.digests():
+            counters["frozen"] = digests
         save_checkpoint(folder, self.policy, optimizer | self.clock.get_state(), counters)
 
     def resume(self, folder: RunFolder, checkpoint: Path | None) -> None:
@@ -70,10 +70,14 @@ class TrainingState(NamedTuple):
             load_tensors_into(self.policy, weights, str(checkpoint / POLICY_FILE))
         except InputError as error:
             raise folder.cannot_resume(str(error)) from None
-        self.frozen.check()
         try:
-            self.learner.load_state_tensors(below("optimizer/", tensors), counters["num_updates"])
-            self.clock.learned_steps = counters["learned_steps"]
+            steps = self.clock.learned_steps = counters["learned_steps"]
+            self.learner.load_state_tensors(
+                below("optimizer/", tensors),
+                counters["num_updates"],
+                steps,
+                counters.get("frozen"),
+            )
             self.clock.set_state(tensors)
             self.log.restore(counters, self.clock.learned_steps)
         except KeyError as error:

@@ -1,0 +1,130 @@
+"""The update rules that have a name: their text, what each does, when to take it, its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class NamedRule(NamedTuple):
+    """An update rule that people know by name."""
+
+    text: str
+    """As :class:`thaw.config.update_rule.UpdateRule` reads it."""
+    what: str
+    """What it does, in one sentence."""
+    when: str
+    """When to take it, in one sentence."""
+    origin: str
+    """Where it is from."""
+
+
+_PAPER = "Dean, Toyama, Precup 2022, section 3.3"
+
+NAMED_RULES: Mapping[str, NamedRule] = {
+    "scratch": NamedRule(
+        "embedding=random:trained,head=random:trained",
+        "All weights are drawn, and all of them train.",
+        "It is the control: what training without a past gives.",
+        _PAPER,
+    ),
+    "update_all": NamedRule(
+        "embedding=source:trained,head=source:trained",
+        "All weights come from the source policy, and all of them train.",
+        "It is plain fine-tuning, the rule that every other one must beat.",
+        _PAPER,
+    ),
+    "freeze_embedding": NamedRule(
+        "embedding=source:frozen,head=source:trained",
+        "The embedding stays as it was, and the head trains.",
+        "Take it where the behavior changes and the appearance does not.",
+        _PAPER,
+    ),
+    "freeze_head": NamedRule(
+        "embedding=source:trained,head=source:frozen",
+        "The head stays as it was, and the embedding trains.",
+        "Take it where the appearance changes and the behavior does not.",
+        _PAPER,
+    ),
+    "freeze_all": NamedRule(
+        "embedding=source:frozen,head=source:frozen",
+        "Nothing trains; the source policy is only scored.",
+        "It is the control: what the source policy gives without training.",
+        _PAPER,
+    ),
+    "linear_probe_then_all": NamedRule(
+        "embedding=source:trained@25%,head=source:trained@25%,"
+        "head.policy=random:trained,head.value=random:trained",
+        "The two last linear layers are drawn and train first; everything trains after a quarter "
+        "of the run.",
+        "Take it where new last layers would send large gradients through good features.",
+        "LP-FT: Kumar et al. 2022, arXiv 2202.10054",
+    ),
+    "gradual_unfreezing": NamedRule(
+        "head=source:trained,embedding=source:trained@60%,embedding[-1]=source:trained@15%,"
+        "embedding[-2]=source:trained@30%,embedding[-3]=source:trained@45%",
+        "The head trains first, then the embedding's blocks join, the last one first.",
+        "Take it where the first layers fit both environments and should move last.",
+        "ULMFiT: Howard, Ruder 2018, arXiv 1801.06146",
+    ),
+    "layer_decay": NamedRule(
+        "head=source:trained,embedding=source:trained:lr=0.0625,"
+        "embedding[-1]=source:trained:lr=0.5,embedding[-2]=source:trained:lr=0.25,"
+        "embedding[-3]=source:trained:lr=0.125",
+        "Everything trains; each block of the embedding has half the rate of the block after it.",
+        "Take it instead of freezing, where the first layers should move little.",
+        "Discriminative rates: Howard, Ruder 2018, arXiv 1801.06146; the factor 2 is thaw's",
+    ),
+    "l2_sp": NamedRule(
+        "embedding=source:trained:pull=1,head=source:trained:pull=1",
+        "Everything trains, and a quadratic penalty draws each weight to the source's.",
+        "Take it where fine-tuning forgets what the source policy can do; try several strengths.",
+        "L2-SP: Li, Grandvalet, Davoine 2018, arXiv 1802.01483; the strength is thaw's",
+    ),
+    "shrink_and_perturb": NamedRule(
+        "embedding=source~0.3:trained,head=source~0.3:trained",
+        "Each weight starts as 0.7 times the source's plus 0.3 times a fresh one.",
+        "Take it where a policy that trained for long no longer learns.",
+        "Ash, Adams 2020, arXiv 1910.08475; the shares are thaw's",
+    ),
+    "reset_value": NamedRule(
+        "embedding=source:trained,head=source:trained,head.value=random:trained",
+        "The value layer is drawn, the rest comes from the source policy, and everything trains.",
+        "Take it where the returns of source and target have another scale.",
+        "Resets of last layers: Nikishin et al. 2022, arXiv 2205.07802",
+    ),
+    "critic_warm_up": NamedRule(
+        "embedding=source:trained@10%,head=source:trained@10%,head.value=random:trained",
+        "The value layer is drawn and trains alone for a tenth of the run; then everything trains.",
+        "Take it where a policy breaks because its first value estimates are wrong.",
+        "critic_warmup_steps of RLinf, policy_training_start_step of NeMo-RL",
+    ),
+    "first_block_only": NamedRule(
+        "embedding=source:frozen,embedding[0]=source:trained,head=source:frozen",
+        "Only the embedding's first block trains.",
+        "Take it where the pixels change and everything behind them does not.",
+        "Surgical fine-tuning: Lee et al. 2023, arXiv 2210.11466",
+    ),
+    "last_block_and_head": NamedRule(
+        "embedding=source:frozen,embedding[-1]=source:trained,head=source:trained",
+        "The embedding's last block and the head train.",
+        "Take it where freeze_embedding is too stiff.",
+        "Yosinski et al. 2014, arXiv 1411.1792",
+    ),
+    "random_features": NamedRule(
+        "embedding=random:frozen,head=random:trained",
+        "The embedding is drawn and never trains; the head is drawn and trains.",
+        "It is a control: whether pretrained features beat random ones.",
+        "Random features: Burda et al. 2019, arXiv 1808.04355",
+    ),
+    "norms_only": NamedRule(
+        "embedding=source:frozen,embedding[norms]=source:trained,head=source:frozen",
+        "Only the embedding's normalization layers train.",
+        "Take it where brightness or contrast change; the built-in networks have no such layers.",
+        "Frankle, Schwab, Morcos 2021, arXiv 2003.00152",
+    ),
+}
+"""By name; :data:`PAPER_RULES` first."""
+
+PAPER_RULES = ("scratch", "update_all", "freeze_embedding", "freeze_head", "freeze_all")
+"""The four formulations of the paper, and scratch."""
