@@ -80,14 +80,14 @@ def expand(part: str, network: Network) -> tuple[str, ...]:
     return (blocks[int(index)] + rest,)
 
 
-def reach(part: str, name: str) -> tuple[int, int] | None:
+def reach(part: str, name: str) -> tuple[int, int, int] | None:
     """Return how far into a tensor's name a part reaches; None if the part does not contain it.
 
     A part contains the tensors whose names begin with its segments; ``*`` stands for one or more.
 
     Returns:
-        The number of the name's segment that the part's last word fits, then the number of the
-        part's words. The greater pair is the longer match.
+        The number of the name's segment that the part's last word fits, then how many words and
+        how many stars the part has. The greater triple is the longer match.
     """
     pattern, segments = part.split("."), name.split(".")
     num_open = 0
@@ -96,7 +96,7 @@ def reach(part: str, name: str) -> tuple[int, int] | None:
     words = pattern[: len(pattern) - num_open]
     for end in range(len(segments) - num_open, -1, -1):
         if _fits(words, segments[:end]):
-            return end, sum(word != "*" for word in words)
+            return end, sum(word != "*" for word in words), pattern.count("*")
     return None
 
 

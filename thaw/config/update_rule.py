@@ -111,7 +111,7 @@ class UpdateRule(str):
         """Return the rule of each parameter and buffer of a network.
 
         The longest match wins: the part whose last word fits the segment of the name that lies
-        furthest to the right; among those, the part with the most words.
+        furthest to the right; among those, the part with the most words, then the most stars.
 
         Raises:
             InputError: A part contains no tensor of the network, or two different parts of equal
@@ -132,7 +132,7 @@ class UpdateRule(str):
         return self._longest(list(self.parts.items()), parameter_name)
 
     def _longest(self, parts: list[tuple[str, PartRule]], name: str) -> PartRule:
-        found = [(reach(part, name) or (-1, 0), part, rule) for part, rule in parts]
+        found = [(reach(part, name) or (-1, 0, 0), part, rule) for part, rule in parts]
         longest = max(length for length, _, _ in found)
         best = [(part, rule) for length, part, rule in found if length == longest]
         for part, rule in best:
