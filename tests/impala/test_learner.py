@@ -33,7 +33,8 @@ Arrays = dict[str, NDArray[np.float64]]
 def small_policy(config: AgentConfig, rule: str = "scratch") -> Policy:
     torch.manual_seed(0)
     policy = Policy(IMAGE, 4, config)
-    apply_update_rule(policy, UpdateRule(rule), {n: t.clone() for n, t in policy.parts()})
+    tensors = {n: t.clone() for n, t in policy.parts()}
+    apply_update_rule(policy, UpdateRule(rule), tensors, steps=60)
     return policy
 
 
@@ -52,6 +53,34 @@ def weights(policy: Policy) -> Arrays:
 
 def norm_of(gradients: Arrays) -> float:
     return float(np.sqrt(sum((g**2).sum() for g in gradients.values())))
+
+
+OPTIONS = {
+    "rates": "embedding=source:trained:lr=0.1,head=source:trained:lr=3",
+    "pull": "embedding=source:trained:pull=50,head=source:trained",
+    "begins": "embedding=source:trained@16,head=source:trained",
+    "ends": "embedding=source:frozen@15,head=source:trained",
+    "in turn": "embedding=source:frozen@50%,head=source:trained@50%",
+}
+RATES = {"rates": {"embedding": 0.1, "head": 3.0}}
+PULLS = {"pull": {"embedding": 50.0}}
+CHANGES = {"begins": 2, "ends": 1, "in turn": 2}
+"""Before which of the updates at 0, 15, 30 and 45 steps something begins or ends to train."""
+
+
+def trained_by_hand(rule: str, steps: int) -> tuple[str, ...]:
+    match rule:
+        case "freeze_embedding":
+            return ("head",)
+        case "freeze_head":
+            return ("embedding",)
+        case "begins":
+            return ("embedding", "head") if steps >= 16 else ("head",)
+        case "ends":
+            return ("head",) if steps >= 15 else ("embedding", "head")
+        case "in turn":
+            return ("head",) if steps >= 30 else ("embedding",)
+    return ("embedding", "head")
 
 
 class ByHand:
@@ -92,30 +121,37 @@ class ByHand:
         ("rmsprop_unbiased", 0.0), ("adam", 0.0),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("rule", ["scratch", "freeze_embedding", "freeze_head"])
-def test_three_steps_equal_the_optimizer_by_hand(
-    optimizer: Any, momentum: float, rule: str
-) -> None:
+@pytest.mark.parametrize("rule", ["scratch", "freeze_embedding", "freeze_head", *OPTIONS])
+def test_four_steps_equal_the_optimizer_by_hand(optimizer: Any, momentum: float, rule: str) -> None:
     config = AgentConfig(
         **SMALL, learning_rate=0.02, rmsprop_decay=0.9, rmsprop_epsilon=0.03, optimizer=optimizer,
         rmsprop_momentum=momentum, max_gradient_norm=0.5, adam_epsilon=0.07,
     )  # fmt: skip
-    policy = small_policy(config, rule)
+    policy = small_policy(config, OPTIONS.get(rule, rule))
     learner = Learner(policy, config, total_steps=60)
     expected = weights(policy)
     by_hand: dict[str, ByHand] = {}
-    for update, steps in enumerate((0, 15, 30)):
+    start, rate_of, pull_of = weights(policy), RATES.get(rule, {}), PULLS.get(rule, {})
+    for update, steps in enumerate((0, 15, 30, 45)):
         trajectory = random_trajectory(seed=update)
+        assert learner.advance(steps) == (update == CHANGES.get(rule))
         gradients = gradients_of(policy, config, trajectory)
+        assert {name.split(".")[0] for name in gradients} == set(trained_by_hand(rule, steps))
+        for name in gradients:
+            pull = pull_of.get(name.split(".")[0], 0.0)
+            gradients[name] = gradients[name] + pull * (expected[name] - start[name])
+        # Who begins has fresh state, who goes on keeps it, who ends is forgotten.
+        by_hand = {name: mine for name, mine in by_hand.items() if name in gradients}
         norm = norm_of(gradients)
         assert norm > 0.5, "the clip must be active"
         for name, gradient in gradients.items():
             mine = by_hand.setdefault(name, ByHand(optimizer, momentum))
             clipped = gradient * 0.5 / (norm + 1e-6)
-            expected[name] = expected[name] - mine.step(clipped, 0.02 * (1 - steps / 60))
+            rate = 0.02 * rate_of.get(name.split(".")[0], 1.0)
+            expected[name] = expected[name] - mine.step(clipped, rate * (1 - steps / 60))
         metrics = learner.update(trajectory, steps)
         assert metrics["gradient_norm"].item() == pytest.approx(norm, rel=1e-4)
-    assert learner.num_updates == 3
+    assert learner.num_updates == 4
     for name, value in weights(policy).items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=4e-6, err_msg=name)
 
@@ -293,7 +329,25 @@ def test_a_frozen_embedding_computed_by_the_actor_equals_the_long_way() -> None:
         np.testing.assert_allclose(short_way_weights[name], weight, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("rule", ["scratch", "freeze_embedding"])
+def test_every_trained_parameter_is_in_one_group_with_its_part_s_rate() -> None:
+    config = AgentConfig(**SMALL, learning_rate=0.5)
+    rule = "embedding=source:trained:lr=0.1,head=source:trained,head.value=source:trained:lr=2"
+    policy = small_policy(config, rule)
+    learner = Learner(policy, config, total_steps=100)
+    learner.update(random_trajectory(), 50)
+    rates = {
+        id(parameter): group["lr"]
+        for group in learner.optimizer.param_groups
+        for parameter in group["params"]
+    }
+    sizes = [len(group["params"]) for group in learner.optimizer.param_groups]
+    assert sum(sizes) == len(rates) == len(list(policy.parameters()))
+    for name, parameter in policy.named_parameters():
+        times = 0.1 if name.startswith("embedding.") else 2 if "value" in name else 1
+        assert rates[id(parameter)] == 0.25 * times, name
+
+
+@pytest.mark.parametrize("rule", ["scratch", "freeze_embedding", *OPTIONS.values()])
 def test_from_memory_of_its_own_as_on_a_gpu_it_learns_the_same(rule: str) -> None:
     config = AgentConfig(**SMALL, learning_rate=0.02)
     plain = Learner(small_policy(config, rule), config, total_steps=100)

@@ -162,7 +162,7 @@ BUGS = (
     Bug(
         "a frozen parameter still gets a gradient",
         "policy/update_rules.py",
-        "                tensor.requires_grad_(False)\n",
+        "            parameter.requires_grad_(name in before)\n",
         "",
         "policy/test_update_rules.py",
         "bitwise",
@@ -187,8 +187,8 @@ BUGS = (
     Bug(
         "a frozen BatchNorm stays in training mode",
         "policy/policy.py",
-        "                module.eval()\n",
-        "                pass\n",
+        "                    module.eval()\n                module.training = False\n",
+        "                    pass\n",
         "policy/test_policy.py policy/test_update_rules.py",
         "statistics or normalization or frozen_module",
     ),
@@ -273,8 +273,8 @@ BUGS = (
     Bug(
         "a resumed run forgets the optimizer's averages",
         "training/state.py",
-        'learner.load_state_tensors(below("optimizer/", tensors), counters["num_updates"])',
-        'learner.num_updates = counters["num_updates"]',
+        'learner.load_state_tensors(\n                below("optimizer/", tensors),',
+        "learner.load_state_tensors(\n                {},",
         "training/test_state.py",
         "stopped_and_resumed and pieces1",
     ),

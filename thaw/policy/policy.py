@@ -130,12 +130,18 @@ class Policy(nn.Module):
         )
 
     def train(self, mode: bool = True) -> Policy:
-        """Switch training mode; modules that hold frozen tensors stay in evaluation mode."""
+        """Switch training mode; modules that hold frozen tensors stay in evaluation mode.
+
+        The modules inside of such a module follow it, unless one of their tensors trains.
+        """
         super().train(mode)
         for name, module in self.named_modules():
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
             if any(f"{name}.{tensor_name}" in self.frozen for tensor_name, _ in own):
-                module.eval()
+                below = [*module.named_parameters(), *module.named_buffers()]
+                if all(f"{name}.{tensor_name}" in self.frozen for tensor_name, _ in below):
+                    module.eval()
+                module.training = False
         return self
 
     def initial_state(self, batch_size: int) -> torch.Tensor:
