@@ -196,7 +196,7 @@ def test_the_longest_match_wins_with_stars_too(text: str, name: str, said: str) 
     [
         ("embedding[3]=source:frozen", "its 3 blocks are embedding.sections.0,"),
         ("embedding[-4]=source:frozen", "its 3 blocks are embedding.sections.0,"),
-        ("embedding[norms]=source:frozen", "normalization layers, and the embedding of this"),
+        ("embedding[norms]=source:frozen", "but the embedding of this network has no norm"),
         ("embedding.*.gamma=source:frozen", "names 'embedding.*.gamma', which this policy does"),
         ("embedding[0].conv9=source:frozen", "names 'embedding.sections.0.conv9'"),
         (

@@ -1,4 +1,4 @@
-"""Fresh shares, blocks and normalization layers: what a rule's words mean for a policy's tensors."""
+"""Fresh shares, blocks and normalization layers: what a rule means for the tensors of a policy."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_normalization_layers_train_alone_and_are_refused_where_there_are_none()
     assert policy.embedding.norm.training  # type: ignore[union-attr]
     plain = small_policy(1)
     before = tensors_of(plain)
-    with pytest.raises(InputError, match="the embedding of this network has none") as caught:
+    with pytest.raises(InputError, match="this network has no normalization layers") as caught:
         apply_update_rule(plain, UpdateRule("norms_only"), tensors_of(small_policy(2)))
     assert "\n" not in str(caught.value)
     for name, tensor in plain.parts():
@@ -105,7 +105,7 @@ def test_every_named_rule_fits_every_built_in_network(name: str, embedding: str)
 def test_gradual_unfreezing_goes_from_the_last_block_to_the_first() -> None:
     policy = small_policy(1, "impala_deep")
     apply_update_rule(policy, UpdateRule("gradual_unfreezing"), tensors_of(policy), steps=1000)
-    begins = {}
+    begins: dict[str, object] = {}
     for name, rule in policy.part_rules.items():
         begins.setdefault(".".join(name.split(".")[: 3 if "sections" in name else 2]), rule.at)
     in_order = ["linear", "sections.2", "sections.1", "sections.0"]
@@ -129,7 +129,7 @@ def test_layer_decay_halves_the_rate_from_block_to_block() -> None:
     [
         ("embedding=source:trained@9,head=source:frozen", 20, "trains nothing from step 0 on"),
         ("embedding=source:frozen@9,head=source:frozen@50%", 20, "trains nothing from step 10 on"),
-        ("embedding=source:trained@9,head=source:trained", None, "say how many steps the run has"),
+        ("embedding=source:trained@9%,head=source:trained", None, "say how many steps the run has"),
         ("embedding=source:trained@20,head=source:trained", 20, "but the run has 20 steps"),
     ],
 )

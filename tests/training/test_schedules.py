@@ -24,7 +24,13 @@ from thaw.acting.collector import Collector
 from thaw.config.agent import AgentConfig
 from thaw.config.update_rule import UpdateRule
 from thaw.envs.families import make_env
-from thaw.files.checkpoint import POLICY_FILE, load_tensors, save_checkpoint
+from thaw.files.checkpoint import (
+    POLICY_FILE,
+    load_policy,
+    load_tensors,
+    load_training_state,
+    save_checkpoint,
+)
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
@@ -123,11 +129,11 @@ def test_with_the_shortcuts_it_learns_what_the_long_way_teaches(
 ) -> None:
     """The long way: every unroll holds observations, and the learner embeds them."""
     learned: list[Tensors] = []
+    empty = Collector.empty_trajectory
     for shortcuts in (True, False):
         if not shortcuts:
             long_way = "thaw.training.clocks.can_learn_from_acting"
             monkeypatch.setattr(long_way, lambda learner: False)
-            empty = Collector.empty_trajectory
             monkeypatch.setattr(
                 Collector, "empty_trajectory",
                 lambda self, config, store_embeddings: empty(self, config, store_embeddings=False),
@@ -144,10 +150,8 @@ def test_with_the_shortcuts_it_learns_what_the_long_way_teaches(
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-@pytest.mark.parametrize(("rule", "tracked"), [(BEGINS, 3), (ENDS, 3)])
-def test_running_statistics_move_while_their_module_trains(
-    clock: str, rule: str, tracked: int
-) -> None:
+@pytest.mark.parametrize("rule", [BEGINS, ENDS])
+def test_running_statistics_move_while_their_module_trains(clock: str, rule: str) -> None:
     running, policy = clock_of(clock, rule, "user_embedding:batch_norm")
     counts = []
     for _ in range(6):
@@ -215,8 +219,6 @@ def test_a_checkpoint_whose_frozen_part_was_exchanged_does_not_resume(
     with pytest.raises(Stopped):
         execute_run(spec, folder, RUNTIME, source=pretrained.path, should_stop=stop_after(8))
     # A whole checkpoint with right checksums, but with another embedding.
-    from thaw.files.checkpoint import load_policy, load_training_state
-
     state, counters = load_training_state(folder.checkpoint)
     assert set(counters["frozen"]) == {
         n for n in load_tensors(folder.checkpoint / POLICY_FILE) if n.startswith("embedding.")

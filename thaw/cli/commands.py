@@ -7,6 +7,7 @@ from thaw.cli.environments import flavors, gallery
 from thaw.cli.parsing import Commands
 from thaw.cli.publish import publish
 from thaw.cli.reports import report
+from thaw.cli.rules import rules
 from thaw.cli.runs import evaluate, record, train, transfer
 from thaw.cli.suites import plan, run, status, watch
 
@@ -21,6 +22,7 @@ COMMANDS: Commands = {
     "transfer": transfer,
     "evaluate": evaluate,
     "record": record,
+    "rules": rules,
     "flavors": flavors,
     "gallery": gallery,
     "bench": bench,

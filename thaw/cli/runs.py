@@ -75,8 +75,8 @@ def transfer(
     Args:
         checkpoint: A run's folder, or the folder that holds policy.safetensors.
         flavor: The target, as in catch@large_ball; `thaw flavors` lists them.
-        rule: update_all, freeze_embedding, freeze_head, freeze_all, scratch, or a rule in words,
-            as in embedding=source:frozen,head=random:trained.
+        rule: A rule of `thaw rules`, as in freeze_embedding, or one in words, as in
+            embedding=source:frozen,head=random:trained.
         out: The run's folder. The same command continues a stopped run.
         steps: How many decisions the agent makes.
         seed: Decides fresh weights, episodes and sampling.

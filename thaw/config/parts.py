@@ -67,14 +67,14 @@ def expand(part: str, network: Network) -> tuple[str, ...]:
     if index == "norms":
         if not network.norms:
             raise InputError(
-                f"'{part}' names normalization layers, and the embedding of this network has none; "
+                f"names '{part}', but the embedding of this network has no normalization layers; "
                 "choose another rule, or an embedding with such layers"
             )
         return tuple(norm + rest for norm in network.norms)
     blocks = network.blocks
     if not -len(blocks) <= int(index) < len(blocks):
         raise InputError(
-            f"'{part}' names a block that this embedding does not have; its {len(blocks)} blocks "
+            f"names '{part}', a block that this embedding does not have; its {len(blocks)} blocks "
             f"are {', '.join(blocks) or 'none'}"
         )
     return (blocks[int(index)] + rest,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from fractions import Fraction
 
 import torch
 
@@ -31,7 +32,7 @@ def apply_update_rule(
             ``source~x`` mixes a share x of them into the source's.
         rule: Where each part's weights come from, and when it trains.
         source: Parameters and buffers of the source policy, which was pretrained, by name.
-        steps: Decisions of the run; needed if a part begins or ends to train within it.
+        steps: Decisions of the run; needed if the rule speaks of shares of them.
 
     Returns:
         The frozen parts as they are now; they can be checked at any later time.
@@ -165,9 +166,9 @@ def _within(rule: UpdateRule, steps: int | None) -> UpdateRule:
     """Return the rule with its steps as numbers, checked if the run's length is known."""
     if steps is not None:
         return rule.within(steps)
-    if any(part.at for part in rule.parts.values()):
+    if any(isinstance(part.at, Fraction) for part in rule.parts.values()):
         raise InputError(
-            f"update rule '{rule}' changes within the run: say how many steps the run has"
+            f"update rule '{rule}' speaks of shares of the run: say how many steps the run has"
         )
     return rule
 

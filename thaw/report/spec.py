@@ -20,6 +20,8 @@ CONDITION_NAMES = {
     "freeze_embedding": "Freeze embedding",
     "freeze_head": "Freeze head",
     "freeze_all": "Freeze all",
+    "linear_probe_then_all": "Linear probe, then all",
+    "l2_sp": "L2-SP",
 }
 """Names for a reader; :func:`condition_name` makes one for any other condition."""
 

@@ -20,6 +20,7 @@ from thaw.files.checkpoint import find_policy, load_tensors, read_description, s
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
+from thaw.policy.parts_table import part_rows, table_of
 from thaw.policy.precision import resolve_precision
 from thaw.policy.update_rules import apply_update_rule
 from thaw.training.build import (
@@ -87,6 +88,9 @@ def execute_run(
             policy = build_policy(spec, envs[0], source).to(device)
         folder.begin(spec)
         write_json(folder.path / "machine.json", describe_machine(runtime, spec.flavor))
+        if policy is not None:
+            rows = part_rows(policy, policy.part_rules)
+            folder.write_parts(table_of(rows, spec.agent.learning_rate))
         log = RunLog(spec, folder, frames_per_step(envs[0]))
         with locked(folder.path):
             if spec.steps and policy is not None:

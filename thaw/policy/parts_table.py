@@ -1,0 +1,87 @@
+"""The table of parts: what an update rule does with each part of a policy, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from thaw.config.update_rule import PartRule
+from thaw.policy.policy import Policy
+
+
+class PartRow(NamedTuple):
+    """A part of a policy to which one rule applies."""
+
+    part: str
+    parameters: int
+    """Numbers in its parameters; running statistics do not count."""
+    rule: PartRule
+
+    @property
+    def weights(self) -> str:
+        """Where its weights come from, in words."""
+        fresh = self.rule.fresh
+        return f"{1 - fresh:g} source + {fresh:g} random" if fresh else self.rule.weights
+
+    @property
+    def trains(self) -> str:
+        """When it trains, in words."""
+        at, begins = self.rule.at, self.rule.state == "trained"
+        if not at:
+            return "always" if begins else "never"
+        share = isinstance(at, Fraction)
+        moment = f"{float(100 * at):.10g}% of the run" if share else f"step {at:,}"
+        return f"from {moment} on" if begins else f"until {moment}"
+
+
+def part_rows(policy: Policy, rules: Mapping[str, PartRule]) -> list[PartRow]:
+    """Return the parts of a policy, each as large as one rule reaches, in the policy's order.
+
+    Args:
+        policy: Its tensors' names and sizes count.
+        rules: The rule of each tensor, as :meth:`UpdateRule.on` returns it.
+    """
+    sizes = {name: 0 for name, _ in policy.named_buffers()}
+    sizes = {name: p.numel() for name, p in policy.named_parameters()} | sizes
+    rows: list[PartRow] = []
+
+    def add(prefix: str, names: Sequence[str]) -> None:
+        found = {rules[name] for name in names}
+        if prefix and len(found) == 1:
+            rows.append(PartRow(prefix, sum(sizes[name] for name in names), found.pop()))
+            return
+        depth = len(prefix.split(".")) + 1 if prefix else 1
+        below: dict[str, list[str]] = {}
+        for name in names:
+            below.setdefault(".".join(name.split(".")[:depth]), []).append(name)
+        for part, inside in below.items():
+            add(part, inside)
+
+    add("", list(sizes))
+    return rows
+
+
+def table_of(rows: Sequence[PartRow], learning_rate: float) -> str:
+    """Write the rows as a table, and below it how many parameters train.
+
+    Args:
+        rows: Of :func:`part_rows`.
+        learning_rate: The agent's, with which a run begins.
+    """
+    cells = [("part", "parameters", "weights", "trains", "rate", "pull")]
+    for row in rows:
+        rate = f"{learning_rate * row.rule.lr:g}" if row.rule.trains else "-"
+        pull = f"{row.rule.pull:g}" if row.rule.pull else "-"
+        cells.append((row.part, f"{row.parameters:,}", row.weights, row.trains, rate, pull))
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    lines = []
+    for line in cells:
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        padded[1] = line[1].rjust(widths[1])
+        lines.append("  ".join(padded).rstrip())
+    total = sum(row.parameters for row in rows)
+    ever = sum(row.parameters for row in rows if row.rule.trains)
+    first = sum(row.parameters for row in rows if row.rule.trains_at(0))
+    later = f", {first:,} of them from the beginning" if first != ever else ""
+    return "\n".join([*lines, "", f"{ever:,} of {total:,} parameters train{later}", ""])
