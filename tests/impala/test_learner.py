@@ -367,6 +367,19 @@ def test_from_memory_of_its_own_as_on_a_gpu_it_learns_the_same(rule: str) -> Non
         np.testing.assert_array_equal(learned[name], expected_weights)
 
 
+def test_on_a_gpu_an_update_is_captured_again_where_a_part_begins_or_ends() -> None:
+    config = AgentConfig(**SMALL, learning_rate=0.02)
+    learner = Learner(small_policy(config, OPTIONS["begins"]), config, total_steps=100)
+    learner.is_replayed = True
+    captured = []
+    for update in range(4):
+        learner.update(random_trajectory(seed=update), 15 * update)
+        captured.append(learner.replayed)
+    assert captured[0] is captured[1]
+    assert captured[1] is not captured[2]
+    assert captured[2] is captured[3]
+
+
 def test_float_observations_reach_the_learner_unchanged() -> None:
     env = make_env("gym/CartPole-v1", 3)
     policy = Policy((4,), 2, MLP)

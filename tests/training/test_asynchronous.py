@@ -168,6 +168,41 @@ def test_actors_send_embeddings_where_the_embedding_is_frozen() -> None:
     assert clock.learned_steps == 3 * STEPS
 
 
+@pytest.mark.parametrize(
+    ("text", "sends_embeddings", "moved"),
+    [
+        ("embedding=source:frozen,head=source:trained", True, [False] * 4),
+        (
+            f"embedding=source:trained@{6 * STEPS},head=source:trained",
+            False,
+            [False] * 2 + [True] * 2,
+        ),
+        (
+            f"embedding=source:frozen@{6 * STEPS},head=source:trained",
+            False,
+            [True] * 2 + [False] * 2,
+        ),
+    ],
+)
+def test_actors_send_observations_where_the_embedding_ever_trains(
+    text: str, sends_embeddings: bool, moved: list[bool]
+) -> None:
+    config = make_config(clock="asynchronous")
+    policy = make_policy(config)
+    source = {name: tensor.detach().clone() for name, tensor in policy.parts()}
+    apply_update_rule(policy, UpdateRule(text), source, steps=1000)
+    assert policy.embedding_never_trains == sends_embeddings
+    actors = HeldActors((2, 1), 0, config, frozen=policy.embedding_never_trains)
+    clock = Asynchronous(actors, Learner(policy, config, 1000), 3)
+    found = []
+    for _ in range(4):
+        before = [p.detach().clone() for p in policy.embedding.parameters()]
+        clock.update(last=False)
+        after = list(policy.embedding.parameters())
+        found.append(any(not torch.equal(a, b) for a, b in zip(before, after, strict=True)))
+    assert found == moved
+
+
 # ------------------------------------------------------------------------------------ V-trace
 
 
