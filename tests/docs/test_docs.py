@@ -18,6 +18,7 @@ import pytest
 from command_line import TINY, Say, thaw_command
 
 import thaw
+from thaw.config.named_rules import NAMED_RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -203,3 +204,13 @@ def test_the_api_reference_has_every_public_name() -> None:
     reference += (ROOT / "docs/api/report.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"^::: thaw\.(\w+)$", reference, re.MULTILINE))
     assert shown == set(thaw.__all__)
+
+
+def test_the_page_of_rules_says_what_the_command_says() -> None:
+    lines = (ROOT / "docs/rules.md").read_text(encoding="utf-8").splitlines()
+    rows = [re.split(r" *\| *", line.strip("| ")) for line in lines if line.startswith("| `")]
+    said = {row[0].strip("`"): row[1:3] for row in rows if len(row) == 4}
+    assert said == {name: [rule.what, rule.when] for name, rule in NAMED_RULES.items()}
+    for name, rule in NAMED_RULES.items():
+        for paper in re.findall(r"arXiv ([\d.]+)", rule.origin):
+            assert f"https://arxiv.org/abs/{paper}" in "\n".join(lines), name
