@@ -71,6 +71,12 @@ def test_the_named_rules_are_those_of_the_paper() -> None:
         ("embedding=source~1:trained,head=source:trained", "say random"),
         ("embedding=random~0.5:trained,head=source:trained", "after ~ stands the share"),
         ("embedding=source:trained@100%,head=source:trained", "is not PART="),
+        ("embedding=source:trained,head=source:trained,optimizer=old", "is not PART="),
+        (
+            "embedding=source:trained,head=source:trained,optimizer=source,optimizer=fresh",
+            "names the optimizer twice",
+        ),
+        ("embedding=source:frozen,head=random:trained,optimizer=source", "and there is none"),
         ("embedding=source:trained@-1,head=source:trained", "is not PART="),
         ("embedding=source:trained@9223372036854775808,head=source:trained", "is above"),
         ("embedding=source:trained,head=source:trained,*.a[0]=source:frozen", "is not PART="),
@@ -114,6 +120,11 @@ def test_the_paper_s_rules_are_the_texts_that_they_were() -> None:
             "embedding=source:trained@12_000:pull=1e-3:lr=1e-1,head=source:frozen@12.50%:lr=10",
             "embedding=source:trained@12000:lr=0.1:pull=0.001,head=source:frozen@12.5%:lr=10",
         ),
+        ("optimizer=fresh,embedding=source:frozen,head=source:trained", "freeze_embedding"),
+        (
+            "optimizer=source,*.bias=source:frozen,embedding=source:trained,head=source:trained",
+            "*.bias=source:frozen,embedding=source:trained,head=source:trained,optimizer=source",
+        ),
         (
             "embedding=source:frozen,head=source:trained,embedding[-1].bias=source:trained",
             "embedding=source:frozen,embedding[-1].bias=source:trained,head=source:trained",
@@ -122,7 +133,8 @@ def test_the_paper_s_rules_are_the_texts_that_they_were() -> None:
 )
 def test_equal_rules_are_equal_texts(written: str, canonical: str) -> None:
     rule = UpdateRule(written)
-    assert str(rule) == canonical
+    assert str(rule) == (NAMED_RULES[canonical].text if canonical in NAMED_RULES else canonical)
+    assert rule.within(10**6).optimizer == rule.optimizer
     assert UpdateRule(rule) == rule
     assert UpdateRule(rule).parts == rule.parts
 

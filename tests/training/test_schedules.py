@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from small_runs import (
 from thaw.acting.actor import Actor
 from thaw.acting.collector import Collector
 from thaw.config.agent import AgentConfig
+from thaw.config.errors import InputError
 from thaw.config.update_rule import UpdateRule
 from thaw.envs.families import make_env
 from thaw.files.checkpoint import (
     POLICY_FILE,
+    STATE_FILE,
+    STATE_JSON,
     load_policy,
     load_tensors,
     load_training_state,
@@ -35,9 +39,10 @@ from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
 from thaw.policy.update_rules import apply_update_rule
-from thaw.training.clocks import Lockstep, Overlapped
+from thaw.training.build import make_training_envs
+from thaw.training.clocks import Lockstep, Overlapped, below
 from thaw.training.progress import Stopped
-from thaw.training.run import execute_run
+from thaw.training.run import build_policy, execute_run
 from thaw.trajectory import Trajectory
 
 Tensors = dict[str, torch.Tensor]
@@ -193,6 +198,10 @@ SCHEDULES = {
     "ends": f"embedding=source:frozen@{N - 7}:lr=0.5,head=source:trained:pull=2",
     "both": f"embedding=source:trained@{N},head=source:trained,head.fc=source:frozen@50%",
     "warm up": "critic_warm_up",
+    "optimizer": (
+        f"embedding=source:trained@{N},head=source:trained,head.value=random:trained,"
+        "optimizer=source"
+    ),
 }
 
 
@@ -201,7 +210,9 @@ SCHEDULES = {
 def test_stopped_and_resumed_at_every_update_equals_unbroken(
     tmp_path: Path, pretrained: RunFolder, name: str, clock: str
 ) -> None:
-    agent = {"clock": clock, "rmsprop_momentum": 0.5}
+    agent: dict[str, Any] = {"clock": clock}
+    if name != "optimizer":  # whose momentum is that of the pretraining
+        agent["rmsprop_momentum"] = 0.5
     spec = changed(transfer(SCHEDULES[name]), agent=agent)
     folder, unbroken = RunFolder(tmp_path / "stopped"), RunFolder(tmp_path / "unbroken")
     for _ in range(UPDATES - 1):
@@ -229,6 +240,51 @@ def test_a_checkpoint_whose_frozen_part_was_exchanged_does_not_resume(
     save_checkpoint(folder, policy, state, counters)
     with pytest.raises(RuntimeError, match=r"frozen tensor 'embedding\.linear\.bias' changed"):
         execute_run(spec, folder, RUNTIME, source=pretrained.path)
+
+
+def test_a_part_of_the_source_begins_with_the_state_of_the_source_s_optimizer(
+    pretrained: RunFolder,
+) -> None:
+    spec = transfer(SCHEDULES["optimizer"])
+    env = make_training_envs(spec, "cpu")[0]
+    policy = build_policy(spec, env, pretrained.path)
+    env.close()
+    learner = Learner(policy, spec.agent, spec.steps)
+    saved, _ = load_training_state(pretrained.checkpoint)
+    theirs = below("optimizer/", saved)
+
+    def check(begun: set[str]) -> None:
+        ours = learner.state_tensors()
+        assert {key.split(".")[0] for key in ours} == begun
+        for key, tensor in ours.items():
+            if key.startswith("head.value."):
+                assert torch.equal(tensor, torch.ones_like(tensor)), "fresh, as its weights"
+            else:
+                assert torch.equal(tensor, theirs[key]), key
+                assert not torch.equal(tensor, torch.ones_like(tensor)), key
+
+    check({"head"})
+    learner.advance(N)
+    check({"head", "embedding"})
+
+
+def test_an_optimizer_that_is_not_the_source_s_is_refused(
+    tmp_path: Path, pretrained: RunFolder
+) -> None:
+    spec = transfer(SCHEDULES["optimizer"])
+    alone = tmp_path / "alone"
+    shutil.copytree(pretrained.checkpoint, alone)
+    for name in (STATE_FILE, STATE_JSON, "checksums.json"):
+        (alone / name).unlink()
+    for each, source, said in (
+        (spec, alone, "has no training_state.safetensors"),
+        (changed(spec, agent={"optimizer": "adam"}), pretrained.path, "agent.optimizer=rmsprop,"),
+        (changed(spec, agent={"rmsprop_momentum": 0.5}), pretrained.path, "momentum=0.0, this run"),
+    ):
+        with pytest.raises(InputError, match=said) as caught:
+            execute_run(each, RunFolder(tmp_path / "run"), RUNTIME, source=source)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists()
 
 
 def test_update_all_with_every_option_neutral_is_update_all(

@@ -66,11 +66,14 @@ class UpdateRule(str):
     Written ``embedding=source:frozen,head=source:trained``, and in general
     ``PART=WEIGHTS:STATE[:lr=x][:pull=x]``; docs/rules.md explains each word. The parts
     ``embedding`` and ``head`` are required, finer parts (``head.lstm=random:trained``) are
-    optional. A name in :data:`NAMED_RULES` stands for its rule. The text is canonical: equal rules
-    are equal texts, and options that change nothing are left out.
+    optional. ``optimizer=source`` is for the rule as a whole. A name in :data:`NAMED_RULES` stands
+    for its rule. The text is canonical: equal rules are equal texts, and options that change
+    nothing are left out.
     """
 
     parts: dict[str, PartRule]
+    optimizer: Literal["fresh", "source"]
+    """The state with which a part begins: new, or that of the source's optimizer."""
 
     def __new__(cls, text: str) -> Self:
         """Parse a name or a rule.
@@ -87,13 +90,17 @@ class UpdateRule(str):
                 "'embedding=source:frozen,head=source:trained'"
             )
         parts: dict[str, PartRule] = {}
+        optimizers = []
         for item in text.replace(" ", "").split(","):
+            if item in ("optimizer=fresh", "optimizer=source"):
+                optimizers.append(item)
+                continue
             match = _ITEM.fullmatch(item)
             if match is None or not check_part(match[1]) or match[1] in parts:
                 raise InputError(
                     f"'{item}' in update rule '{text}' is not PART=source|random:trained|frozen "
-                    "with each part named once; source~0.3, trained@STEP, frozen@25%, :lr=0.1 and "
-                    ":pull=0.1 are allowed too (docs/rules.md)"
+                    "with each part named once; source~0.3, trained@STEP, frozen@25%, :lr=0.1, "
+                    ":pull=0.1 and optimizer=source are allowed too (docs/rules.md)"
                 )
             parts[match[1]] = _part_rule(match, f"'{item}' in update rule '{text}'")
         missing = [part for part in ROOTS if part not in parts]
@@ -103,8 +110,18 @@ class UpdateRule(str):
                 f"update rule '{text}' must name the parts embedding and head (finer parts begin "
                 f"with them): {'missing ' + missing[0] if missing else 'unknown ' + unknown[0]}"
             )
-        rule = super().__new__(cls, ",".join(f"{key}={parts[key]}" for key in sorted(parts)))
+        if len(optimizers) > 1:
+            raise InputError(f"update rule '{text}' names the optimizer twice; give it once")
+        keeps = optimizers == ["optimizer=source"]
+        if keeps and not any(p.trains and p.weights == "source" for p in parts.values()):
+            raise InputError(
+                f"update rule '{text}': optimizer=source is for parts that train and whose weights "
+                "are the source's, and there is none; leave it out"
+            )
+        items = [f"{key}={parts[key]}" for key in sorted(parts)] + optimizers * keeps
+        rule = super().__new__(cls, ",".join(items))
         rule.parts = {key: parts[key] for key in sorted(parts)}
+        rule.optimizer = "source" if keeps else "fresh"
         return rule
 
     def on(self, network: Network) -> dict[str, PartRule]:
@@ -161,7 +178,7 @@ class UpdateRule(str):
                     f"{steps:,} steps; give a step before its end, or a share of it, as in @25%"
                 )
             items.append(f"{key}={replace(part, at=at)}")
-        return UpdateRule(",".join(items))
+        return UpdateRule(",".join([*items, f"optimizer={self.optimizer}"]))
 
     @property
     def trains(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch.nn.utils import clip_grad_norm_
@@ -41,6 +41,7 @@ class Learner:
         self.anchors = {name: tensor.to(self.device) for name, tensor in policy.anchors.items()}
         self.is_replayed = self.device.type == "cuda"
         self.optimizer = self._optimizer()
+        self._begin(self.parameters)
         self.batch: Trajectory | None = None
         self.replayed: Replayed[dict[str, torch.Tensor]] | None = None
 
@@ -51,6 +52,12 @@ class Learner:
         for name, parameter in self.parameters.items():
             groups.setdefault(rules[name].lr if name in rules else 1.0, []).append(parameter)
         return build_optimizer(groups, self.config, self.device)
+
+    def _begin(self, names: Iterable[str]) -> None:
+        """Give parameters that begin to train the source's optimizer state, if the rule says so."""
+        state = self.policy.optimizer_state
+        for key in [key for key in state if key.rpartition("/")[0] in names]:
+            self._set_state(key, state[key])
 
     def advance(self, steps: int) -> bool:
         """Let parts begin and end to train whose step has come; :meth:`update` does it too.
@@ -77,6 +84,7 @@ class Learner:
         for parameter in self.parameters.values():
             if parameter in before:
                 self.optimizer.state[parameter] = before[parameter]
+        self._begin({n: p for n, p in self.parameters.items() if p not in before})
         self.batch = self.replayed = None  # a CUDA graph still moves what it was captured with
 
     def learning_rate(self, steps: int) -> float:
@@ -211,11 +219,14 @@ class Learner:
         self.frozen.resume(steps, digests or {})
         self._follow()
         for key, value in tensors.items():
-            name, _, slot = key.rpartition("/")
-            if name in self.policy.frozen:  # it ends to train with the next update
-                continue
-            parameter = self.parameters[name]
-            # PyTorch keeps the optimizer's step count on the CPU, unless a CUDA graph captures it.
-            stays = slot == "step" and not self.is_replayed
-            device = value.device if stays else parameter.device
-            self.optimizer.state[parameter][slot] = value.to(device, copy=True)
+            if key.rpartition("/")[0] not in self.policy.frozen:  # else it ends to train now
+                self._set_state(key, value)
+
+    def _set_state(self, key: str, value: torch.Tensor) -> None:
+        """Set one tensor of the optimizer's state, named as by :meth:`state_tensors`."""
+        name, _, slot = key.rpartition("/")
+        parameter = self.parameters[name]
+        # PyTorch keeps the optimizer's step count on the CPU, unless a CUDA graph captures it.
+        stays = slot == "step" and not self.is_replayed
+        device = value.device if stays else parameter.device
+        self.optimizer.state[parameter][slot] = value.to(device, copy=True)

@@ -76,6 +76,9 @@ class Policy(nn.Module):
         """By name of parameter or buffer; set by ``apply_update_rule``, else everything trains."""
         self.anchors: dict[str, torch.Tensor] = {}
         """The source's weights, by name, of the parameters that are drawn to them (``pull``)."""
+        self.optimizer_state: dict[str, torch.Tensor] = {}
+        """Where a parameter's optimizer state begins as the source's: by name and slot, as in
+        ``head.fc.bias/square_avg``."""
         self.embedding = build_embedding(
             config.embedding, self.observation_shape, config.embedding_size
         )

@@ -13,10 +13,16 @@ import torch
 from thaw.acting.remote.messages import ActorsFailed
 from thaw.acting.remote.ray_session import check_ray
 from thaw.config import RunSpec, Runtime
-from thaw.config.errors import NotFinite
+from thaw.config.errors import InputError, NotFinite
 from thaw.envs.spaces import VectorEnv, frames_per_step
 from thaw.files.atomic import locked, write_json
-from thaw.files.checkpoint import find_policy, load_tensors, read_description, save_checkpoint
+from thaw.files.checkpoint import (
+    STATE_FILE,
+    find_policy,
+    load_tensors,
+    read_description,
+    save_checkpoint,
+)
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
@@ -30,6 +36,7 @@ from thaw.training.build import (
     make_training_envs,
     policy_for,
 )
+from thaw.training.clocks import below
 from thaw.training.health import Health, has_diverged
 from thaw.training.machine import describe_machine, resolve_device
 from thaw.training.progress import PROGRESS_ROWS, RunLog, Stopped, Watch
@@ -205,7 +212,36 @@ def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Po
         check_same_spaces(read_description(file), policy, str(source), spec.flavor)
         tensors = load_tensors(file)
     apply_update_rule(policy, rule, tensors, steps=spec.steps)
+    if rule.optimizer == "source":
+        assert source is not None
+        rules = policy.part_rules
+        policy.optimizer_state = {
+            key: tensor
+            for key, tensor in source_optimizer(spec, find_policy(source)).items()
+            if rules[key.rpartition("/")[0]].weights == "source"
+        }
     return policy
+
+
+def source_optimizer(spec: RunSpec, file: Path) -> dict[str, torch.Tensor]:
+    """Load the optimizer state beside a policy file, by parameter and slot.
+
+    Raises:
+        InputError: It is not there, or is another optimizer's.
+    """
+    there, here = read_description(file).agent, spec.agent
+    for name in ("optimizer", "rmsprop_momentum"):
+        before, now = getattr(there, name), getattr(here, name)
+        if before != now:
+            raise InputError(
+                f"optimizer=source: the source was trained with agent.{name}={before}, this run "
+                f"has {now}; give both the same, or leave optimizer=source out"
+            )
+    if not (file.parent / STATE_FILE).is_file():
+        raise InputError(
+            f"optimizer=source: {file.parent} has no {STATE_FILE}; leave optimizer=source out"
+        )
+    return below("optimizer/", load_tensors(file.parent / STATE_FILE))
 
 
 def close_all(envs: Sequence[VectorEnv]) -> None:
