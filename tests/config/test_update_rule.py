@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from small_runs import transfer
+from small_runs import changed, transfer
 
 from thaw.config.errors import InputError
 from thaw.config.named_rules import NAMED_RULES, PAPER_RULES
@@ -72,6 +72,12 @@ def test_the_named_rules_are_those_of_the_paper() -> None:
         ("embedding=random~0.5:trained,head=source:trained", "after ~ stands the share"),
         ("embedding=source:trained@100%,head=source:trained", "is not PART="),
         ("embedding=source:trained,head=source:trained,optimizer=old", "is not PART="),
+        ("embedding=source:trained,head=source:trained,teacher=-1", "is not teacher=WEIGHT"),
+        ("embedding=source:trained,head=source:trained,teacher=1,teacher=2", "teacher twice"),
+        ("embedding=source:trained,head=source:trained,teacher=1:floor=0.1", "needs a decay"),
+        ("embedding=source:trained,head=source:trained,teacher=1:decay=9:floor=2", "at most the"),
+        ("embedding=source:trained,head=source:trained,teacher=1:decay=101%", "at most 100%"),
+        ("embedding=source:frozen,head=source:frozen,teacher=1", "nothing trains"),
         (
             "embedding=source:trained,head=source:trained,optimizer=source,optimizer=fresh",
             "names the optimizer twice",
@@ -120,6 +126,11 @@ def test_the_paper_s_rules_are_the_texts_that_they_were() -> None:
             "embedding=source:trained@12_000:pull=1e-3:lr=1e-1,head=source:frozen@12.50%:lr=10",
             "embedding=source:trained@12000:lr=0.1:pull=0.001,head=source:frozen@12.5%:lr=10",
         ),
+        (
+            "teacher=.50:decay=1_000:floor=0.10,embedding=random:trained,head=random:trained",
+            "embedding=random:trained,head=random:trained,teacher=0.5:decay=1000:floor=0.1",
+        ),
+        ("teacher=0,embedding=source:frozen,head=source:trained", "freeze_embedding"),
         ("optimizer=fresh,embedding=source:frozen,head=source:trained", "freeze_embedding"),
         (
             "optimizer=source,*.bias=source:frozen,embedding=source:trained,head=source:trained",
@@ -137,6 +148,25 @@ def test_equal_rules_are_equal_texts(written: str, canonical: str) -> None:
     assert rule.within(10**6).optimizer == rule.optimizer
     assert UpdateRule(rule) == rule
     assert UpdateRule(rule).parts == rule.parts
+
+
+def test_the_teacher_s_weight_falls_to_its_floor_and_stays_there() -> None:
+    rule = UpdateRule(
+        "embedding=random:trained,head=random:trained,teacher=0.5:decay=50%:floor=0.1"
+    )
+    assert rule.needs_source
+    teacher = rule.within(400).teacher
+    assert teacher is not None
+    weights = [teacher.weight_at(steps) for steps in (0, 100, 200, 300)]
+    assert weights == pytest.approx([0.5, 0.3, 0.1, 0.1])
+    constant = UpdateRule("embedding=random:trained,head=random:trained,teacher=0.5").teacher
+    assert constant is not None
+    assert constant.weight_at(10**9) == 0.5
+
+
+def test_a_teacher_needs_a_clock_that_keeps_the_order() -> None:
+    with pytest.raises(InputError, match="use lockstep or overlapped"):
+        changed(transfer("kickstart"), agent={"clock": "asynchronous", "actors": 1})
 
 
 # ----------------------------------------------------------------------------- the longest match

@@ -42,7 +42,7 @@ from thaw.policy.update_rules import apply_update_rule
 from thaw.training.build import make_training_envs
 from thaw.training.clocks import Lockstep, Overlapped, below
 from thaw.training.progress import Stopped
-from thaw.training.run import build_policy, execute_run
+from thaw.training.run import build_policy, build_teacher, execute_run
 from thaw.trajectory import Trajectory
 
 Tensors = dict[str, torch.Tensor]
@@ -202,6 +202,7 @@ SCHEDULES = {
         f"embedding=source:trained@{N},head=source:trained,head.value=random:trained,"
         "optimizer=source"
     ),
+    "teacher": (f"embedding=source:frozen@{N},head=random:trained,teacher=0.5:decay=50%:floor=0.1"),
 }
 
 
@@ -266,6 +267,28 @@ def test_a_part_of_the_source_begins_with_the_state_of_the_source_s_optimizer(
     check({"head"})
     learner.advance(N)
     check({"head", "embedding"})
+
+
+def test_the_teacher_is_the_source_and_shows_in_what_is_learned(
+    tmp_path: Path, pretrained: RunFolder
+) -> None:
+    policies = []
+    for teaches in ("", ",teacher=5"):
+        rule = UpdateRule(f"embedding=source:frozen,head=random:trained{teaches}")
+        spec = changed(transfer("freeze_embedding"), update_rule=rule)
+        folder = RunFolder(tmp_path / f"with{teaches}")
+        execute_run(spec, folder, RUNTIME, source=pretrained.path)
+        policies.append(outcome(folder)["policy"])
+    assert policies[0] != policies[1]
+    env = make_training_envs(spec, "cpu")[0]
+    teacher = build_teacher(spec, build_policy(spec, env, pretrained.path), pretrained.path)
+    env.close()
+    assert teacher is not None
+    source = load_tensors(pretrained.checkpoint / POLICY_FILE)
+    for name, tensor in teacher.policy.parts():
+        assert torch.equal(tensor, source[name]), name
+        assert not tensor.requires_grad
+    assert not any(module.training for module in teacher.policy.modules())
 
 
 def test_an_optimizer_that_is_not_the_source_s_is_refused(

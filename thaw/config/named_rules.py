@@ -117,6 +117,14 @@ NAMED_RULES: Mapping[str, NamedRule] = {
         "It is a control: whether pretrained features beat random ones.",
         "Random features: Burda et al. 2019, arXiv 1808.04355",
     ),
+    "kickstart": NamedRule(
+        "embedding=source:trained,head=source:trained,teacher=0.5:decay=50%",
+        "Everything trains, and the source policy teaches: the loss has the divergence from its "
+        "action probabilities, with a weight that falls to 0 in half of the run.",
+        "Take it where training forgets what the source policy can do before it is of use.",
+        "Kickstarting: Schmitt et al. 2018, arXiv 1803.03835; Wolczyk et al. 2024, "
+        "arXiv 2402.02868; the numbers are thaw's",
+    ),
     "norms_only": NamedRule(
         "embedding=source:frozen,embedding[norms]=source:trained,head=source:frozen",
         "Only the embedding's normalization layers train.",

@@ -133,6 +133,11 @@ class RunSpec(Config, frozen=True, kw_only=True):
         check_shares(self.agent, self.num_envs)
         if self.update_rule is not None and self.update_rule.trains:
             self.update_rule.within(self.steps)
+            if self.update_rule.teacher is not None and self.agent.clock == "asynchronous":
+                raise InputError(
+                    f"update rule '{self.update_rule}' has a teacher, who must see unrolls in "
+                    "their order, and the asynchronous clock mixes them; use lockstep or overlapped"
+                )
 
     @property
     def num_envs(self) -> int:

@@ -24,6 +24,36 @@ _ITEM = re.compile(
 )
 
 
+_TEACHER = re.compile(
+    rf"teacher=({_NUMBER})(?::decay=(\d[\d_]*|\d{{1,3}}(?:\.\d{{1,6}})?%))?(?::floor=({_NUMBER}))?"
+)
+
+
+@dataclass(frozen=True)
+class TeacherRule:
+    """How strongly the source policy teaches: kickstarting."""
+
+    weight: float
+    """Of the divergence from the source policy, in the loss, when the run begins."""
+    decay: int | Fraction = 0
+    """Steps of the run, or a share of them, in which the weight falls linearly to the floor; 0: it
+    stays."""
+    floor: float = 0.0
+
+    def __str__(self) -> str:
+        decay = f":decay={_moment(self.decay)}" if self.decay else ""
+        return f"{_number(self.weight)}{decay}" + (
+            f":floor={_number(self.floor)}" if self.floor else ""
+        )
+
+    def weight_at(self, steps: int) -> float:
+        """Return the weight in an update whose batch begins after ``steps`` decisions."""
+        if not self.decay:
+            return self.weight
+        left = max(0.0, 1.0 - steps / float(self.decay))
+        return self.floor + (self.weight - self.floor) * left
+
+
 @dataclass(frozen=True)
 class PartRule:
     """Where the weights of one part of the policy come from, and when and how fast it trains."""
@@ -42,10 +72,7 @@ class PartRule:
 
     def __str__(self) -> str:
         fresh = f"~{_number(self.fresh)}" if self.fresh else ""
-        at = ""
-        if self.at:
-            share = isinstance(self.at, Fraction)
-            at = f"@{float(100 * self.at):.10g}%" if share else f"@{self.at}"
+        at = f"@{_moment(self.at)}" if self.at else ""
         lr = f":lr={_number(self.lr)}" if self.lr != 1 else ""
         pull = f":pull={_number(self.pull)}" if self.pull else ""
         return f"{self.weights}{fresh}:{self.state}{at}{lr}{pull}"
@@ -66,14 +93,15 @@ class UpdateRule(str):
     Written ``embedding=source:frozen,head=source:trained``, and in general
     ``PART=WEIGHTS:STATE[:lr=x][:pull=x]``; docs/rules.md explains each word. The parts
     ``embedding`` and ``head`` are required, finer parts (``head.lstm=random:trained``) are
-    optional. ``optimizer=source`` is for the rule as a whole. A name in :data:`NAMED_RULES` stands
-    for its rule. The text is canonical: equal rules are equal texts, and options that change
-    nothing are left out.
+    optional. ``optimizer=source`` and ``teacher=0.5`` are for the rule as a whole. A name in
+    :data:`NAMED_RULES` stands for its rule. The text is canonical: equal rules are equal texts, and
+    options that change nothing are left out.
     """
 
     parts: dict[str, PartRule]
     optimizer: Literal["fresh", "source"]
     """The state with which a part begins: new, or that of the source's optimizer."""
+    teacher: TeacherRule | None
 
     def __new__(cls, text: str) -> Self:
         """Parse a name or a rule.
@@ -90,10 +118,13 @@ class UpdateRule(str):
                 "'embedding=source:frozen,head=source:trained'"
             )
         parts: dict[str, PartRule] = {}
-        optimizers = []
+        optimizers, teachers = [], []
         for item in text.replace(" ", "").split(","):
             if item in ("optimizer=fresh", "optimizer=source"):
                 optimizers.append(item)
+                continue
+            if item.startswith("teacher="):
+                teachers.append(_teacher(item, f"'{item}' in update rule '{text}'"))
                 continue
             match = _ITEM.fullmatch(item)
             if match is None or not check_part(match[1]) or match[1] in parts:
@@ -110,8 +141,9 @@ class UpdateRule(str):
                 f"update rule '{text}' must name the parts embedding and head (finer parts begin "
                 f"with them): {'missing ' + missing[0] if missing else 'unknown ' + unknown[0]}"
             )
-        if len(optimizers) > 1:
-            raise InputError(f"update rule '{text}' names the optimizer twice; give it once")
+        for what, given in (("optimizer", optimizers), ("teacher", teachers)):
+            if len(given) > 1:
+                raise InputError(f"update rule '{text}' names the {what} twice; give it once")
         keeps = optimizers == ["optimizer=source"]
         if keeps and not any(p.trains and p.weights == "source" for p in parts.values()):
             raise InputError(
@@ -119,9 +151,16 @@ class UpdateRule(str):
                 "are the source's, and there is none; leave it out"
             )
         items = [f"{key}={parts[key]}" for key in sorted(parts)] + optimizers * keeps
+        teacher = teachers[0] if teachers and teachers[0].weight else None
+        if teacher is not None and not any(part.trains for part in parts.values()):
+            raise InputError(
+                f"update rule '{text}' has a teacher, but nothing trains; leave it out"
+            )
+        items += [f"teacher={teacher}"] * (teacher is not None)
         rule = super().__new__(cls, ",".join(items))
         rule.parts = {key: parts[key] for key in sorted(parts)}
         rule.optimizer = "source" if keeps else "fresh"
+        rule.teacher = teacher
         return rule
 
     def on(self, network: Network) -> dict[str, PartRule]:
@@ -171,14 +210,18 @@ class UpdateRule(str):
         """
         items = []
         for key, part in self.parts.items():
-            at = math.floor(part.at * steps) if isinstance(part.at, Fraction) else part.at
+            at = _in_steps(part.at, steps)
             if at and at >= steps:
                 raise InputError(
                     f"update rule '{self}': '{key}={part}' changes at step {at:,}, but the run has "
                     f"{steps:,} steps; give a step before its end, or a share of it, as in @25%"
                 )
             items.append(f"{key}={replace(part, at=at)}")
-        return UpdateRule(",".join([*items, f"optimizer={self.optimizer}"]))
+        items.append(f"optimizer={self.optimizer}")
+        if (teacher := self.teacher) is not None:
+            decay = max(1, _in_steps(teacher.decay, steps)) if teacher.decay else 0
+            items.append(f"teacher={replace(teacher, decay=decay)}")
+        return UpdateRule(",".join(items))
 
     @property
     def trains(self) -> bool:
@@ -187,8 +230,9 @@ class UpdateRule(str):
 
     @property
     def needs_source(self) -> bool:
-        """Whether any weights come from a pretrained policy."""
-        return any(part.weights == "source" for part in self.parts.values())
+        """Whether any weights come from a pretrained policy, or that policy teaches."""
+        parts = self.parts.values()
+        return self.teacher is not None or any(part.weights == "source" for part in parts)
 
 
 def _part_rule(match: re.Match[str], where: str) -> PartRule:
@@ -205,13 +249,7 @@ def _part_rule(match: re.Match[str], where: str) -> PartRule:
             f"{where}: after ~ stands the share of fresh weights in the source's, below 1, as in "
             "source~0.3; where all are fresh, say random"
         )
-    at: int | Fraction = 0
-    if match[5]:
-        share = match[5].endswith("%")
-        at = Fraction(match[5][:-1]) / 100 if share else int(match[5])
-        at = at if at else 0
-        if at > MAX_INT:
-            raise InputError(f"{where}: step {match[5]} is above {MAX_INT:,}")
+    at = _parse_moment(match[5], where)
     values = {"lr": 1.0, "pull": 0.0}
     for option in options:
         name, _, value = option.partition("=")
@@ -231,6 +269,55 @@ def _part_rule(match: re.Match[str], where: str) -> PartRule:
             "leave pull out"
         )
     return rule
+
+
+def _teacher(item: str, where: str) -> TeacherRule:
+    """Read the teacher of a rule.
+
+    Raises:
+        InputError: It has another form, or its numbers do not go together.
+    """
+    match = _TEACHER.fullmatch(item)
+    if match is None:
+        raise InputError(
+            f"{where} is not teacher=WEIGHT[:decay=STEPS][:floor=x], as in "
+            "teacher=0.5:decay=50%:floor=0.1"
+        )
+    rule = TeacherRule(float(match[1]), _parse_moment(match[2], where), float(match[3] or 0))
+    if rule.weight > MAX_FLOAT or rule.floor > rule.weight:
+        raise InputError(
+            f"{where}: the weight is at most {MAX_FLOAT:g}, and the floor at most the weight"
+        )
+    if rule.decay > 1 and isinstance(rule.decay, Fraction):
+        raise InputError(f"{where}: a share of the run is at most 100%; give steps for more")
+    if rule.floor and not rule.decay:
+        raise InputError(f"{where}: a floor needs a decay, as in teacher=0.5:decay=50%:floor=0.1")
+    return rule
+
+
+def _parse_moment(text: str | None, where: str) -> int | Fraction:
+    """Read steps or a share of the run; 0 for neither.
+
+    Raises:
+        InputError: The number of steps is too large.
+    """
+    if not text:
+        return 0
+    if text.endswith("%"):
+        return Fraction(text[:-1]) / 100 or 0
+    if int(text) > MAX_INT:
+        raise InputError(f"{where}: step {text} is above {MAX_INT:,}")
+    return int(text)
+
+
+def _moment(at: int | Fraction) -> str:
+    """Write steps or a share of the run."""
+    return f"{float(100 * at):.10g}%" if isinstance(at, Fraction) else str(at)
+
+
+def _in_steps(at: int | Fraction, steps: int) -> int:
+    """Return a moment in steps of a run."""
+    return math.floor(at * steps) if isinstance(at, Fraction) else at
 
 
 def _number(value: float) -> str:

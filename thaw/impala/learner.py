@@ -10,6 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 from thaw.config.agent import AgentConfig
 from thaw.impala.losses import Losses, impala_losses
 from thaw.impala.optimizers import Optimizer, build_optimizer
+from thaw.impala.teacher import Teacher
 from thaw.policy.cuda import Replayed
 from thaw.policy.policy import Policy
 from thaw.policy.update_rules import FrozenParts, trained_parameters
@@ -28,9 +29,17 @@ class Learner:
             the rates and pulls of its update rule hold.
         config: Losses and optimizer.
         total_steps: Decisions after which a linear schedule of the learning rate reaches 0.
+        teacher: The source policy where it teaches; batches must hold observations then.
     """
 
-    def __init__(self, policy: Policy, config: AgentConfig, total_steps: int) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        config: AgentConfig,
+        total_steps: int,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self.teacher = teacher
         self.policy = policy
         self.config = config
         self.total_steps = total_steps
@@ -113,7 +122,11 @@ class Learner:
             trajectory.last_rewards,
             trajectory.state,
         )
-        return impala_losses(output, trajectory, self.config)
+        losses = impala_losses(output, trajectory, self.config)
+        if self.teacher is None:
+            return losses
+        taught = self.teacher.loss(trajectory, output.logits[:-1])
+        return losses._replace(total=losses.total + taught)
 
     def update(
         self, trajectory: Trajectory, steps: int, graph: EmbeddingGraph | None = None
@@ -138,6 +151,8 @@ class Learner:
                 group["lr"].fill_(learning_rate * group["scale"])
             else:
                 group["lr"] = learning_rate * group["scale"]
+        if self.teacher is not None:
+            self.teacher.begin(steps)
         self.num_updates += 1
         if not self.is_replayed:
             return self._step(trajectory, graph)

@@ -81,9 +81,8 @@ class Lockstep:
             self.keeps_graph = keeps
             self.acting_policy = policy if keeps else acting_copy(policy)
             self.collector.play(self.acting_policy, keep_graph=keeps)
-        self.unroll = empty_unroll(
-            self.collector, self.learner, with_embeddings=keeps or policy.embedding_frozen
-        )
+        frozen = policy.embedding_frozen and self.learner.teacher is None
+        self.unroll = empty_unroll(self.collector, self.learner, with_embeddings=keeps or frozen)
 
     def get_state(self) -> dict[str, torch.Tensor]:
         """Return the actors' state; nothing else is pending between two updates."""
@@ -164,6 +163,7 @@ class Overlapped:
         frozen = policy.embedding_frozen
         if policy.part_rules:
             frozen = all(map(policy.embedding_frozen_at, (acted_steps, learned_steps)))
+        frozen = frozen and self.learner.teacher is None
         if unroll is not None and frozen == (unroll.embeddings is not None):
             return unroll
         return empty_unroll(self.collector, self.learner, with_embeddings=frozen)
@@ -221,11 +221,14 @@ def learn(
 def can_learn_from_acting(learner: Learner) -> bool:
     """Whether the learner can use the very embeddings that the actor computed, with their graph.
 
-    They must train, and be the same in acting and in learning: dropout, for example, is not. On a
-    GPU both passes are captured as CUDA graphs, and a second pass costs less than to give that up.
+    They must train, and be the same in acting and in learning: dropout, for example, is not. A
+    teacher needs the observations. On a GPU both passes are captured as CUDA graphs, and a second
+    pass costs less than to give that up.
     """
     policy = learner.policy
-    return not (policy.embedding_frozen or learner.is_replayed or depends_on_mode(policy.embedding))
+    if learner.teacher is not None or policy.embedding_frozen or learner.is_replayed:
+        return False
+    return not depends_on_mode(policy.embedding)
 
 
 def empty_unroll(collector: Collector, learner: Learner, *, with_embeddings: bool) -> Trajectory:

@@ -20,11 +20,13 @@ from thaw.files.checkpoint import (
     STATE_FILE,
     find_policy,
     load_tensors,
+    load_tensors_into,
     read_description,
     save_checkpoint,
 )
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
+from thaw.impala.teacher import Teacher
 from thaw.policy import Policy
 from thaw.policy.parts_table import part_rows, table_of
 from thaw.policy.precision import resolve_precision
@@ -36,7 +38,7 @@ from thaw.training.build import (
     make_training_envs,
     policy_for,
 )
-from thaw.training.clocks import below
+from thaw.training.clocks import acting_copy, below
 from thaw.training.health import Health, has_diverged
 from thaw.training.machine import describe_machine, resolve_device
 from thaw.training.progress import PROGRESS_ROWS, RunLog, Stopped, Watch
@@ -97,11 +99,13 @@ def execute_run(
         write_json(folder.path / "machine.json", describe_machine(runtime, spec.flavor))
         if policy is not None:
             rows = part_rows(policy, policy.part_rules)
-            folder.write_parts(table_of(rows, spec.agent.learning_rate))
+            folder.write_parts(f"{spec.update_rule}\n\n{table_of(rows, spec.agent.learning_rate)}")
         log = RunLog(spec, folder, frames_per_step(envs[0]))
         with locked(folder.path):
             if spec.steps and policy is not None:
-                learner = Learner(policy, spec.agent, spec.steps)
+                learner = Learner(
+                    policy, spec.agent, spec.steps, build_teacher(spec, policy, source)
+                )
                 checkpoint = folder.find_checkpoint()
                 stream = f"acting from {folder.saved_steps()}"
                 clock = build_clock(
@@ -221,6 +225,20 @@ def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Po
             if rules[key.rpartition("/")[0]].weights == "source"
         }
     return policy
+
+
+def build_teacher(spec: RunSpec, policy: Policy, source: str | Path | None) -> Teacher | None:
+    """Build a run's teacher; None if its rule has none.
+
+    Raises:
+        InputError: The source has other tensors than the run's policy.
+    """
+    rule = spec.update_rule
+    if rule is None or source is None or (teaches := rule.within(spec.steps).teacher) is None:
+        return None
+    teacher, file = acting_copy(policy), find_policy(source)
+    load_tensors_into(teacher, load_tensors(file), str(file))
+    return Teacher(teacher, teaches, spec.num_envs)
 
 
 def source_optimizer(spec: RunSpec, file: Path) -> dict[str, torch.Tensor]:

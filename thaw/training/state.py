@@ -48,7 +48,10 @@ class TrainingState(NamedTuple):
         }
         if digests := self.learner.frozen.digests():
             counters["frozen"] = digests
-        save_checkpoint(folder, self.policy, optimizer | self.clock.get_state(), counters)
+        tensors = optimizer | self.clock.get_state()
+        if (teacher := self.learner.teacher) is not None:
+            tensors["teacher/state"] = teacher.state
+        save_checkpoint(folder, self.policy, tensors, counters)
 
     def resume(self, folder: RunFolder, checkpoint: Path | None) -> None:
         """Continue from a checkpoint of the folder; drop what was logged after it.
@@ -78,6 +81,8 @@ class TrainingState(NamedTuple):
                 steps,
                 counters.get("frozen"),
             )
+            if (teacher := self.learner.teacher) is not None:
+                teacher.state.copy_(tensors["teacher/state"])
             self.clock.set_state(tensors)
             self.log.restore(counters, self.clock.learned_steps)
         except KeyError as error:
