@@ -140,6 +140,8 @@ def test_four_steps_equal_the_optimizer_by_hand(optimizer: Any, momentum: float,
         for name in gradients:
             pull = pull_of.get(name.split(".")[0], 0.0)
             gradients[name] = gradients[name] + pull * (expected[name] - start[name])
+        optimized = [p for group in learner.optimizer.param_groups for p in group["params"]]
+        assert {id(p) for p in optimized} == {id(policy.get_parameter(n)) for n in gradients}
         # Who begins has fresh state, who goes on keeps it, who ends is forgotten.
         by_hand = {name: mine for name, mine in by_hand.items() if name in gradients}
         norm = norm_of(gradients)

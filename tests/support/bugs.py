@@ -1159,7 +1159,7 @@ BUGS = (
         "hand and begins",
     ),
     Bug(
-        "a rule's part that ended stays in the norm clip",
+        "a rule's part that ended stays in the optimizer",
         "impala/learner.py",
         "        before = self.optimizer.state\n"
         "        self.parameters = trained_parameters(self.policy)\n",
