@@ -19,13 +19,13 @@ CONDITIONS = ("random", *PAPER_RULES)
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _ITEM = re.compile(
     rf"([^=]+)=(source|random)(?:~({_NUMBER}))?"
-    r":(trained|frozen)(?:@(\d[\d_]*|\d{1,2}(?:\.\d{1,6})?%))?"
+    r":(trained|frozen)(?:@(\d+(?:_\d+)*|\d{1,2}(?:\.\d{1,6})?%))?"
     rf"((?::(?:lr|pull)={_NUMBER})*)"
 )
 
 
 _TEACHER = re.compile(
-    rf"teacher=({_NUMBER})(?::decay=(\d[\d_]*|\d{{1,3}}(?:\.\d{{1,6}})?%))?(?::floor=({_NUMBER}))?"
+    rf"teacher=({_NUMBER})(?::decay=(\d+(?:_\d+)*|\d{{1,3}}(?:\.\d{{1,6}})?%))?(?::floor=({_NUMBER}))?"
 )
 
 
@@ -305,9 +305,10 @@ def _parse_moment(text: str | None, where: str) -> int | Fraction:
         return 0
     if text.endswith("%"):
         return Fraction(text[:-1]) / 100 or 0
-    if int(text) > MAX_INT:
-        raise InputError(f"{where}: step {text} is above {MAX_INT:,}")
-    return int(text)
+    digits = text.replace("_", "").lstrip("0") or "0"
+    if len(digits) > len(str(MAX_INT)) or int(digits) > MAX_INT:
+        raise InputError(f"{where}: step {text[:30]} is above {MAX_INT:,}")
+    return int(digits)
 
 
 def _moment(at: int | Fraction) -> str:
