@@ -102,14 +102,6 @@ class RunFolder:
         plain = to_plain(spec) | {"content_hash": spec.content_hash}
         write_json(self.path / "run.json", plain)
 
-    def write_parts(self, table: str) -> None:
-        """Write parts.txt: which parts of the policy train, when, and at which rate.
-
-        Raises:
-            WriteFailed: Disk full, no permission, and the like.
-        """
-        write_files(self.path, {"parts.txt": table.encode()})
-
     def content_hash(self) -> str:
         """Return the hash stored in run.json.
 

@@ -15,7 +15,7 @@ from thaw.acting.remote.ray_session import check_ray
 from thaw.config import RunSpec, Runtime
 from thaw.config.errors import InputError, NotFinite
 from thaw.envs.spaces import VectorEnv, frames_per_step
-from thaw.files.atomic import locked, write_json
+from thaw.files.atomic import indented_json, locked, write_files
 from thaw.files.checkpoint import (
     STATE_FILE,
     find_policy,
@@ -96,10 +96,11 @@ def execute_run(
             spec = msgspec.structs.replace(spec, agent=agent)
             policy = build_policy(spec, envs[0], source).to(device)
         folder.begin(spec)
-        write_json(folder.path / "machine.json", describe_machine(runtime, spec.flavor))
+        files = {"machine.json": indented_json(describe_machine(runtime, spec.flavor))}
         if policy is not None:
-            rows = part_rows(policy, policy.part_rules)
-            folder.write_parts(f"{spec.update_rule}\n\n{table_of(rows, spec.agent.learning_rate)}")
+            table = table_of(part_rows(policy, policy.part_rules), spec.agent.learning_rate)
+            files["parts.txt"] = f"{spec.update_rule}\n\n{table}".encode()
+        write_files(folder.path, files)
         log = RunLog(spec, folder, frames_per_step(envs[0]))
         with locked(folder.path):
             if spec.steps and policy is not None:
