@@ -50,6 +50,7 @@ COMMANDS = {
     "record": [
         "CHECKPOINT|random", "FLAVOR", "--out", "--episodes", "--seed", "--greedy", "--trust-code",
     ],
+    "rules": ["RULE", "--for", "--steps", "--set", "--trust-code", "--json"],
     "flavors": ["PATTERN", "--json"],
     "gallery": ["SUITE", "--out", "--set", "--trust-code", "--steps"],
     "bench": [
