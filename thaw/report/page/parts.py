@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 from thaw.config.errors import InputError
-from thaw.config.update_rule import NAMED_RULES, PartRule, UpdateRule
+from thaw.config.update_rule import PartRule, UpdateRule
 from thaw.report.spec import ReportSpec, condition_name
 
 _SNOWFLAKE = "M0-7V7M-6-3.5L6 3.5M-6 3.5L6-3.5M-2-6L0-4L2-6M-2 6L0 4L2 6"
@@ -40,10 +40,9 @@ def glossary(spec: ReportSpec, rules: Mapping[str, str]) -> str:
 
 
 def _rule(condition: str, rules: Mapping[str, str]) -> UpdateRule | None:
-    text = rules.get(condition) or NAMED_RULES.get(condition)
     try:
-        return UpdateRule(text) if text else None
-    except InputError:  # of a later thaw
+        return UpdateRule(rules.get(condition, condition))
+    except InputError:  # no rule, or one of a later thaw
         return None
 
 
@@ -63,7 +62,10 @@ def _drawing(rule: UpdateRule | None) -> tuple[str, str]:
 
 def _words(part: PartRule) -> str:
     start = "pretrained" if part.weights == "source" else "random"
-    return f"{start} and {'trained' if part.trains else 'frozen'}"
+    if part.fresh:
+        start = f"{1 - part.fresh:g} pretrained plus {part.fresh:g} random"
+    state = {"always": "trained", "never": "frozen"}.get(part.when, f"trained {part.when}")
+    return f"{start} and {state}"
 
 
 def _svg(inside: str, name: str) -> str:
