@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,13 @@ def test_nothing_is_written_without_the_lease(tmp_path: Path) -> None:
         folder.episodes.append([])
         (tmp_path / LEASE).write_text("filelock/2\ntoken=another\n")
         before = _bytes(tmp_path)
-        for write in (
+        writes: list[Callable[[], None]] = [
             lambda: folder.episodes.append([]),
             lambda: folder.progress.cut(0),
             lambda: folder.replace_checkpoint({"a": b""}),
             lambda: folder.finish({}),
-        ):
+        ]
+        for write in writes:
             with pytest.raises(Lost):
                 write()
         folder.fail("a traceback")

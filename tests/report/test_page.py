@@ -382,6 +382,14 @@ def test_the_glossary_draws_which_part_trains() -> None:
     assert items[1].index('class="flame"') < items[1].index('class="snow"')
 
 
+def test_the_glossary_says_when_a_part_trains_and_what_is_mixed() -> None:
+    rules = {"own": "embedding=source~0.3:frozen@1200,head=random:trained@25%"}
+    text = glossary(ReportSpec("n", (("a", "b"),), ("own", "l2_sp"), (0,)), rules)
+    assert "Embedding 0.7 pretrained plus 0.3 random and trained until step 1,200, " in text
+    assert "head random and trained from 25% of the run on." in text
+    assert "Embedding pretrained and trained, head pretrained and trained." in text
+
+
 def test_absent_parts_say_why(make_scores: MakeScores, tmp_path: Path) -> None:
     spec = ReportSpec("n", (("catch", "catch@large_ball"),), ("update_all",), (0,))
     text = read(write_report(make_scores({"update_all": [0.5]}), None, spec, tmp_path)).text

@@ -63,7 +63,7 @@ def rules(
                 "part": row.part,
                 "parameters": row.parameters,
                 "weights": row.weights,
-                "trains": row.trains,
+                "trains": row.rule.when,
                 "rate": table.agent.learning_rate * row.rule.lr if row.rule.trains else None,
                 "pull": row.rule.pull,
             }

@@ -82,6 +82,16 @@ class PartRule:
         """Whether the part trains at any time."""
         return self.state == "trained" or self.at != 0
 
+    @property
+    def when(self) -> str:
+        """When the part trains, in words: never, from step 1,200 on, until 25% of the run."""
+        begins = self.state == "trained"
+        if not self.at:
+            return "always" if begins else "never"
+        share = isinstance(self.at, Fraction)
+        moment = f"{_moment(self.at)} of the run" if share else f"step {self.at:,}"
+        return f"from {moment} on" if begins else f"until {moment}"
+
     def trains_at(self, steps: int) -> bool:
         """Whether the part trains in an update whose batch begins after ``steps`` decisions."""
         return (self.state == "trained") == (steps >= self.at)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 from thaw.config.update_rule import PartRule
@@ -23,16 +22,6 @@ class PartRow(NamedTuple):
         """Where its weights come from, in words."""
         fresh = self.rule.fresh
         return f"{1 - fresh:g} source + {fresh:g} random" if fresh else self.rule.weights
-
-    @property
-    def trains(self) -> str:
-        """When it trains, in words."""
-        at, begins = self.rule.at, self.rule.state == "trained"
-        if not at:
-            return "always" if begins else "never"
-        share = isinstance(at, Fraction)
-        moment = f"{float(100 * at):.10g}% of the run" if share else f"step {at:,}"
-        return f"from {moment} on" if begins else f"until {moment}"
 
 
 def part_rows(policy: Policy, rules: Mapping[str, PartRule]) -> list[PartRow]:
@@ -73,7 +62,7 @@ def table_of(rows: Sequence[PartRow], learning_rate: float) -> str:
     for row in rows:
         rate = f"{learning_rate * row.rule.lr:g}" if row.rule.trains else "-"
         pull = f"{row.rule.pull:g}" if row.rule.pull else "-"
-        cells.append((row.part, f"{row.parameters:,}", row.weights, row.trains, rate, pull))
+        cells.append((row.part, f"{row.parameters:,}", row.weights, row.rule.when, rate, pull))
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = []
     for line in cells:

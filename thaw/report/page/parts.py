@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from html import escape
 
 from thaw.config.errors import InputError
-from thaw.config.named_rules import NAMED_RULES
 from thaw.config.update_rule import PartRule, UpdateRule
 from thaw.report.spec import ReportSpec, condition_name
 
@@ -41,10 +40,9 @@ def glossary(spec: ReportSpec, rules: Mapping[str, str]) -> str:
 
 
 def _rule(condition: str, rules: Mapping[str, str]) -> UpdateRule | None:
-    text = rules.get(condition) or (condition if condition in NAMED_RULES else "")
     try:
-        return UpdateRule(text) if text else None
-    except InputError:  # of a later thaw
+        return UpdateRule(rules.get(condition, condition))
+    except InputError:  # no rule, or one of a later thaw
         return None
 
 
@@ -64,8 +62,10 @@ def _drawing(rule: UpdateRule | None) -> tuple[str, str]:
 
 def _words(part: PartRule) -> str:
     start = "pretrained" if part.weights == "source" else "random"
-    options = str(part).partition(":")[2]
-    return f"{start} and {options.replace(':', ', ').replace('@', ' from step ')}"
+    if part.fresh:
+        start = f"{1 - part.fresh:g} pretrained plus {part.fresh:g} random"
+    state = {"always": "trained", "never": "frozen"}.get(part.when, f"trained {part.when}")
+    return f"{start} and {state}"
 
 
 def _svg(inside: str, name: str) -> str:
