@@ -9,7 +9,7 @@ from command_line import Say
 from refusals import check_refused_and_unwritten
 
 WRONG: list[tuple[str, list[str]]] = [
-    ("", ["{run, plan, status, watch, report", "`thaw --help`"]),
+    ("", ["{run, plan, run-one, status, watch, report", "`thaw --help`"]),
     ("rnu tiny.yaml", ["unknown command 'rnu'; did you mean 'run'? Allowed: run, plan"]),
     ("run", ["thaw run needs SUITE, --out DIR; see `thaw run --help`"]),
     ("run tiny.yaml", ["thaw run needs --out DIR"]),

@@ -241,7 +241,7 @@ def test_a_suite_on_another_gravity(tmp_path: Path) -> None:
     summary = run(load_suite(tmp_path / "gravity.yaml"), tmp_path / "out", num_workers=1)
     assert not summary.failed
     scores = (tmp_path / "out" / "scores.csv").read_text().splitlines()
-    assert len(scores) == 1 + 4
+    assert len(scores) == 2 + 4
     assert sum("gravity=20" in row for row in scores) >= 3
 
 

@@ -46,8 +46,10 @@ def header(path: Path) -> tuple[str, ...]:
 
 
 def test_every_file_of_every_run_is_there(finished: Path) -> None:
-    always = {"run.json", "machine.json", "episodes.csv", "result.json", "checksums.json", ".lock"}
-    policy = {"checkpoint", "checkpoint/policy.safetensors", "checkpoint/checksums.json"}
+    always = {"run.json", "machine.json", "episodes.csv", "result.json", "checksums.json"}
+    policy = {
+        "checkpoint", "checkpoint/policy.safetensors", "checkpoint/checksums.json", "parts.txt",
+    }  # fmt: skip
     training = {
         "progress.csv",
         "checkpoint/training_state.safetensors",

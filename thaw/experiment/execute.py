@@ -82,11 +82,11 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     with locked(folder.path):
         folder.begin(planned.suite)
         executor = Executor(planned, folder, num_workers, settings)
-        has_work = bool(executor.waiting)
+        done_before = len(executor.done)
         summary = executor.run_all()
         if summary.stopped_by is None:  # else return at once; the next call derives them
             write_results(folder, derive_results(folder, planned))
-            if has_work and not summary.failed:
+            if len(summary.done) > done_before and not summary.failed:
                 draw_pictures(planned.suite, folder.path)
     return summary
 
