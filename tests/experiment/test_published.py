@@ -22,12 +22,16 @@ def test_the_report_of_a_published_folder_is_that_of_the_suite(
     published = publish_suite(finished, out)
     assert published.num_missing == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "curves.csv", "runs.jsonl.gz", "scores.csv", "suite.yaml",
+        "curves.csv", "pictures", "runs.jsonl.gz", "scores.csv", "suite.yaml",
     ]  # fmt: skip
     report_suite(out)
     report_suite(finished, tmp_path / "own")
     for name in ("metrics.csv", "table.md", "table_source.csv"):
         assert (out / "report" / name).read_text() == (tmp_path / "own" / name).read_text()
+    page = (out / "report" / "index.html").read_text()
+    machine = json.loads(next((finished / "runs").rglob("machine.json")).read_text())
+    assert machine["platform"] in page
+    assert page.count('<img src="data:image/png;base64,') == 2
 
 
 def test_a_published_folder_keeps_what_each_run_says_about_itself(
@@ -40,13 +44,14 @@ def test_a_published_folder_keeps_what_each_run_says_about_itself(
         path = SuiteFolder(finished).run_folder(run).path
         assert runs[run.key]["run"] == json.loads((path / "run.json").read_text())
         assert runs[run.key]["result"] == json.loads((path / "result.json").read_text())
+        assert runs[run.key]["machine"] == json.loads((path / "machine.json").read_text())
 
 
 def test_reading_a_published_folder_changes_none_of_its_files(
     finished: Path, tmp_path: Path
 ) -> None:
     publish_suite(finished, tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     load_results(tmp_path)
     report_suite(tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in before} == before

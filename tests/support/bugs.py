@@ -1345,8 +1345,8 @@ BUGS = (
     Bug(
         "a published folder leaves out the records of its runs",
         "experiment/published.py",
-        '{"key": run.key, **records}',
-        '{"key": run.key}',
+        '"ended": round(ended), **records}',
+        '"ended": round(ended)}',
         "experiment/test_published.py",
     ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from thaw.config.errors import InputError
 from thaw.config.suite import Suite
 from thaw.experiment.pictures import read_pictures
 from thaw.experiment.plan import Plan
+from thaw.experiment.results import RUNS_FILE
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import read_json
 from thaw.files.run_folder import RunFolder
@@ -71,11 +74,17 @@ def _provenance(
     machines = [machine for run in done if (machine := _machine(run))]
     agent = suite.agent
     newest = max(((run.path / "result.json").stat().st_mtime for run in done), default=None)
+    command = f"thaw run {folder.suite_yaml} --out ELSEWHERE"
+    if folder.is_published:  # its place is another one in every clone
+        records = _published_records(folder)
+        machines = [record["machine"] for record in records]
+        newest = max((record["ended"] for record in records), default=None)
+        command = f"thaw run {folder.suite_yaml.name} --out ELSEWHERE"
     ended = "" if newest is None else datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%d %H:%M")
     timed = scores["seconds"].dropna().astype(float)
     return Provenance(
         date=f"{ended} UTC" if ended else "",
-        command=f"thaw run {folder.suite_yaml} --out ELSEWHERE",
+        command=command,
         versions=_listed(_versions(machine) for machine in machines),
         commit=_listed(str(machine.get("git_commit") or "") for machine in machines),
         machine=_listed(_hardware(machine) for machine in machines),
@@ -89,6 +98,14 @@ def _provenance(
         else "",
         suite_file=f"{root}/{folder.suite_yaml.name}" if root else "",
     )
+
+
+def _published_records(folder: SuiteFolder) -> list[dict[str, Any]]:
+    """Return what each run of a published folder says about itself; nothing if it is damaged."""
+    with suppress(OSError, ValueError, EOFError):
+        lines = gzip.decompress((folder.path / RUNS_FILE).read_bytes()).splitlines()
+        return [json.loads(line) for line in lines]
+    return []
 
 
 def _machine(run: RunFolder) -> dict[str, Any] | None:

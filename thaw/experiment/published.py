@@ -31,7 +31,8 @@ def publish_suite(folder: str | Path, out: str | Path) -> Published:
     Args:
         folder: The suite's folder; it is only read.
         out: Created if needed; gets suite.yaml, scores.csv, curves.csv and runs.jsonl.gz, which
-            has run.json and result.json of each finished run in one line.
+            has run.json, result.json and machine.json of each finished run in one line; and
+            the pictures of the flavors.
 
     Raises:
         InputError: ``folder`` is no suite's folder, has no finished run, or has a damaged one.
@@ -50,8 +51,10 @@ def publish_suite(folder: str | Path, out: str | Path) -> Published:
     lines = []
     for run in done:
         path = suite_folder.run_folder(run).path
-        records = {name: read_json(path / f"{name}.json") for name in ("run", "result")}
-        lines.append(json.dumps({"key": run.key, **records}, ensure_ascii=False).encode())
+        records = {name: read_json(path / f"{name}.json") for name in ("run", "result", "machine")}
+        ended = (path / "result.json").stat().st_mtime
+        line = {"key": run.key, "ended": round(ended), **records}
+        lines.append(json.dumps(line, ensure_ascii=False).encode())
     files = {
         "suite.yaml": suite_folder.suite_yaml.read_bytes(),
         "scores.csv": results.scores.to_csv(index=False).encode(),
@@ -60,5 +63,8 @@ def publish_suite(folder: str | Path, out: str | Path) -> Published:
     }
     target.mkdir(parents=True, exist_ok=True)
     write_files(target, files)
+    if pictures := {p.name: p.read_bytes() for p in (suite_folder.path / "pictures").glob("*.png")}:
+        (target / "pictures").mkdir(exist_ok=True)
+        write_files(target / "pictures", pictures)
     size = sum(map(len, files.values()))
     return Published(len(done), len(planned.runs) - len(done), size)
