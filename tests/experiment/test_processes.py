@@ -14,6 +14,7 @@ import pytest
 from command_line import TINY, Spoken, thaw_command, thaw_process
 
 from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.ownership import LEASE
 
 TARGET = "runs/catch@large_ball"
 SLEEPY = TINY.replace("embedding: impala_shallow", "embedding: 'sleepy_embedding:make'")
@@ -127,7 +128,7 @@ def test_a_run_whose_process_is_killed_is_a_failed_run(tmp_path: Path) -> None:
     log = tmp_path / "s" / TARGET / "scratch/seed0/progress.csv"
     with thaw_process(*command, cwd=tmp_path, PYTHONPATH=SUPPORT, SLEEP="0.05") as process:
         wait_for(log, 2, process)
-        os.kill(writer_of(log.parent / ".lock"), signal.SIGKILL)
+        os.kill(writer_of(log.parent / LEASE), signal.SIGKILL)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "FAILED catch@large_ball/scratch/seed0: its process died (exit code -9)" in err

@@ -19,9 +19,9 @@ from thaw.files.checkpoint import (
     PolicyDescription,
     find_policy,
     load_described,
+    origin_of,
     read_description,
 )
-from thaw.files.run_folder import origin_of
 from thaw.policy import Policy
 from thaw.training.build import check_same_spaces
 from thaw.training.machine import resolve_device

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 
 from thaw.config.agent import AgentConfig, complete_agent
 from thaw.config.errors import InputError
+from thaw.config.run_spec import RunSpec
 from thaw.config.strict import Config, Size, from_plain, to_plain
 from thaw.config.trust import check_code, code_named_in
 from thaw.files.atomic import encode_json, read_json
@@ -279,3 +280,15 @@ def _check_shapes(
 def _plain_tensors(tensors: Any) -> dict[str, torch.Tensor]:
     """Return detached, contiguous copies on the CPU, as safetensors needs them."""
     return {name: t.detach().cpu().contiguous().clone() for name, t in tensors}
+
+
+def origin_of(policy_file: Path) -> RunSpec | None:
+    """Return the run whose folder holds a policy file; None for a file outside of any run.
+
+    Raises:
+        InputError: The run's run.json is broken or edited.
+    """
+    for folder in (policy_file.parent, policy_file.parent.parent):
+        if (folder / "run.json").is_file():
+            return RunFolder(folder).spec()
+    return None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from thaw.files.atomic import as_write_failed
+from thaw.files.atomic import as_write_failed, write_files
 from thaw.files.checksums import Damaged
 
 TAIL_BYTES = 4096
@@ -41,12 +40,14 @@ class CsvLog:
         """
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.columns, lineterminator="\n")
-        self._check_owner()
+        # Opened before the question: the next owner replaces the file, see `cut`. So this process
+        # writes into a file without a name if it sleeps between the answer and the write.
         with as_write_failed(self.path), self.path.open("ab") as file:
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerows(rows)
             data = text.getvalue().encode()
+            self._check_owner()
             file.write(data)
         if self._hash is not None:
             self._hash.update(data)
@@ -70,12 +71,11 @@ class CsvLog:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def cut(self, size: int) -> None:
-        """Remove everything after the first ``size`` bytes."""
+        """Replace the file by its first ``size`` bytes."""
         self._hash = None
         self._check_owner()
         if self.path.exists():
-            with as_write_failed(self.path):
-                os.truncate(self.path, min(size, self.size))
+            write_files(self.path.parent, {self.path.name: self.path.read_bytes()[:size]})
 
     def sha256(self) -> str:
         """Return the SHA-256 of all rows; the file is read once, then the hash follows the rows."""

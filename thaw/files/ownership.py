@@ -41,6 +41,11 @@ class Ownership:
         self._lease = lease
         self._token = (lease.token or "").encode()
 
+    @property
+    def name(self) -> str:
+        """A short word that no other owner has."""
+        return self._token[:12].decode()
+
     def check(self) -> None:
         """Read the token again.
 

@@ -63,6 +63,8 @@ class RunFolder:
         """Own the folder; see :func:`thaw.files.ownership.owned`."""
         try:
             with owned(self.path, wait_seconds=wait_seconds) as self.owner:
+                for left in self.path.glob("checkpoint.new*"):  # by an owner that was killed
+                    shutil.rmtree(left, ignore_errors=True)
                 yield
         finally:
             self.owner = None
@@ -245,8 +247,8 @@ class RunFolder:
         Raises:
             WriteFailed: Disk full, no permission, and the like.
         """
-        new, (_, old) = self.path / "checkpoint.new", self.checkpoints
         self.check_owner()
+        new, (_, old) = self._new_checkpoint, self.checkpoints
         with as_write_failed(self.checkpoint):
             try:
                 shutil.rmtree(new, ignore_errors=True)
@@ -255,15 +257,22 @@ class RunFolder:
                     (new / name).write_bytes(data)
                 # The logs too: a checkpoint must not know of rows that a power loss takes.
                 sync([*new.iterdir(), new, self.episodes.path, self.progress.path])
-            except OSError:
+                self.check_owner()  # again: a process may sleep for long while it writes
+            except (OSError, Lost):
                 shutil.rmtree(new, ignore_errors=True)
+                self.check_owner()  # the next owner deletes what this one was writing
                 raise
-            self.check_owner()  # again: a process may sleep for long while it writes
             if self.checkpoint.exists():
                 self._drop(old)
                 self.checkpoint.rename(old)
             new.rename(self.checkpoint)
             sync([self.path])
+
+    @property
+    def _new_checkpoint(self) -> Path:
+        """Where a checkpoint is written: each owner has another place."""
+        owner = f".{self.owner.name}" if self.owner is not None else ""
+        return self.path / f"checkpoint.new{owner}"
 
     def find_checkpoint(self) -> Path | None:
         """Return the newest whole checkpoint's folder to resume from; None if there is none yet.
@@ -336,15 +345,3 @@ def _read_counters(checkpoint: Path) -> _Counters:
         return msgspec.convert(read_json(path), _Counters)
     except msgspec.ValidationError as error:
         raise Damaged(f"{path} is damaged: {error}") from None
-
-
-def origin_of(policy_file: Path) -> RunSpec | None:
-    """Return the run whose folder holds a policy file; None for a file outside of any run.
-
-    Raises:
-        InputError: The run's run.json is broken or edited.
-    """
-    for folder in (policy_file.parent, policy_file.parent.parent):
-        if (folder / "run.json").is_file():
-            return RunFolder(folder).spec()
-    return None
