@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from thaw.report.curve_metrics import UNITS
+from thaw.report.learning.curve_metrics import UNITS
 from thaw.report.metrics import METRICS
 
 

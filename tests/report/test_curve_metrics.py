@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from thaw.report.budget import difference_curve, speed_sentence
-from thaw.report.curve_measures import (
+from thaw.report.curves import Curve, CurveTable
+from thaw.report.learning.budget import difference_curve, speed_sentence
+from thaw.report.learning.curve_measures import (
     Window,
     area,
     common_window,
@@ -24,14 +25,13 @@ from thaw.report.curve_measures import (
     return_at,
     rise,
 )
-from thaw.report.curve_metrics import UNITS, curve_metrics_frame
-from thaw.report.curves import Curve, CurveTable
+from thaw.report.learning.curve_metrics import UNITS, curve_metrics_frame
+from thaw.report.learning.speed_tables import budget_table, speed_table
+from thaw.report.learning.thresholds import reaching_relative, wilson
+from thaw.report.learning.transfer_curves import TransferCurves
 from thaw.report.runs import RunTable
 from thaw.report.scores import check_curves, check_scores
 from thaw.report.spec import ReportSpec
-from thaw.report.speed_tables import budget_table, speed_table
-from thaw.report.thresholds import reaching_relative, wilson
-from thaw.report.transfer_curves import TransferCurves
 from thaw.report.write import write_report
 
 Rows = dict[tuple[str, str], dict[Any, Any]]

@@ -844,7 +844,7 @@ BUGS = (
     ),
     Bug(
         "the area is the mean of the points",
-        "report/curve_measures.py",
+        "report/learning/curve_measures.py",
         "    return total / (window.end - window.start)\n",
         "    return float(values.mean())\n",
         "report/test_curve_metrics.py",
@@ -852,7 +852,7 @@ BUGS = (
     ),
     Bug(
         "curves are extrapolated",
-        "report/curve_measures.py",
+        "report/learning/curve_measures.py",
         ", left=np.nan, right=np.nan)",
         ")",
         "report/test_curve_metrics.py",
@@ -860,7 +860,7 @@ BUGS = (
     ),
     Bug(
         "the dip is taken at the lowest point",
-        "report/curve_measures.py",
+        "report/learning/curve_measures.py",
         "    return float(curve.values[chosen].mean()) if chosen.any() else math.nan\n",
         "    return float(curve.values[chosen].min()) if chosen.any() else math.nan\n",
         "report/test_curve_metrics.py",
@@ -868,7 +868,7 @@ BUGS = (
     ),
     Bug(
         "one noisy bin reaches a return",
-        "report/curve_measures.py",
+        "report/learning/curve_measures.py",
         "    width = SMOOTHING * window.end\n",
         "    width = 1e-9 * window.end\n",
         "report/test_curve_metrics.py",
@@ -876,7 +876,7 @@ BUGS = (
     ),
     Bug(
         "a run that ended early shortens the comparison",
-        "report/curve_measures.py",
+        "report/learning/curve_measures.py",
         "SLACK = 0.1\n",
         "SLACK = 1.0\n",
         "report/test_curve_metrics.py",
@@ -884,7 +884,7 @@ BUGS = (
     ),
     Bug(
         "runs that do not reach a return are dropped",
-        "report/thresholds.py",
+        "report/learning/thresholds.py",
         "    kept = np.minimum(times, budget)\n    saved",
         "    kept = times[np.isfinite(times)]\n    saved",
         "report/test_curve_metrics.py",
@@ -892,7 +892,7 @@ BUGS = (
     ),
     Bug(
         "a return that depends on scratch is taken as known",
-        "report/thresholds.py",
+        "report/learning/thresholds.py",
         "    variances = [(len(group) - 1) * float(np.var(group)) for group in groups]\n",
         "    variances = [0.0 for group in groups]\n",
         "report/test_curve_metrics.py",
@@ -900,7 +900,7 @@ BUGS = (
     ),
     Bug(
         "forward transfer is divided by the highest return alone",
-        "report/speed.py",
+        "report/learning/speed.py",
         "bounds[1] - own.values, bounds[1] - base.values, confidence",
         "bounds[1] - own.values, bounds[1] - 0 * base.values, confidence",
         "report/test_curve_metrics.py",
@@ -908,7 +908,7 @@ BUGS = (
     ),
     Bug(
         "forgetting is not paired by pretraining",
-        "report/price.py",
+        "report/learning/price.py",
         "pretrained_runs(table, source)._replace(paired=True) if source",
         "pretrained_runs(table, source)._replace(paired=False) if source",
         "report/test_curve_metrics.py",
@@ -916,7 +916,7 @@ BUGS = (
     ),
     Bug(
         "the return before training is not paired with the dip",
-        "report/price.py",
+        "report/learning/price.py",
         '        yield condition, "dip", transfer.difference(zero, early)\n',
         '        yield condition, "dip", transfer.difference(zero._replace(paired=False), early)\n',
         "report/test_curve_metrics.py",
@@ -924,7 +924,7 @@ BUGS = (
     ),
     Bug(
         "the first quarter of the budget is its end",
-        "report/budget.py",
+        "report/learning/budget.py",
         "return_at(curve, window, percent / 100)",
         "return_at(curve, window, 1.0)",
         "report/test_curve_metrics.py",

@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 
 from thaw.config.errors import InputError, nearest
 from thaw.report.aggregates import aggregates_frame
-from thaw.report.curve_metrics import curve_metrics_frame
 from thaw.report.figures import (
     figure_files,
     final_returns_figure,
     learning_curves_figure,
 )
+from thaw.report.learning.curve_metrics import curve_metrics_frame
 from thaw.report.metrics import metrics_frame
 from thaw.report.scores import (
     check_curves,

@@ -11,14 +11,14 @@ from thaw.files.atomic import as_write_failed, write_atomic
 from thaw.report.aggregates import aggregates_frame
 from thaw.report.background import Background
 from thaw.report.card import card, card_json, card_markdown
-from thaw.report.curve_metrics import curve_metrics_frame
 from thaw.report.figures import draw_final_returns, draw_learning_curves, figure_files
+from thaw.report.learning.curve_metrics import curve_metrics_frame
+from thaw.report.learning.speed_tables import budget_table, speed_table
 from thaw.report.metrics import metrics_frame, metrics_json
 from thaw.report.page import page
 from thaw.report.panels import curve_panels, final_panels
 from thaw.report.scores import check_curves, check_scores
 from thaw.report.spec import ReportSpec
-from thaw.report.speed_tables import budget_table, speed_table
 from thaw.report.tables import (
     TableFrame,
     escape_formula,

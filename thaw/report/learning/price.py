@@ -16,15 +16,15 @@ from dataclasses import replace
 import numpy as np
 
 from thaw.report import statistics
-from thaw.report.curve_measures import EARLY, early_return, rise
 from thaw.report.gates import pretrained_runs
+from thaw.report.learning.curve_measures import EARLY, early_return, rise
+from thaw.report.learning.speed import Measured
+from thaw.report.learning.thresholds import reaching_own
+from thaw.report.learning.transfer_curves import TransferCurves, noted, nothing
 from thaw.report.runs import Runs
 from thaw.report.scores import ON_SOURCE
 from thaw.report.spec import INDEPENDENT_CONDITIONS, condition_name
-from thaw.report.speed import Measured
 from thaw.report.statistics import Estimate
-from thaw.report.thresholds import reaching_own
-from thaw.report.transfer_curves import TransferCurves, noted, nothing
 
 
 def first_returns(transfer: TransferCurves, *, with_curves: bool) -> Iterator[Measured]:

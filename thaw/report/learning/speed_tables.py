@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from thaw.report.budget import FIRST, QUARTERS, SECOND, speed_sentence
+from thaw.report.learning.budget import FIRST, QUARTERS, SECOND, speed_sentence
 from thaw.report.spec import ReportSpec, condition_name, transfer_names
 from thaw.report.tables import Cell, Column, TableFrame
 from thaw.report.words import with_interval
@@ -33,7 +33,7 @@ def speed_table(metrics: pd.DataFrame, spec: ReportSpec, source: str, target: st
     """Return how fast each condition of one transfer learns, and what it costs.
 
     Args:
-        metrics: From :func:`thaw.report.curve_metrics.curve_metrics_frame`.
+        metrics: From :func:`thaw.report.learning.curve_metrics.curve_metrics_frame`.
         spec: What was planned.
         source: Flavor address of the transfer.
         target: Flavor address of the transfer.
@@ -71,7 +71,7 @@ def budget_table(metrics: pd.DataFrame, spec: ReportSpec, source: str, target: s
     """Return who leads at each quarter of the budget.
 
     Args:
-        metrics: From :func:`thaw.report.curve_metrics.curve_metrics_frame`.
+        metrics: From :func:`thaw.report.learning.curve_metrics.curve_metrics_frame`.
         spec: What was planned.
         source: Flavor address of the transfer.
         target: Flavor address of the transfer.

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from thaw.report import statistics
-from thaw.report.curve_measures import Rise, area, end_return, rise
+from thaw.report.learning.curve_measures import Rise, area, end_return, rise
+from thaw.report.learning.thresholds import Reaching, reaching_fixed, reaching_relative
+from thaw.report.learning.transfer_curves import TransferCurves, noted, nothing
 from thaw.report.runs import Runs, compare
 from thaw.report.spec import condition_name
 from thaw.report.statistics import Estimate
-from thaw.report.thresholds import Reaching, reaching_fixed, reaching_relative
-from thaw.report.transfer_curves import TransferCurves, noted, nothing
 from thaw.report.words import number
 
 SHARES = {"50": 0.5, "75": 0.75, "90": 0.9}

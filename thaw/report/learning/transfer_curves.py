@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from thaw.report.curve_measures import Window, common_window, finite
 from thaw.report.curves import Curve, CurveTable
+from thaw.report.learning.curve_measures import Window, common_window, finite
 from thaw.report.runs import Runs, RunTable, compare
 from thaw.report.spec import UNTRAINED_CONDITIONS, condition_name
 from thaw.report.statistics import CONFIDENCE, Estimate

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from thaw.report.budget import QUARTERS, budget, parts
 from thaw.report.curves import CurveTable
+from thaw.report.learning.budget import QUARTERS, budget, parts
+from thaw.report.learning.price import first_returns, price
+from thaw.report.learning.speed import SHARES, Measured, speed
+from thaw.report.learning.transfer_curves import TransferCurves
 from thaw.report.metrics import COLUMNS
-from thaw.report.price import first_returns, price
 from thaw.report.runs import RunTable
 from thaw.report.spec import ReportSpec
-from thaw.report.speed import SHARES, Measured, speed
 from thaw.report.statistics import CONFIDENCE
-from thaw.report.transfer_curves import TransferCurves
 from thaw.report.verdict import Verdict
 
 _PARTS = "difference_to_freeze_embedding"

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from thaw.report.curve_measures import Window, area, return_at, value_at
 from thaw.report.curves import Curve
 from thaw.report.leads import leads_of
+from thaw.report.learning.curve_measures import Window, area, return_at, value_at
+from thaw.report.learning.speed import Measured
+from thaw.report.learning.transfer_curves import TransferCurves, noted, nothing
 from thaw.report.runs import Runs
 from thaw.report.spec import condition_name
-from thaw.report.speed import Measured
 from thaw.report.statistics import Estimate, FloatArray
-from thaw.report.transfer_curves import TransferCurves, noted, nothing
 from thaw.report.words import listed, with_interval
 
 QUARTERS = (25, 50, 75, 100)
@@ -117,7 +117,7 @@ def speed_sentence(metrics: pd.DataFrame, source: str, target: str) -> str:
     """Say whether freeze head and freeze embedding differ in speed; empty without curves.
 
     Args:
-        metrics: From :func:`thaw.report.curve_metrics.curve_metrics_frame`.
+        metrics: From :func:`thaw.report.learning.curve_metrics.curve_metrics_frame`.
         source: Flavor address of the transfer.
         target: Flavor address of the transfer.
     """

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 from thaw.report import statistics
-from thaw.report.curve_measures import Rise
+from thaw.report.learning.curve_measures import Rise
 from thaw.report.statistics import CONFIDENCE, MIN_SEEDS, Estimate, FloatArray
 
 
