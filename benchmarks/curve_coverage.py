@@ -14,7 +14,7 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from thaw.report.curve_metrics import curve_metrics_frame
+from thaw.report.learning.curve_metrics import curve_metrics_frame
 from thaw.report.spec import ReportSpec
 
 TARGET = "catch@large_ball"
