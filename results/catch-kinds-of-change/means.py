@@ -1,4 +1,4 @@
-"""Prints the study's last row: the mean over the six changes of each kind, by seed, with its t interval."""
+"""Prints the last row of the study: the mean of the six changes of each kind, by seed."""
 
 from __future__ import annotations
 
