@@ -44,7 +44,7 @@ def test_the_stored_runs_are_what_their_generator_makes() -> None:
 
 def test_every_file_is_there_and_nothing_else(reports: dict[str, Path]) -> None:
     texts = {"index.html", "metrics.csv", "metrics.json", "table.csv", "table.md", "table.tex"}
-    texts |= {"card.json", "card.md"}
+    texts |= {"card.json", "profiles.csv", "card.md"}
     kinds = ("svg", "pdf", "png")
     finals = {f"figures/final_returns.{kind}" for kind in kinds}
     curves = {f"figures/learning_curves.{kind}" for kind in kinds}

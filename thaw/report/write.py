@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from thaw.files.atomic import as_write_failed, write_atomic
-from thaw.report.aggregates import aggregates_frame
+from thaw.report.aggregates import aggregates_frame, profiles_frame
 from thaw.report.background import Background
 from thaw.report.card import card, card_json, card_markdown
 from thaw.report.figures import draw_final_returns, draw_learning_curves, figure_files
@@ -71,7 +72,8 @@ def write_report(
     folder = Path(out)
     with as_write_failed(folder):
         (folder / "figures").mkdir(parents=True, exist_ok=True)
-    document = card(spec, scores, metrics, aggregates, judged)
+    document = card(spec, scores, metrics, aggregates, judged, _provenance(background))
+    profiles = profiles_frame(scores, spec)
     has_source = any(cell.kind == "value" for row in source_table.cells for cell in row)
     everything = [*tables, source_table] if has_source else tables
     speed_tables = [
@@ -91,6 +93,7 @@ def write_report(
         "table.tex": "\n".join(map(to_latex, everything, labels)),
         "table.csv": to_csv(tables[0]),
         "table_source.csv": to_csv(source_table),
+        "profiles.csv": profiles.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
         "card.json": card_json(document),
         "card.md": card_markdown(document, tables[0]),
     }
@@ -117,6 +120,14 @@ def write_report(
     )
     write_atomic(index, content.encode())
     return index
+
+
+def _provenance(background: Background | None) -> dict[str, str] | None:
+    """Return what is known of where the runs come from; a link of the page has no place here."""
+    if background is None:
+        return None
+    texts = asdict(background.provenance)
+    return {name: text for name, text in texts.items() if text and name != "suite_file"}
 
 
 def _tables(metrics: pd.DataFrame, spec: ReportSpec) -> list[TableFrame]:

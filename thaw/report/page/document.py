@@ -41,6 +41,7 @@ _CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 _FILES = {
     "metrics.csv": "all numbers",
     "metrics.json": "all numbers and verdicts",
+    "profiles.csv": "performance profiles over all transfers",
     "card.json": "summary for programs",
     "card.md": "summary for readers",
     "table.csv": "main table",
