@@ -102,7 +102,7 @@ NAMED_RULES: Mapping[str, NamedRule] = {
     "first_block_only": NamedRule(
         "embedding=source:frozen,embedding[0]=source:trained,head=source:frozen",
         "Only the embedding's first block trains.",
-        "Take it where the pixels change and everything behind them does not.",
+        "Take it where the pixels change and what they show does not.",
         "Surgical fine-tuning: Lee et al. 2023, arXiv 2210.11466",
     ),
     "last_block_and_head": NamedRule(

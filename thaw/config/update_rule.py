@@ -246,7 +246,7 @@ class UpdateRule(str):
 
 
 def _part_rule(match: re.Match[str], where: str) -> PartRule:
-    """Read what stands behind the ``=`` of a well-formed item.
+    """Read what stands after the ``=`` of a well-formed item.
 
     Raises:
         InputError: An option has no meaning there, or a number is out of range.

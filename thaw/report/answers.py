@@ -33,13 +33,13 @@ class Answer:
         question: For a reader, as in "Does the pretrained policy help at all?".
         outcome: ``open`` where the data do not decide; ``gated`` where a gate blocks.
         sentence: The answer in plain words.
-        details: The numbers behind it; may be empty.
+        details: The numbers that it rests on; may be empty.
         first: The condition whose return counts positive.
         second: The condition whose return is subtracted; for ``forgetting`` ``pretrain``.
         difference: Mean return of the first minus that of the second; NaN if there is none.
         ci_low: Lower bound, NaN if there is no interval.
         ci_high: Upper bound, NaN in the same way.
-        num_seeds: Seeds behind the difference.
+        num_seeds: Seeds from which the difference was computed.
         paired: Whether runs were compared seed by seed.
     """
 
