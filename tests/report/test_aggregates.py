@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,9 +25,11 @@ def three_targets(make_scores: MakeScores) -> pd.DataFrame:
     )
 
 
-def of_targets(*targets: str, normalize: str = "scratch", **changes: object) -> ReportSpec:
+def of_targets(
+    *targets: str, normalize: Literal["none", "scratch"] = "scratch", **changes: Any
+) -> ReportSpec:
     transfers = tuple(("catch", target) for target in targets)
-    return ReportSpec("n", transfers, ("scratch", "update_all"), (0, 1, 2), normalize, **changes)  # type: ignore[arg-type]
+    return ReportSpec("n", transfers, ("scratch", "update_all"), (0, 1, 2), normalize, **changes)
 
 
 def test_aggregates_leave_out_what_cannot_be_normalized(make_scores: MakeScores) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from thaw.report.spec import ReportSpec
 TRANSFER = (SOURCE, TARGET)
 
 
-def spec_of(num_seeds: int, *conditions: str, **fields: object) -> ReportSpec:
+def spec_of(num_seeds: int, *conditions: str, **fields: Any) -> ReportSpec:
     names = conditions or ("scratch", "update_all")
-    return ReportSpec("n", (TRANSFER,), names, tuple(range(num_seeds)), **fields)  # type: ignore[arg-type]
+    return ReportSpec("n", (TRANSFER,), names, tuple(range(num_seeds)), **fields)
 
 
 def curve(seed: int, *steps: float) -> Curve:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -27,7 +28,7 @@ def on_source(condition: str, values: Sequence[float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["source", "target", "condition", "seed", "mean_return"])
 
 
-def found(scores: pd.DataFrame, returns: Returns, **changes: object) -> dict[str, Gate]:
+def found(scores: pd.DataFrame, returns: Returns, **changes: Any) -> dict[str, Gate]:
     spec = plan(returns, **changes)
     there = gates(RunTable(check_scores(scores), spec), *BALL)
     assert len({gate.name for gate in there}) == len(there)
@@ -44,10 +45,10 @@ def found(scores: pd.DataFrame, returns: Returns, **changes: object) -> dict[str
     return {gate.name: gate for gate in there}
 
 
-def plan(returns: Returns, **changes: object) -> ReportSpec:
+def plan(returns: Returns, **changes: Any) -> ReportSpec:
     seeds = tuple(range(max(len(values) for values in returns.values())))
-    fields: dict[str, object] = {"seeds": seeds} | changes
-    return ReportSpec(name="n", transfers=(BALL,), conditions=tuple(returns), **fields)  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"seeds": seeds} | changes
+    return ReportSpec(name="n", transfers=(BALL,), conditions=tuple(returns), **fields)
 
 
 def test_nothing_stands_in_the_way_of_good_runs(make_scores: MakeScores) -> None:

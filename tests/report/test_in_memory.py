@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -164,9 +165,9 @@ def test_names_from_elsewhere_are_shown_as_written() -> None:
         ),
     ],
 )
-def test_wrong_arguments_are_one_line(arguments: dict[str, object], words: str) -> None:
+def test_wrong_arguments_are_one_line(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
-        thaw.report(**arguments)  # type: ignore[arg-type]
+        thaw.report(**arguments)
     assert "\n" not in str(caught.value)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,8 @@ MakeScores = Callable[..., pd.DataFrame]
 BALL = ("catch", "catch@large_ball")
 
 
-def plan(*conditions: str, seeds: int = 3, **fields: object) -> ReportSpec:
-    return ReportSpec("test", (BALL,), conditions, tuple(range(seeds)), **fields)  # type: ignore[arg-type]
+def plan(*conditions: str, seeds: int = 3, **fields: Any) -> ReportSpec:
+    return ReportSpec("test", (BALL,), conditions, tuple(range(seeds)), **fields)
 
 
 def only(metrics: pd.DataFrame, condition: str, metric: str) -> pd.Series:

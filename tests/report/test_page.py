@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -98,13 +99,13 @@ def catch(tmp_path_factory: pytest.TempPathFactory) -> Structure:
     return read(build("catch", CATCH, tmp_path_factory.mktemp("catch")))
 
 
-def make_verdict(**changes: object) -> Verdict:
+def make_verdict(**changes: Any) -> Verdict:
     nan = float("nan")
     plain = Verdict(
         "catch", "catch@a", False, "update_all", "scratch", 0.1, 0.0, 0.2, 5, True, nan,
         sentence="Nothing.", reading="",
     )  # fmt: skip
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return replace(plain, **changes)
 
 
 def test_the_page_stands_alone(
@@ -191,7 +192,7 @@ def test_everything_is_escaped(make_scores: MakeScores, tmp_path: Path) -> None:
         ({"gates": (Gate("ceiling", "High.", blocks=False),)}, ("open", "NOT DECIDED")),
     ],
 )
-def test_each_outcome_has_its_tag(changes: dict[str, object], expected: tuple[str, str]) -> None:
+def test_each_outcome_has_its_tag(changes: dict[str, Any], expected: tuple[str, str]) -> None:
     assert tag(make_verdict(**changes)) == expected
 
 

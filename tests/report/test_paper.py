@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pandas as pd
 import pytest
@@ -35,7 +36,7 @@ def scores_of(table: PaperTable) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", ["table1", "table2"])
-def test_a_table_of_the_paper_comes_out_as_printed(name: str) -> None:
+def test_a_table_of_the_paper_comes_out_as_printed(name: Literal["table1", "table2"]) -> None:
     paper = PAPER_TABLES[name]
     scores = scores_of(paper)
     spec = ReportSpec(
@@ -44,7 +45,7 @@ def test_a_table_of_the_paper_comes_out_as_printed(name: str) -> None:
         conditions=tuple(dict.fromkeys(scores["condition"])),
         seeds=tuple(range(len(SPREAD))),
         normalize="scratch" if paper.metric == "normalized_by_scratch" else "none",
-        paper=name,  # type: ignore[arg-type]
+        paper=name,
     )
     table = table_frame(metrics_frame(scores, spec), spec)
     assert table.metric == paper.metric

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,10 @@ HIGH = LOW + np.array([0.2, 0.22, 0.18, 0.21, 0.19])
 
 @pytest.fixture
 def judge(make_scores: MakeScores) -> Callable[..., Verdict]:
-    def judged(returns: Returns, **changes: object) -> Verdict:
-        fields: dict[str, object] = {"name": "n", "transfers": (BALL,), "seeds": tuple(range(5))}
+    def judged(returns: Returns, **changes: Any) -> Verdict:
+        fields: dict[str, Any] = {"name": "n", "transfers": (BALL,), "seeds": tuple(range(5))}
         conditions = tuple(name for name in returns if name != "pretrain")
-        spec = ReportSpec(**(fields | {"conditions": conditions} | changes))  # type: ignore[arg-type]
+        spec = ReportSpec(**(fields | {"conditions": conditions} | changes))
         (verdict,) = verdicts(check_scores(make_scores(returns)), spec)
         return verdict
 

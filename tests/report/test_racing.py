@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,17 +31,17 @@ PRETRAINED = np.random.default_rng(5).normal(size=12)
 NOISE = np.random.default_rng(6).normal(size=(6, 12))
 
 
-def spec_of(conditions: Sequence[str], **changes: object) -> ReportSpec:
+def spec_of(conditions: Sequence[str], **changes: Any) -> ReportSpec:
     spec = ReportSpec("n", (BALL,), tuple(conditions), tuple(range(12)), racing=PLAN)
-    return replace(spec, **changes)  # type: ignore[arg-type]
+    return replace(spec, **changes)
 
 
-def raced(scores: pd.DataFrame, conditions: Sequence[str], **changes: object) -> Race:
+def raced(scores: pd.DataFrame, conditions: Sequence[str], **changes: Any) -> Race:
     (race,) = races(RunTable(scores, spec_of(conditions, **changes)))
     return race
 
 
-def judged(scores: pd.DataFrame, conditions: Sequence[str], **changes: object) -> Verdict:
+def judged(scores: pd.DataFrame, conditions: Sequence[str], **changes: Any) -> Verdict:
     (verdict,) = verdicts(scores, spec_of(conditions, **changes))
     return verdict
 
@@ -56,7 +57,7 @@ def close_race() -> dict[str, np.ndarray]:
 
 
 def asked_for(
-    make_scores: MakeScores, returns: Mapping[str, np.ndarray], **changes: object
+    make_scores: MakeScores, returns: Mapping[str, np.ndarray], **changes: Any
 ) -> tuple[pd.DataFrame, Race]:
     """Add the seeds that a race asks for until it ends, as an execution does."""
     everything = make_scores(returns)
@@ -205,8 +206,8 @@ def test_seeds_that_were_added_by_hand_are_said_and_end_the_levels(
     assert "by hand, so the levels" in judged(scores, list(returns), racing=flagged).sentence
 
 
-def replace_plan(**changes: object) -> RacingConfig:
-    return RacingConfig(looks=PLAN.looks, levels=PLAN.levels, **changes)  # type: ignore[arg-type]
+def replace_plan(**changes: Any) -> RacingConfig:
+    return RacingConfig(looks=PLAN.looks, levels=PLAN.levels, **changes)
 
 
 def test_runs_that_another_transfer_needs_are_not_added_by_hand(make_scores: MakeScores) -> None:
@@ -300,9 +301,9 @@ def test_races_name_a_false_winner_in_at_most_five_percent_on_normal_data() -> N
         ({"looks": (3, 20_000)}, "end at 20000"),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused(plan: dict[str, tuple[float, ...]], said: str) -> None:
+def test_a_plan_that_cannot_be_is_refused(plan: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        RacingConfig(**plan)  # type: ignore[arg-type]
+        RacingConfig(**plan)
 
 
 def test_the_default_levels_rise_and_spend_five_percent() -> None:

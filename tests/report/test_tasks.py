@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ TRANSFERS = (("a", "g@1"), ("a", "g@2"), ("b", "g@3"), ("b", "g@1"))
 """Two sources; two transfers share a target, so they share its runs from scratch."""
 
 
-def made_to_order(num_seeds: int = 5, **changes: object) -> RunTable:
+def made_to_order(num_seeds: int = 5, **changes: Any) -> RunTable:
     rng = np.random.default_rng(num_seeds)
     rows = [
         (source, target, condition, seed, rng.normal(3, 1))
@@ -45,7 +46,7 @@ def made_to_order(num_seeds: int = 5, **changes: object) -> RunTable:
     ]
     columns = ["source", "target", "condition", "seed", "mean_return"]
     conditions = ("scratch", "update_all", "freeze_head")
-    spec = ReportSpec("n", TRANSFERS, conditions, tuple(range(num_seeds)), **changes)  # type: ignore[arg-type]
+    spec = ReportSpec("n", TRANSFERS, conditions, tuple(range(num_seeds)), **changes)
     return RunTable(pd.DataFrame(rows, columns=columns), spec)
 
 

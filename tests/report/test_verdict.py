@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,15 +22,15 @@ NOISE = np.array([0.01, -0.02, 0.02, 0.0, -0.01])
 
 
 class Judge(Protocol):
-    def __call__(self, returns: Returns, **changes: object) -> Verdict: ...
+    def __call__(self, returns: Returns, **changes: Any) -> Verdict: ...
 
 
 @pytest.fixture
 def judge(make_scores: MakeScores) -> Judge:
-    def judged(returns: Returns, **changes: object) -> Verdict:
+    def judged(returns: Returns, **changes: Any) -> Verdict:
         seeds = tuple(range(max(len(values) for values in returns.values())))
-        fields: dict[str, object] = {"seeds": seeds} | changes
-        spec = ReportSpec(name="n", transfers=(BALL,), conditions=tuple(returns), **fields)  # type: ignore[arg-type]
+        fields: dict[str, Any] = {"seeds": seeds} | changes
+        spec = ReportSpec(name="n", transfers=(BALL,), conditions=tuple(returns), **fields)
         (verdict,) = verdicts(make_scores(returns), spec)
         return verdict
 
@@ -227,9 +227,8 @@ def test_the_margin_is_a_share_of_what_scratch_learned(judge: Judge) -> None:
 def test_foreign_scores_are_unpaired_unless_told_otherwise(make_scores: MakeScores) -> None:
     returns = {"mine": PRETRAINED, "yours": PRETRAINED + 0.1 + NOISE}
     scores = make_scores(returns, source="")
-    fields = {"name": "n", "transfers": (("", BALL[1]),), "conditions": ("mine", "yours")}
     for paired in (False, True):
-        spec = ReportSpec(**fields, seeds=(0, 1, 2, 3, 4), paired=paired)  # type: ignore[arg-type]
+        spec = ReportSpec("n", (("", BALL[1]),), ("mine", "yours"), (0, 1, 2, 3, 4), paired=paired)
         (verdict,) = verdicts(scores, spec)
         assert verdict.paired == verdict.decided == paired
         assert verdict.sentence.startswith("On Catch, large ball: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def test_a_study_s_report_is_rebuilt_from_what_is_published(study: Path, tmp_pat
     for name in ("metrics.csv", "table.md", "table_source.csv", "card.md"):
         assert (tmp_path / name).read_text() == (study / "report" / name).read_text(), name
     assert {name: (study / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_every_file_that_a_page_links_is_published(study: Path) -> None:
+    page = (study / "report" / "index.html").read_text(encoding="utf-8")
+    links = re.findall(r'<a [^>]*href="([^"#:]+)"', page)
+    assert len(links) > 5
+    assert [link for link in links if not (study / "report" / link).exists()] == []
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)

@@ -1,9 +1,9 @@
 """Statistics of one condition over T tasks, with intervals that know what shares a pretraining.
 
-T is the number of transfers, called tasks as in rliable. Pretraining i stands behind the runs with
-seed i of every transfer from its source, so these are one unit (a cluster) and not T. The interval
-drops one unit after the other (jackknife) and uses Student's t. It speaks of these transfers, not
-of others.
+T is the number of transfers, called tasks as in rliable. The runs with seed i of every transfer
+from one source start from one pretraining, so these are one unit (a cluster) and not T. The
+interval drops one unit after the other (jackknife) and uses Student's t. It speaks of these
+transfers, not of others.
 
 References:
     Agarwal et al. 2021, Deep RL at the Edge of the Statistical Precipice (rliable): definitions.

@@ -68,7 +68,8 @@ def curve_metrics_frame(
 
     Returns:
         The columns of :data:`thaw.report.metrics.COLUMNS`. Where there is no number, ``mean`` and
-        the bounds are NaN and ``note`` says why. ``num_seeds`` counts the runs that the number rests on.
+        the bounds are NaN and ``note`` says why. ``num_seeds`` counts the runs in
+        the number.
     """
     with_curves = curves is not None and not curves.empty
     table = RunTable(scores, spec)
