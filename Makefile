@@ -2,18 +2,25 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# Two test processes with one thread each: cores are for tests, not for thread pools.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Three test processes with one thread each: some tests wait for seconds, and two cores are there.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup
 
-.PHONY: demo test test-all test-faults lint docs bench planted-bugs clean
+.PHONY: demo test test-all test-faults fast-tests all-tests lint docs bench planted-bugs clean
 
 demo: $(VENV)/installed
 	$(BIN)/thaw run catch-quick --out demo-catch
 
-test: lint
+# The linters and the tests at the same time: mypy takes half a minute of one core.
+test: $(VENV)/installed-dev
+	$(MAKE) --jobs 2 lint fast-tests
+
+test-all: $(VENV)/installed-dev
+	$(MAKE) --jobs 2 lint all-tests
+
+fast-tests: $(VENV)/installed-dev
 	$(PYTEST) -m "not slow"
 
-test-all: lint
+all-tests: $(VENV)/installed-dev
 	$(PYTEST)
 
 # Kills, damaged files, full disks, bad environments, wrong input (docs/reliability.md).
