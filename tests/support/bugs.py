@@ -634,9 +634,9 @@ BUGS = (
     ),
     Bug(
         "a suite does not pass a signal on to its runs",
-        "experiment/processes.py",
-        "        if self.stop.signum is not None:\n            self.stop_active()\n",
-        "",
+        "experiment/driver.py",
+        "                        self.stop_active()\n",
+        "                        pass\n",
         "experiment/test_signals.py",
         "suite_stops_at_any_moment",
     ),
@@ -666,7 +666,7 @@ BUGS = (
     ),
     Bug(
         "a second signal does not kill a run that hangs",
-        "experiment/processes.py",
+        "experiment/driver.py",
         "        if self.stop.is_urgent:\n",
         "        if False:\n",
         "experiment/test_misbehaving.py",
@@ -682,7 +682,7 @@ BUGS = (
     ),
     Bug(
         "a run that hangs is not ended",
-        "experiment/processes.py",
+        "experiment/local_executor.py",
         "            if silent_seconds > self.runtime.stall_seconds and",
         "            if False and",
         "experiment/test_misbehaving.py",
@@ -690,8 +690,8 @@ BUGS = (
     ),
     Bug(
         "a process that does not end after its run is waited for",
-        "experiment/processes.py",
-        "            elif time.monotonic() - active.left_at > EXIT_SECONDS:\n",
+        "experiment/local_executor.py",
+        "            elif time.monotonic() - run.left_at > EXIT_SECONDS:\n",
         "            elif False:\n",
         "experiment/test_misbehaving.py",
         "does_not_end_after_its_run",

@@ -64,7 +64,6 @@ def run(
     """
     from thaw.experiment.execute import execute
 
-    del executor  # reserved: "local" is the only one
     check_above_zero("--stall-seconds", stall_seconds)
     runtime = Runtime(device=device, stall_seconds=stall_seconds)
     chosen = _with_race(
@@ -75,7 +74,7 @@ def run(
         seeds,
     )
     with prints_on_stderr():
-        summary = execute(chosen, out, num_workers=workers, runtime=runtime)
+        summary = execute(chosen, out, num_workers=workers, runtime=runtime, executor=executor)
     for key, reason in summary.failed.items():
         log = out / "runs" / key / "error.txt"
         say(f"FAILED {key}: {reason}" + (f" (see {log})" if log.exists() else ""))

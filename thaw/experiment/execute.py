@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import torch
@@ -13,8 +14,10 @@ from thaw.config.runtime import Runtime, num_cores
 from thaw.config.strict import from_plain, to_plain
 from thaw.config.suite import Suite
 from thaw.experiment.check import canonical_suite, check_suite
+from thaw.experiment.driver import Driver, Summary
+from thaw.experiment.executor import Executor
+from thaw.experiment.local_executor import LocalExecutor
 from thaw.experiment.plan import Plan, plan
-from thaw.experiment.processes import Executor, Summary
 from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.screens import draw_pictures
 from thaw.experiment.suite_folder import SuiteFolder
@@ -23,6 +26,8 @@ from thaw.files.atomic import locked
 from thaw.policy.precision import resolve_precision
 from thaw.training.build import check_policy
 from thaw.training.machine import resolve_device
+
+ExecutorName = Literal["local"]
 
 
 def run(
@@ -60,7 +65,14 @@ def run(
     return execute(suite, out, num_workers=num_workers, runtime=runtime or Runtime())
 
 
-def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: Runtime) -> Summary:
+def execute(
+    suite: Suite,
+    out: str | Path,
+    *,
+    num_workers: int | None,
+    runtime: Runtime,
+    executor: ExecutorName = "local",
+) -> Summary:
     """Execute all runs of a suite that are not done yet, then derive its tables.
 
     A pretraining is done before the runs that start from it. If a run fails, its traceback goes to
@@ -81,14 +93,30 @@ def execute(suite: Suite, out: str | Path, *, num_workers: int | None, runtime: 
     settings = msgspec.structs.replace(runtime, device=device, num_threads=1)
     with locked(folder.path):
         folder.begin(planned.suite)
-        executor = Executor(planned, folder, num_workers, settings)
-        done_before = len(executor.done)
-        summary = executor.run_all()
+        driver = Driver(planned, folder, make_executor(executor, planned, num_workers, settings))
+        done_before = len(driver.done)
+        summary = driver.run_all()
         if summary.stopped_by is None:  # else return at once; the next call derives them
             write_results(folder, derive_results(folder, planned))
             if len(summary.done) > done_before and not summary.failed:
                 draw_pictures(planned.suite, folder.path)
     return summary
+
+
+def make_executor(
+    name: ExecutorName, planned: Plan, num_workers: int, runtime: Runtime
+) -> Executor:
+    """Return where the runs of a plan execute.
+
+    Args:
+        name: As in ``thaw run --executor NAME``; ``local`` is in processes on this machine.
+        planned: The runs.
+        num_workers: How many execute at once.
+        runtime: Device, threads, cadence of each run.
+    """
+    match name:
+        case "local":
+            return LocalExecutor(planned.suite.agent, num_workers, runtime)
 
 
 def prepare(suite: Suite, out: str | Path, device: str) -> Plan:

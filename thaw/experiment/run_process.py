@@ -11,7 +11,7 @@ import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from thaw.config.errors import one_line
 from thaw.config.run_spec import RunSpec
@@ -31,8 +31,7 @@ ALIVE_SECONDS = 1.0
 class Message(NamedTuple):
     """What a run's process sends."""
 
-    kind: str
-    """progress, alive, done, stopped or failed."""
+    kind: Literal["progress", "alive", "done", "stopped", "failed"]
     content: Any
 
 
@@ -42,7 +41,7 @@ def run_in_process(
     """Execute one run and send its messages; a failure's traceback goes to the run's folder."""
     stop = StopRequest()
     set_handlers(stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # see _start_fork_server
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # see local_executor
     with suppress(OSError):
         os.dup2(2, 1)  # standard output is for results, and an environment may print
     threading.Thread(target=_die_with_parent, daemon=True).start()
