@@ -40,6 +40,7 @@ COMMANDS = {
         "--bounds", "--out",
     ],
     "publish": ["DIR", "--out"],
+    "export": ["PROGRAM", "DIR", "--out", "--follow"],
     "train": [
         "FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads", "--stall-seconds",
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from thaw.cli.benchmark import bench
 from thaw.cli.environments import flavors, gallery
+from thaw.cli.export import export
 from thaw.cli.job_array import run_one
 from thaw.cli.parsing import Commands
 from thaw.cli.publish import publish
@@ -20,6 +21,7 @@ COMMANDS: Commands = {
     "watch": watch,
     "report": report,
     "publish": publish,
+    "export": export,
     "train": train,
     "transfer": transfer,
     "evaluate": evaluate,

@@ -115,23 +115,40 @@ def _rows(
     Raises:
         InputError: A file of the run is damaged.
     """
-    folder.spec()
-    advice = f"delete the folder {folder.path} to do this run again from its beginning"
-    try:
-        check_files(folder.path)
-    except InputError as error:
-        folder.result()  # a damaged result.json has its own advice
-        raise Damaged(f"{error}; {advice}") from None
-    for log in (folder.episodes, folder.progress):  # pandas skips zeros that a checksum would find
-        if log.path.is_file() and b"\0" in log.path.read_bytes():
-            raise Damaged(f"{log.path} is damaged: it has zero bytes; {advice}")
+    check_finished(folder)
     try:
         return _score(run, folder), list(_curve(run.spec, folder, num_bins))
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:  # pandas has one for each damage
-        logs = f"{folder.episodes.path} or {folder.progress.path.name}"
-        raise Damaged(f"{logs} cannot be read ({error}); {advice}") from None
+        raise unreadable_logs(folder, error) from None
+
+
+def check_finished(folder: RunFolder) -> None:
+    """Check the files of a finished run from which tables are made.
+
+    Raises:
+        InputError: One is damaged; the message says what helps.
+    """
+    folder.spec()
+    try:
+        check_files(folder.path)
+    except InputError as error:
+        folder.result()  # a damaged result.json has its own advice
+        raise Damaged(f"{error}; {_do_again(folder)}") from None
+    for log in (folder.episodes, folder.progress):  # pandas skips zeros that a checksum would find
+        if log.path.is_file() and b"\0" in log.path.read_bytes():
+            raise Damaged(f"{log.path} is damaged: it has zero bytes; {_do_again(folder)}")
+
+
+def unreadable_logs(folder: RunFolder, error: Exception) -> Damaged:
+    """Return the error for a run whose logs are not the tables that they should be."""
+    logs = f"{folder.episodes.path} or {folder.progress.path.name}"
+    return Damaged(f"{logs} cannot be read ({error}); {_do_again(folder)}")
+
+
+def _do_again(folder: RunFolder) -> str:
+    return f"delete the folder {folder.path} to do this run again from its beginning"
 
 
 def _score(run: PlannedRun, folder: RunFolder) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from thaw.config.agent import complete_agent
 from thaw.config.errors import InputError
 from thaw.config.run_spec import RunSpec, content_hash_of
@@ -29,6 +27,7 @@ from thaw.files.atomic import (
     write_json,
 )
 from thaw.files.checksums import CHECKSUMS, Damaged, check_files, checksums
+from thaw.files.counters import Counters, read_counters
 from thaw.files.csv_log import CsvLog
 from thaw.files.ownership import Lost, Ownership, owned
 
@@ -168,12 +167,17 @@ class RunFolder:
     def _do_again(self) -> str:
         return f"delete the folder {self.path} to do this run again from its beginning"
 
-    def saved_steps(self) -> int:
-        """Return the steps that the newest readable checkpoint stands at; 0 without one."""
+    def saved_counters(self) -> Counters | None:
+        """Return what the newest readable checkpoint has counted; None without one."""
         for checkpoint in self.checkpoints:
             with suppress(InputError):
-                return _read_counters(checkpoint).learned_steps
-        return 0
+                return read_counters(checkpoint)
+        return None
+
+    def saved_steps(self) -> int:
+        """Return the steps that the newest readable checkpoint stands at; 0 without one."""
+        counters = self.saved_counters()
+        return counters.learned_steps if counters is not None else 0
 
     def progress_so_far(self) -> tuple[int, float | None]:
         """Return the steps that a run under way stands at, and the mean of its last returns."""
@@ -324,24 +328,6 @@ class RunFolder:
         """
         if not (checkpoint / "training_state.json").exists():  # a policy that does not train
             return
-        counters = _read_counters(checkpoint)
+        counters = read_counters(checkpoint)
         self.episodes.check(counters.episodes_bytes, counters.episodes_sha256)
         self.progress.check(counters.progress_bytes, counters.progress_sha256)
-
-
-class _Counters(msgspec.Struct):
-    """What a run's folder needs to know of training_state.json; the rest is the training's."""
-
-    learned_steps: int
-    episodes_bytes: int = 0
-    episodes_sha256: str | None = None
-    progress_bytes: int = 0
-    progress_sha256: str | None = None
-
-
-def _read_counters(checkpoint: Path) -> _Counters:
-    path = checkpoint / "training_state.json"
-    try:
-        return msgspec.convert(read_json(path), _Counters)
-    except msgspec.ValidationError as error:
-        raise Damaged(f"{path} is damaged: {error}") from None

@@ -1,0 +1,51 @@
+"""Reads a .wandb file: wandb's own records in the log format of LevelDB.
+
+After a header of 7 bytes, the format is that of
+https://github.com/google/leveldb/blob/main/doc/log_format.md; checksums are not compared.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from wandb.proto.wandb_internal_pb2 import Record
+
+BLOCK_BYTES = 32 * 1024
+HEADER_BYTES = 7
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+def records(path: Path) -> Iterator[Record]:
+    """Yield the records of a file."""
+    data = path.read_bytes()
+    assert data.startswith(b":W&B")
+    place, parts = HEADER_BYTES, b""
+    while place < len(data):
+        left = BLOCK_BYTES - place % BLOCK_BYTES
+        if left < HEADER_BYTES:
+            place += left
+            continue
+        _, size, kind = struct.unpack_from("<IHB", data, place)
+        assert kind in (FULL, FIRST, MIDDLE, LAST)
+        place += HEADER_BYTES
+        parts += data[place : place + size]
+        place += size
+        if kind in (FULL, LAST):
+            record = Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+def history(path: Path) -> list[dict[str, Any]]:
+    """Return the rows that were logged."""
+    rows = []
+    for record in records(path):
+        if record.HasField("history"):
+            items = record.history.item
+            rows.append({i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items})
+    return rows
