@@ -112,9 +112,8 @@ class OneEnv(gymnasium.Env[NDArray[Any], Any]):
         )
 
     def _show(self, observations: NDArray[Any]) -> NDArray[Any]:
-        return (
-            observations[0].astype(np.float32).ravel() if self.is_grid else observations[0].copy()
-        )
+        shown: NDArray[Any] = np.array(observations[0])
+        return np.asarray(shown, np.float32).ravel() if self.is_grid else shown
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         """Return the first observation of the next episode."""
