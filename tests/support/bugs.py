@@ -1341,4 +1341,20 @@ BUGS = (
         '"ended": round(ended)}',
         "experiment/test_published.py",
     ),
+    Bug(
+        "thaw run does not say that pretraining has learned nothing",
+        "experiment/pretraining_check.py",
+        "        if missing:\n",
+        "        if True:\n",
+        "experiment/test_pretraining_check.py",
+        "warns_once",
+    ),
+    Bug(
+        "a run without a score spoils the report",
+        "experiment/results.py",
+        'if score["mean_return"] is None:',
+        "if False:",
+        "experiment/test_pretraining_check.py",
+        "without_a_score",
+    ),
 )
