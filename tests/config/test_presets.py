@@ -44,7 +44,7 @@ def test_a_suite_names_a_preset_and_changes_it(tmp_path: Path) -> None:
     ("source", "preset"),
     [
         ("catch", "paper"), ("atari/breakout", "paper"), ("gym/CartPole-v1", "vector"),
-        ("minigrid/MiniGrid-Empty-5x5-v0", "paper"), ("procgen/bigfish", "paper"),
+        ("minigrid/MiniGrid-Empty-5x5-v0", "grid"), ("procgen/bigfish", "paper"),
     ],
 )  # fmt: skip
 def test_a_family_has_a_preset_for_who_names_none(source: str, preset: str, tmp_path: Path) -> None:
@@ -70,5 +70,5 @@ def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no 'quik'; did you mean 'quick'"):
         load_suite(path)
     for wrong in ("5", "[1]", "{a: 1}", "null"):
-        with pytest.raises(InputError, match="Allowed: paper, quick, vector"):
+        with pytest.raises(InputError, match="Allowed: paper, quick, grid, vector"):
             train_spec("catch", steps=10, overrides=[f"agent.preset={wrong}"])

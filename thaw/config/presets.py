@@ -24,6 +24,18 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "rmsprop_decay": 0.9,
         "rmsprop_epsilon": 1e-5,
     },
+    # Small grids of tiles with one reward at the end: a small network, and unrolls of an episode's
+    # length.
+    "grid": {
+        "embedding": "mlp",
+        "embedding_size": 64,
+        "lstm_size": 64,
+        "fc_size": 64,
+        "unroll_length": 16,
+        "discount": 0.95,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+    },
     # Vectors of numbers, returns of some hundreds: losses are sums over rewards, so that large
     # returns would drown the policy's gradient. Scaled rewards keep values near 1.
     "vector": {
@@ -40,7 +52,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-OF_FAMILY = {"gym": "vector"}
+OF_FAMILY = {"gym": "vector", "minigrid": "grid"}
 """The preset of an agent that names none; of all other families it is ``paper``."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from thaw.experiment.display import Display
 from thaw.experiment.executor import Death, Event, Executor, Task
 from thaw.experiment.plan import Plan, PlannedRun
+from thaw.experiment.pretraining_check import PretrainingCheck
 from thaw.experiment.raced_runs import RacedRuns
 from thaw.experiment.run_queue import RunQueue
 from thaw.experiment.signals import StopRequest, handled
@@ -57,6 +58,7 @@ class Driver:
         self.done = {key: None for key, word in self.status.items() if word == "done"}
         self.races = RacedRuns(planned, folder, self.done) if planned.suite.is_raced else None
         self.at_most = len(planned.runs) if self.races else None
+        self.pretraining = PretrainingCheck(planned, folder, self.done)
         asked = self.races.asked() if self.races else planned.runs
         self.asked = {run.key: run for run in asked}
         self.queue = RunQueue(self.done)
@@ -142,6 +144,8 @@ class Driver:
         else:
             self.done[run.key] = None
             self.queue.release(run.key)
+            for line in self.pretraining.note(run):
+                self.display.print(line)
             self.race(run)
 
     def race(self, run: PlannedRun) -> None:

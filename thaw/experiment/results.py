@@ -41,7 +41,7 @@ class Results(NamedTuple):
     curves: pd.DataFrame
     """One row per finished run and bin of training steps, CURVE_COLUMNS."""
     left_out: tuple[str, ...] = ()
-    """One line for each run that counts as finished but whose files are damaged."""
+    """One line for each run that counts as finished but is damaged, or has no score."""
 
 
 def load_results(path: str | Path) -> Results:
@@ -100,6 +100,12 @@ def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
         except InputError as error:
             left_out.append(f"{run.key} is left out: {' '.join(str(error).split())}")
             continue
+        if score["mean_return"] is None:
+            left_out.append(
+                f"{run.key} is left out: no training episode ended within its {score['steps']:,} "
+                "steps; give it more, or score by evaluations (evaluation.score: evaluation)"
+            )
+            continue
         score_rows.append(score)
         curve_rows.extend(curve)
     scores = pd.DataFrame(score_rows, columns=list(SCORE_COLUMNS))
@@ -117,7 +123,7 @@ def _rows(
     """
     check_finished(folder)
     try:
-        return _score(run, folder), list(_curve(run.spec, folder, num_bins))
+        return score_row(run, folder), list(_curve(run.spec, folder, num_bins))
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:  # pandas has one for each damage
@@ -151,7 +157,12 @@ def _do_again(folder: RunFolder) -> str:
     return f"delete the folder {folder.path} to do this run again from its beginning"
 
 
-def _score(run: PlannedRun, folder: RunFolder) -> dict[str, Any]:
+def score_row(run: PlannedRun, folder: RunFolder) -> dict[str, Any]:
+    """Return a finished run's row of scores.
+
+    Raises:
+        InputError: Its result.json is damaged.
+    """
     result = folder.result()
     row = _run_columns(run.spec) | {"key": run.key}
     for name in ("mean_return", "sem", "num_episodes", "steps", "frames", "seconds"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Container, Iterator
+from typing import Final
 
 from thaw.experiment.plan import PlannedRun
 
@@ -15,10 +16,13 @@ class RunQueue:
         done: Keys of the runs that are done; it may grow.
     """
 
+    RANKS: Final = {"pretrain": 1, "random": 2}
+    """Others wait for a pretraining. Random takes no training, and shows what was learned."""
+
     def __init__(self, done: Container[str]) -> None:
         self._done = done
         self._ready: list[tuple[int, int, PlannedRun]] = []
-        """A heap: those that start again first, then pretrainings, then the others."""
+        """A heap: those that start again first, then by RANKS."""
         self._blocked: dict[str, list[PlannedRun]] = {}
         """By the pretraining that they wait for."""
         self._count = 0
@@ -29,7 +33,7 @@ class RunQueue:
             self._blocked.setdefault(run.source_key, []).append(run)
             return
         self._count += 1
-        rank = 0 if again else 1 if run.spec.condition == "pretrain" else 2
+        rank = 0 if again else self.RANKS.get(run.spec.condition, 3)
         heapq.heappush(self._ready, (rank, self._count, run))
 
     def release(self, key: str) -> None:

@@ -29,7 +29,7 @@ def gates(table: RunTable, source: str, target: str) -> tuple[Gate, ...]:
     found = [
         _missing_runs(table, source, target),
         _few_seeds(trained),
-        _pretraining_failed(table, source),
+        pretraining_failed(table, source),
         _nothing_learned(trained, random),
         _ceiling(trained, random, spec),
     ]
@@ -86,25 +86,27 @@ def _few_seeds(trained: dict[str, Runs]) -> Gate | None:
     )
 
 
-def _pretraining_failed(table: RunTable, source: str) -> Gate | None:
+def pretraining_failed(table: RunTable, source: str) -> Gate | None:
+    """Return what must be said if the pretrainings of a source did not beat random there."""
     pretrained = pretrained_runs(table, source) if source else None
     random = table.runs("", source, "random")
     if pretrained is None or not len(pretrained.values) or not len(random.values):
         return None
     gain, _ = compare(pretrained, random, CONFIDENCE)
-    if not gain.has_interval or gain.low > 0:
-        failed = _failed_seeds(pretrained, random)
-        if not failed or not gain.has_interval:
+    worse, all_worse = _failed_seeds(pretrained, random), len(pretrained.values)
+    if gain.has_interval and gain.low > 0:
+        if not worse:
             return None
         return Gate(
             "pretraining_failed",
-            f"{count(failed, 'pretraining')} of {len(pretrained.values)} did not beat random on "
+            f"{count(worse, 'pretraining')} of {len(pretrained.values)} did not beat random on "
             f"{flavor_name(source)}.",
             blocks=False,
         )
+    if not gain.has_interval and worse < all_worse:  # one or two seeds, and one has learned
+        return None
     means = number(float(pretrained.values.mean())), number(float(random.values.mean()))
-    worse = _failed_seeds(pretrained, random)
-    if gain.value <= 0 or worse == len(pretrained.values):
+    if gain.value <= 0 or worse == all_worse:
         beat, so = "did not beat", "there is no skill whose transfer could be measured"
     else:
         beat = "was not shown to beat"
