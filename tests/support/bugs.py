@@ -1372,6 +1372,8 @@ BUGS = (
         "",
         "experiment/test_export.py",
         "second_export",
+    ),
+    Bug(
         "thaw run does not say that pretraining has learned nothing",
         "experiment/pretraining_check.py",
         "        if missing:\n",
