@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
 from thaw.policy.embeddings import (
     ConvEmbedding,
@@ -76,11 +77,13 @@ def test_impala_shallow_is_figure_3_left() -> None:
 
 def test_an_unknown_embedding_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(InputError, match="unknown embedding 'impala_dep'; did you mean 'impala_d"):
-        build_embedding("impala_dep", CATCH, 256)
+        build_embedding(AgentConfig(embedding="impala_dep", embedding_size=256), CATCH)
 
 
 def test_an_embedding_of_the_user_s_own_is_found_by_address() -> None:
-    embedding = build_embedding("user_embedding:batch_norm", (4, 4, 3), 16)
+    embedding = build_embedding(
+        AgentConfig(embedding="user_embedding:batch_norm", embedding_size=16), (4, 4, 3)
+    )
     assert embedding(images(5, 4, 4, 3)).shape == (5, 16)
 
 
@@ -94,7 +97,7 @@ def test_an_embedding_of_the_user_s_own_is_found_by_address() -> None:
 )
 def test_a_wrong_address_is_refused(address: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        build_embedding(address, (4, 4, 3), 16)
+        build_embedding(AgentConfig(embedding=address, embedding_size=16), (4, 4, 3))
 
 
 def test_images_that_are_too_small_or_no_images_are_refused() -> None:
@@ -119,7 +122,7 @@ def test_two_hidden_layers_of_64_and_an_output_with_relus() -> None:
 
 
 def test_any_shape_is_flattened() -> None:
-    embedding = build_embedding("mlp", (7, 7, 20), 8)
+    embedding = build_embedding(AgentConfig(embedding="mlp", embedding_size=8), (7, 7, 20))
     assert embedding(torch.zeros(3, 7, 7, 20, dtype=torch.uint8)).shape == (3, 8)
 
 
@@ -134,4 +137,4 @@ def test_a_convolutional_embedding_takes_any_size_and_number_of_channels(
 @pytest.mark.parametrize("name", ["impala_deep", "impala_shallow"])
 def test_a_convolutional_embedding_names_the_one_for_vectors(name: str) -> None:
     with pytest.raises(InputError, match=r"shape \[4\].*--set agent.embedding=mlp"):
-        build_embedding(name, (4,), 8)
+        build_embedding(AgentConfig(embedding=name, embedding_size=8), (4,))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from thaw.config.agent import AgentConfig
 from thaw.policy.embeddings import build_embedding, impala_shallow
 from thaw.policy.layers import halve
 from thaw.policy.policy import Policy
@@ -41,7 +42,7 @@ def test_bytes_are_pixels_and_other_numbers_are_taken_as_they_are() -> None:
 @pytest.mark.parametrize("name", ["mlp", "impala_deep"])
 def test_bytes_are_scaled_and_floats_taken_as_they_are(name: str) -> None:
     torch.manual_seed(0)
-    embedding = build_embedding(name, (9, 8, 2), 8)
+    embedding = build_embedding(AgentConfig(embedding=name, embedding_size=8), (9, 8, 2))
     pixels = torch.randint(256, (4, 9, 8, 2), dtype=torch.uint8)
     torch.testing.assert_close(embedding(pixels), embedding(pixels.float() / 255))
     assert not torch.allclose(embedding(pixels), embedding(pixels.float()))

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from thaw.config.agent import AgentConfig
 from thaw.policy.embeddings import build_embedding
 from thaw.policy.modes import depends_on_mode
 
@@ -65,7 +66,9 @@ def test_what_depends_on_the_mode_is_found(module: nn.Module) -> None:
 
 @pytest.mark.parametrize("name", ["impala_deep", "impala_shallow", "mlp"])
 def test_the_built_in_networks_do_not(name: str) -> None:
-    assert not depends_on_mode(build_embedding(name, (42, 42, 4), 16))
+    assert not depends_on_mode(
+        build_embedding(AgentConfig(embedding=name, embedding_size=16), (42, 42, 4))
+    )
 
 
 def test_a_user_s_plain_network_does_not() -> None:

@@ -5,22 +5,58 @@ Numbers marked (IMPALA, table G.1) come from Espeholt et al. 2018, arXiv 1802.01
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
+import msgspec
+
+from thaw.config.errors import InputError
 from thaw.config.strict import Config, Fraction, NonNegativeFloat, PositiveFloat, Size
+
+TIMM = "timm:"
+"""Begins the name of an embedding from the library timm."""
+
+
+class Branches(Config, frozen=True, kw_only=True):
+    """The network of a policy whose policy and value have layers of their own (docs/networks.md).
+
+    The defaults are Stable-Baselines3's ``MlpPolicy``.
+    """
+
+    policy: tuple[Size, ...] = (64, 64)
+    """Widths of the hidden layers before the action logits."""
+    value: tuple[Size, ...] = (64, 64)
+    """Widths of the hidden layers before the value."""
+    activation: Literal["tanh", "relu", "elu", "leaky_relu", "gelu", "silu"] = "tanh"
+    lstm: Literal["none", "shared", "separate", "policy"] = "none"
+    """LSTMs of width ``lstm_size`` before these layers: one for both branches, one for each, or one
+    for the policy's and a linear layer of the same width for the value's."""
 
 
 class AgentConfig(Config, frozen=True, kw_only=True):
     """The agent: network, loss and optimizer. Defaults: IMPALA, table G.1, unless noted."""
 
+    later: ClassVar[tuple[str, ...]] = (
+        "embedding_weights", "embedding_sha256", "head", "branches"
+    )  # fmt: skip
+
     embedding: str = "impala_deep"
-    """A built-in name (impala_deep, impala_shallow; mlp for vectors) or ``module:function``."""
+    """A built-in name (impala_deep, impala_shallow, nature; mlp for vectors; docs/networks.md has
+    all), ``timm:NAME`` or ``module:function``."""
     embedding_size: Size = 256
     """Width of the embedding's output (Dean et al., section 3.2)."""
+    embedding_weights: str | None = None
+    """A safetensors file with pretrained weights for ``timm:NAME``."""
+    embedding_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    """Checksum of that file, which thaw fills in; it is part of the hash in place of the path."""
+    head: str = "lstm"
+    """lstm (with a fully connected layer after it), feedforward (that layer alone), linear
+    (neither), branches, or ``module:function``."""
     lstm_size: Size = 256
     """Reproduces the published 1.6 M parameters (docs/reproducing.md, point 7)."""
     fc_size: Size = 256
     """Width of the added fully connected layer after the LSTM (point 6)."""
+    branches: Branches = Branches()
+    """Of the embedding and the head ``branches``; nothing else uses it."""
     last_action_input: bool = True
     """Feed the one-hot last action to the head (point 8)."""
     last_reward_input: bool = True
@@ -76,6 +112,29 @@ class AgentConfig(Config, frozen=True, kw_only=True):
     """Added to the root, as Stable-Baselines3's PPO does."""
     max_gradient_norm: PositiveFloat = 40.0
     """The norm is over trained parameters only: frozen parts must not change the clipping."""
+
+    def __post_init__(self) -> None:
+        is_timm = self.embedding.startswith(TIMM)
+        if self.embedding_weights is not None and not is_timm:
+            raise InputError(
+                f"agent.embedding_weights is for embeddings timm:NAME, and this is "
+                f"'{self.embedding}'; leave it out"
+            )
+        if self.embedding_sha256 is not None and self.embedding_weights is None:
+            raise InputError(
+                "agent.embedding_sha256 is the checksum of agent.embedding_weights, which is not "
+                "there; give the file, or leave both out"
+            )
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The parts, ``embedding`` or ``head``, that are a ``module:function``."""
+        names = {"embedding": self.embedding, "head": self.head}
+        return tuple(
+            part
+            for part, name in names.items()
+            if ":" in name and not (part == "embedding" and name.startswith(TIMM))
+        )
 
 
 def complete_agent(plain: object) -> object:

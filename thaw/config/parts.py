@@ -112,10 +112,12 @@ def _fits(pattern: Sequence[str], segments: Sequence[str]) -> bool:
 def check_names(part: str, network: Network) -> None:
     """Check that a part, written without an index, contains a tensor.
 
+    Every rule names the embedding, so that one may be empty.
+
     Raises:
         InputError: It does not.
     """
-    if any(reach(part, name) is not None for name in network.tensors):
+    if part == ROOTS[0] or any(reach(part, name) is not None for name in network.tensors):
         return
     tensors = network.tensors
     prefixes = {name[:i] for name in tensors for i, c in enumerate(name) if c == "."}

@@ -101,7 +101,14 @@ def check_shares(agent: AgentConfig, num_envs: int) -> None:
 
 
 def content_hash_of(plain: object) -> str:
-    """Return the hash of a run's plain description, as it is or was written."""
+    """Return the hash of a run's plain description, as it is or was written.
+
+    A file of pretrained weights counts by its checksum: it may lie anywhere.
+    """
+    if isinstance(plain, dict) and isinstance(agent := plain.get("agent"), dict):
+        if agent.get("embedding_sha256") is not None:
+            agent = {key: agent[key] for key in agent if key != "embedding_weights"}
+        plain = plain | {"agent": agent}
     text = msgspec.json.encode(plain, order="deterministic")
     return hashlib.sha256(text).hexdigest()[:16]
 

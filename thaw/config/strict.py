@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 import yaml
@@ -34,6 +34,10 @@ Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A strict struct: unknown keys and wrong types are errors, never ignored."""
+
+    later: ClassVar[tuple[str, ...]] = ()
+    """Fields that are left out of files and hashes at their default: an earlier thaw did not have
+    them, and what it wrote must stay what it is."""
 
 
 Scalar = bool | int | float | str | None
@@ -123,7 +127,22 @@ def _decode(kind: type, value: object) -> object:
 
 def to_plain(config: object) -> Any:
     """Turn a config into dicts, lists and scalars."""
-    return msgspec.to_builtins(config, enc_hook=_encode)
+    plain = msgspec.to_builtins(config, enc_hook=_encode)
+    _leave_out(config, plain)
+    return plain
+
+
+def _leave_out(config: object, plain: Any) -> None:
+    """Take a struct's later fields out of its plain form where they are at their default."""
+    if not isinstance(config, Config):
+        return
+    defaults = {field.name: field.default for field in msgspec.structs.fields(config)}
+    for name in config.__struct_fields__:
+        value = getattr(config, name)
+        if name in config.later and value == defaults[name]:
+            del plain[name]
+        else:
+            _leave_out(value, plain[name])
 
 
 def from_plain(plain: object, kind: type[T], where: str) -> T:

@@ -21,9 +21,9 @@ PROGRAM_OPTIONS = (
 def code_named_in(part: Suite | RunSpec | AgentConfig | Flavor | None) -> tuple[str, ...]:
     """List what would be imported, called or started if this were made.
 
-    That is an embedding's ``module:function``, the module of a ``gym/module:id``, the file of an
-    AndroidEnv task, and options that name programs. A ``:`` in any other option counts as well:
-    the environment may read it as ``module:name``.
+    That is an embedding's or a head's ``module:function``, the module of a ``gym/module:id``, the
+    file of an AndroidEnv task, and options that name programs. A ``:`` in any other option counts
+    as well: the environment may read it as ``module:name``.
 
     Returns:
         Words as a user types them: ``agent.embedding=my:net``, ``gym/helper:Foo-v0``,
@@ -33,7 +33,7 @@ def code_named_in(part: Suite | RunSpec | AgentConfig | Flavor | None) -> tuple[
         case None:
             return ()
         case AgentConfig():
-            return (f"agent.embedding={part.embedding}",) if ":" in part.embedding else ()
+            return tuple(f"agent.{name}={getattr(part, name)}" for name in part.code)
         case Flavor():
             is_task_file = part.family == "androidenv" and part.name != "catch"
             names_code = is_task_file or ":" in part.name

@@ -90,8 +90,9 @@ def _provenance(
         machine=_listed(_hardware(machine) for machine in machines),
         budgets=f"{suite.pretrain_steps:,} steps of pretraining, {suite.transfer_steps:,} of each "
         f"transfer and of scratch; {count(suite.evaluation.episodes, 'episode')} in an evaluation",
-        network=f"{agent.embedding} with {agent.embedding_size} features, LSTM {agent.lstm_size}, "
-        f"{agent.precision}",
+        network=f"{agent.embedding} with {agent.embedding_size} features, "
+        + (f"LSTM {agent.lstm_size}, " if agent.head == "lstm" else f"head {agent.head}, ")
+        + agent.precision,
         clock=agent.clock,
         wall_time=f"{duration(timed.sum())} of {count(len(timed), 'run')} together"
         if len(timed)

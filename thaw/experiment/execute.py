@@ -24,6 +24,7 @@ from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite_to_execute
 from thaw.files.atomic import locked
 from thaw.policy.precision import resolve_precision
+from thaw.policy.timm_embedding import with_checksum
 from thaw.training.build import check_policy
 from thaw.training.machine import resolve_device
 
@@ -173,7 +174,7 @@ def resolve_suite(
     if agent.precision == "auto" and folder.suite_yaml.is_file():
         earlier = folder.suite().agent.precision
         agent = msgspec.structs.replace(agent, precision=earlier)
-    agent = resolve_precision(agent, observation_shape, torch.device(device))
+    agent = resolve_precision(with_checksum(agent), observation_shape, torch.device(device))
     return msgspec.structs.replace(suite, agent=agent)
 
 

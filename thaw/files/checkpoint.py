@@ -138,14 +138,19 @@ def _check_policy(folder: Path) -> None:
 
 
 def load_policy(
-    path: str | Path, *, embedding: str | None = None, trust_code: bool = False
+    path: str | Path,
+    *,
+    embedding: str | None = None,
+    head: str | None = None,
+    trust_code: bool = False,
 ) -> Policy:
     """Load a policy from a run's folder or its checkpoint folder, in evaluation mode.
 
     Args:
         path: The folder.
         embedding: A ``module:function`` that may be called if the file names it as the embedding
-            of its policy. Built-in embeddings need no permission.
+            of its policy. Built-in embeddings and those of timm need no permission.
+        head: The same for the head.
         trust_code: Import and call any ``module:function`` that the file names.
 
     Raises:
@@ -155,22 +160,24 @@ def load_policy(
     file = find_policy(path)
     description = read_description(file)
     if not trust_code:
-        how = f"pass embedding={description.agent.embedding!r} or trust_code=True"
-        named = code_named_in(description.agent)
-        check_code(str(file), named, [f"agent.embedding={embedding}"], how)
+        agent = description.agent
+        words = [f"{part}={getattr(agent, part)!r}" for part in agent.code]
+        how = f"pass {', '.join(words)} or trust_code=True"
+        said = [f"agent.embedding={embedding}", f"agent.head={head}"]
+        check_code(str(file), code_named_in(agent), said, how)
     return load_described(file, description)
 
 
 def load_described(file: Path, description: PolicyDescription) -> Policy:
     """Build the policy that a file describes, and load its tensors, in evaluation mode.
 
-    This calls the embedding's ``module:function``, if the description names one: check first that
-    it may be called (:func:`thaw.config.trust.check_code`).
+    This calls a ``module:function`` that the description names: check first that it may be called
+    (:func:`thaw.config.trust.check_code`).
 
     Raises:
         InputError: The file is broken or does not fit its description.
     """
-    if code_named_in(description.agent):
+    if description.agent.code:
         policy = Policy(description.observation_shape, description.num_actions, description.agent)
     else:
         policy = _outline(description).to_empty(device="cpu")
@@ -182,7 +189,7 @@ def read_description(file: Path) -> PolicyDescription:
     """Read a policy file's description, and check it against the tensors in the file.
 
     Nothing that the file names is imported or called, and no memory is allocated for the sizes
-    that it gives. If the embedding is a ``module:function``, only the head is compared.
+    that it gives. A part that is a ``module:function`` is not compared.
 
     Raises:
         InputError: The file is missing or broken, or was not written by thaw.
@@ -203,11 +210,11 @@ def read_description(file: Path) -> PolicyDescription:
         in_policy = _shapes(_outline(description).parts())
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    if code_named_in(description.agent):
-        in_policy, in_file = (
-            {name: shape for name, shape in shapes.items() if name.startswith("head.")}
-            for shapes in (in_policy, in_file)
-        )
+    code = description.agent.code
+    in_policy, in_file = (
+        {name: shape for name, shape in shapes.items() if name.partition(".")[0] not in code}
+        for shapes in (in_policy, in_file)
+    )
     _check_shapes(in_policy, in_file, str(file))
     return description
 
@@ -215,11 +222,11 @@ def read_description(file: Path) -> PolicyDescription:
 def _outline(description: PolicyDescription) -> Policy:
     """Build a policy on the meta device: names and shapes, but no memory for the numbers.
 
-    A ``module:function`` is not called; the policy has an MLP as embedding instead.
+    A ``module:function`` is not called; the policy has an MLP as embedding, or a linear head,
+    instead.
     """
-    agent = description.agent
-    if code_named_in(agent):
-        agent = msgspec.structs.replace(agent, embedding="mlp")
+    agent, built_in = description.agent, {"embedding": "mlp", "head": "linear"}
+    agent = msgspec.structs.replace(agent, **{part: built_in[part] for part in agent.code})
     with torch.device("meta"):
         return Policy(description.observation_shape, description.num_actions, agent)
 

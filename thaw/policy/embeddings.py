@@ -7,15 +7,18 @@ are as the environment returned them: images have channels last, and pixels are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from thaw.config.agent import TIMM, AgentConfig
 from thaw.config.errors import InputError, nearest
 from thaw.config.user_code import call_by_name
+from thaw.policy.branches import BranchedImageEmbedding, BranchedVectorEmbedding, Flatten, half_of
 from thaw.policy.layers import as_numbers, halve, initialize
+from thaw.policy.timm_embedding import timm_embedding
 
 
 class ResidualBlock(nn.Module):
@@ -125,6 +128,22 @@ def impala_shallow(observation_shape: tuple[int, ...], embedding_size: int) -> C
     )
 
 
+def nature(observation_shape: tuple[int, ...], embedding_size: int) -> ConvEmbedding:
+    """Build the three-convolution network of Mnih et al. 2015 (Nature 518, Methods).
+
+    Its linear layer had 512 units; stacked frames are channels, oldest first.
+    """
+    return ConvEmbedding(
+        observation_shape,
+        embedding_size,
+        nn.Conv2d(observation_shape[-1], 32, kernel_size=8, stride=4),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, kernel_size=4, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, kernel_size=3, stride=1),
+    )
+
+
 class MLPEmbedding(nn.Module):
     """Two hidden layers of 64 and an output layer, each with ReLU, over flattened numbers."""
 
@@ -144,29 +163,48 @@ class MLPEmbedding(nn.Module):
         return F.relu(self.linear2(x))
 
 
-EMBEDDINGS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
+EMBEDDINGS: Mapping[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "impala_deep": impala_deep,
     "impala_shallow": impala_shallow,
+    "nature": nature,
     "mlp": MLPEmbedding,
 }
+"""Those that shape and width describe completely."""
+
+BUILT_IN = (*EMBEDDINGS, "flatten", "mlp_branches", "nature_branches")
 
 
-def build_embedding(
-    name: str, observation_shape: tuple[int, ...], embedding_size: int
-) -> nn.Module:
+def build_embedding(config: AgentConfig, observation_shape: tuple[int, ...]) -> nn.Module:
     """Build a built-in embedding, or call ``module:function(observation_shape, embedding_size)``.
 
+    Args:
+        config: Its ``embedding`` is the name; ``embedding_size`` and ``branches`` are used too.
+        observation_shape: Of one observation; images are [height, width, channels].
+
     Raises:
-        InputError: Unknown name, or the function returned no torch module.
+        InputError: Unknown name, a network that does not fit the observations, or the function
+            returned no torch module.
     """
+    name, size = config.embedding, config.embedding_size
     if name in EMBEDDINGS:
-        return EMBEDDINGS[name](observation_shape, embedding_size)
+        return EMBEDDINGS[name](observation_shape, size)
+    match name:
+        case "flatten":
+            return Flatten(observation_shape, config)
+        case "mlp_branches":
+            return BranchedVectorEmbedding(observation_shape, config)
+        case "nature_branches":
+            half = half_of(config)
+            halves = (nature(observation_shape, half), nature(observation_shape, half))
+            return BranchedImageEmbedding(*halves)
+    if name.startswith(TIMM):
+        return timm_embedding(config, observation_shape)
     if ":" not in name:
         raise InputError(
-            f"unknown embedding '{name}'{nearest(name, EMBEDDINGS)} Built in: "
-            f"{', '.join(EMBEDDINGS)}; or module:function"
+            f"unknown embedding '{name}'{nearest(name, BUILT_IN)} Built in: "
+            f"{', '.join(BUILT_IN)}; or timm:NAME, or module:function"
         )
-    embedding = call_by_name(name, observation_shape, embedding_size)
+    embedding = call_by_name(name, observation_shape, size)
     if not isinstance(embedding, nn.Module):
         raise InputError(f"embedding '{name}' returned {type(embedding).__name__}, no nn.Module")
     return embedding

@@ -1,4 +1,4 @@
-"""Initial weights, input scaling and pooling, shared by the networks."""
+"""Initial weights, inputs and pooling, shared by the networks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,46 @@ def initialize(*modules: nn.Module) -> None:
             nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+class LastInputs(nn.Module):
+    """What a head sees beside the embedding: the last reward and the last action.
+
+    Args:
+        num_actions: A.
+        action: Whether it sees the last action, one-hot.
+        reward: Whether it sees the last reward, clipped to [-1, 1] as in IMPALA's code.
+    """
+
+    def __init__(self, num_actions: int, action: bool, reward: bool) -> None:
+        super().__init__()
+        self.num_actions = num_actions
+        self.action = action
+        self.reward = reward
+        self.size = action * num_actions + reward
+
+    def beside(
+        self,
+        embeddings: torch.Tensor,
+        first: torch.Tensor,
+        last_actions: torch.Tensor,
+        last_rewards: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return [T, B, D + size]; where an episode starts, zeros follow the embedding.
+
+        Args:
+            embeddings: [T, B, D] float32.
+            first: [T, B] bool.
+            last_actions: [T, B] int64.
+            last_rewards: [T, B] float32, not clipped.
+        """
+        keep = (~first).to(embeddings.dtype).unsqueeze(-1)
+        inputs = [embeddings]
+        if self.reward:
+            inputs.append(last_rewards.clamp(-1, 1).unsqueeze(-1) * keep)
+        if self.action:
+            inputs.append(F.one_hot(last_actions, self.num_actions) * keep)
+        return torch.cat(inputs, dim=-1)
 
 
 def as_numbers(observations: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -12,7 +12,7 @@ from thaw.config.agent import AgentConfig
 from thaw.config.parts import Network
 from thaw.config.update_rule import PartRule
 from thaw.policy.embeddings import build_embedding
-from thaw.policy.head import RecurrentHead
+from thaw.policy.head import build_head
 from thaw.trajectory import PolicyOutput, check_shapes
 
 IMAGES_AT_ONCE = 32
@@ -79,17 +79,8 @@ class Policy(nn.Module):
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """Where a parameter's optimizer state begins as the source's: by name and slot, as in
         ``head.fc.bias/square_avg``."""
-        self.embedding = build_embedding(
-            config.embedding, self.observation_shape, config.embedding_size
-        )
-        self.head = RecurrentHead(
-            config.embedding_size,
-            num_actions,
-            lstm_size=config.lstm_size,
-            fc_size=config.fc_size,
-            last_action_input=config.last_action_input,
-            last_reward_input=config.last_reward_input,
-        )
+        self.embedding = build_embedding(config, self.observation_shape)
+        self.head = build_head(config, num_actions)
 
     def parts(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield all parameters and buffers of the policy by dotted name."""
@@ -148,9 +139,9 @@ class Policy(nn.Module):
         return self
 
     def initial_state(self, batch_size: int) -> torch.Tensor:
-        """Return zeros [2, B, H], the LSTM's (h, c)."""
-        weight = self.head.lstm.bias
-        return weight.new_zeros(2, batch_size, self.head.lstm.hidden_size)
+        """Return zeros [2, B, H], an LSTM's (h, c); H is 0 for a head without memory."""
+        device = next(self.head.parameters()).device
+        return torch.zeros(2, batch_size, int(self.head.state_size), device=device)
 
     def embed(self, observations: torch.Tensor) -> torch.Tensor:
         """Map observations [T, B, ...] to embeddings [T, B, D] float32."""

@@ -63,7 +63,7 @@ def count_multiplications(agent: AgentConfig, observation_shape: tuple[int, ...]
     if len(observation_shape) != 3:
         return 0
     with torch.random.fork_rng(devices=[]):
-        embedding = build_embedding(agent.embedding, observation_shape, agent.embedding_size)
+        embedding = build_embedding(agent, observation_shape)
     counts: list[int] = []
 
     def count(module: nn.Module, _: object, output: torch.Tensor) -> None:

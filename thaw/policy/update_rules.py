@@ -40,13 +40,17 @@ def apply_update_rule(
     Raises:
         InputError: The rule names a part that the policy lacks, the rule needs a source policy
             but there is none, the source policy's tensors have other names or shapes, a part
-            changes only after the run, or nothing trains for a while.
+            changes only after the run, nothing trains for a while, or a layer that was drawn would
+            be frozen between pretrained ones and the head.
     """
     part_rules = _within(rule, steps).on(policy.network())
     if rule.needs_source and source is None:
         raise InputError(f"update rule '{rule}' needs a pretrained policy to start from")
     parameters = dict(policy.named_parameters())
-    _check_no_gap(rule, {name: part_rules[name] for name in parameters})
+    rules = {name: part_rules[name] for name in parameters}
+    _check_trains(rule, rules)
+    _check_no_gap(rule, rules)
+    _check_drawn(rule, rules, policy)
     policy.anchors = {}
     with torch.no_grad():
         for name, tensor in policy.parts():
@@ -171,6 +175,35 @@ def _within(rule: UpdateRule, steps: int | None) -> UpdateRule:
             f"update rule '{rule}' speaks of shares of the run: say how many steps the run has"
         )
     return rule
+
+
+def _check_trains(rule: UpdateRule, parts: Mapping[str, PartRule]) -> None:
+    """Check that a rule that trains anything trains a parameter.
+
+    Raises:
+        InputError: It trains none, because the embedding has none.
+    """
+    if rule.trains and not any(part.trains for part in parts.values()):
+        raise InputError(
+            f"update rule '{rule}' trains nothing in this network, whose embedding has no "
+            "parameters; let a part of the head train"
+        )
+
+
+def _check_drawn(rule: UpdateRule, parts: Mapping[str, PartRule], policy: Policy) -> None:
+    """Check that no layer after a pretrained network stays as it was drawn.
+
+    Raises:
+        InputError: One would.
+    """
+    for drawn in getattr(policy.embedding, "drawn", ()):
+        part = parts[f"embedding.{drawn}.weight"]
+        if part.weights == "random" and not part.trains:
+            raise InputError(
+                f"update rule '{rule}' would freeze 'embedding.{drawn}' as it was drawn, because "
+                "the file of pretrained weights has none for it; add "
+                f"embedding.{drawn}=random:trained"
+            )
 
 
 def _check_no_gap(rule: UpdateRule, parts: Mapping[str, PartRule]) -> None:

@@ -30,6 +30,7 @@ from thaw.impala.teacher import Teacher
 from thaw.policy import Policy
 from thaw.policy.parts_table import part_rows, table_of
 from thaw.policy.precision import resolve_precision
+from thaw.policy.timm_embedding import with_checksum
 from thaw.policy.update_rules import apply_update_rule
 from thaw.training.build import (
     build_clock,
@@ -78,7 +79,7 @@ def execute_run(
         Lost: Another process has taken the folder while this one was silent; nothing was written
             since.
     """
-    spec = as_begun(spec, folder)
+    spec = as_begun(msgspec.structs.replace(spec, agent=with_checksum(spec.agent)), folder)
     if folder.is_done:
         folder.begin(spec)  # checks that the folder is this run's
         return folder.result()
