@@ -49,15 +49,34 @@ class Net(nn.Module):
 def make(observation_shape, embedding_size):
     PROOF.touch()
     return Net(observation_shape, embedding_size)
+
+
+class Head(nn.Module):
+    state_size = 0
+
+    def __init__(self, embedding_size, num_actions):
+        super().__init__()
+        self.policy = nn.Linear(embedding_size, num_actions)
+        self.value = nn.Linear(embedding_size, 1)
+
+    def forward(self, embeddings, first, last_actions, last_rewards, state):
+        return self.policy(embeddings), self.value(embeddings).squeeze(-1), state
+
+
+def head(embedding_size, num_actions):
+    PROOF.touch()
+    return Head(embedding_size, num_actions)
 """
 """A module in the working folder that leaves a proof where it is imported or called."""
 
 EMBEDDING = "agent.embedding=stranger:make"
+HEAD = "agent.head=stranger:head"
 ENV = "gym/stranger:Env-v0"
 SMALL: dict[str, Any] = {"embedding_size": 4, "lstm_size": 4, "fc_size": 4}
 CATCH = {"num_envs": 2, "downsample": 16}
 SUITES = {
     EMBEDDING: TINY.replace("impala_shallow", "'stranger:make'"),
+    HEAD: TINY.replace("impala_shallow", "impala_shallow, head: 'stranger:head'"),
     ENV: TINY.replace("catch@large_ball", f"'{ENV}'"),
     "environment.adb_path=/x/adb": TINY.replace("{num_envs", "{adb_path: /x/adb, num_envs"),
 }
@@ -85,16 +104,20 @@ def proof(say: Say, tmp_path: Path) -> Iterator[Path]:
 
 def write_checkpoint(path: Path, code: str) -> None:
     """Make a run's folder that names some code, as its owner would."""
-    embedding, flavor, environment = "mlp", "catch", dict[str, Any](CATCH)
+    embedding, head, flavor, environment = "mlp", "lstm", "catch", dict[str, Any](CATCH)
     match code.partition("="):
         case "agent.embedding", _, embedding:
+            pass
+        case "agent.head", _, head:
             pass
         case name, "=", value:
             environment[name.removeprefix("environment.")] = value
         case flavor, _, _:
             environment = {}
     shape, num_actions = ((30, 20, 3), 54) if flavor == "catch" else ((4,), 2)
-    agent = AgentConfig(embedding=embedding, unroll_length=10, precision="float32", **SMALL)
+    agent = AgentConfig(
+        embedding=embedding, head=head, unroll_length=10, precision="float32", **SMALL
+    )
     spec = RunSpec(
         condition="pretrain", flavor=Flavor(flavor), update_rule=UpdateRule("scratch"), seed=0,
         steps=10, environment=environment, agent=agent,

@@ -13,8 +13,9 @@ import pytest
 import safetensors.numpy
 import torch
 from safetensors.torch import save_file
+from torchvision_without_operators import declare_operators
 
-from thaw.config.agent import AgentConfig
+from thaw.config.agent import AgentConfig, Branches
 from thaw.config.errors import InputError
 from thaw.files.atomic import WriteFailed
 from thaw.files.checkpoint import (
@@ -93,6 +94,42 @@ def test_a_policy_comes_back_bit_for_bit(tmp_path: Path, embedding: str) -> None
     images = torch.randint(256, (2, 3, 36, 36, 3), generator=draw, dtype=torch.uint8)
     with torch.no_grad():
         assert torch.equal(loaded.embed(images), policy.eval().embed(images))
+
+
+OTHERS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+    ((36, 36, 3), {"embedding": "nature", "head": "feedforward"}),
+    ((36, 36, 3), {"embedding": "nature_branches", "head": "branches"}),
+    ((36, 36, 3), {"embedding": "timm:test_resnet", "head": "linear"}),
+    ((5,), {"embedding": "mlp", "head": "user_head:fading"}),
+    ((5,), {"embedding": "user_embedding:batch_norm", "head": "user_head:fading"}),
+    (
+        (5,),
+        {
+            "embedding": "mlp_branches",
+            "embedding_size": 7,
+            "head": "branches",
+            "branches": Branches(policy=(3, 2), value=(4,), lstm="separate"),
+        },
+    ),
+    ((8,), {"embedding": "flatten", "head": "branches", "branches": Branches(lstm="policy")}),
+]
+
+
+@pytest.mark.parametrize(("shape", "settings"), OTHERS)
+def test_every_network_comes_back(
+    tmp_path: Path, shape: tuple[int, ...], settings: dict[str, Any]
+) -> None:
+    if "timm" in settings["embedding"]:
+        declare_operators()
+        pytest.importorskip("timm")
+    torch.manual_seed(0)
+    policy = Policy(shape, 4, AgentConfig(**{"embedding_size": 8, "lstm_size": 5} | settings))
+    save_checkpoint(RunFolder(tmp_path), policy)
+    named = {part: name for part, name in settings.items() if "user_" in str(name)}
+    assert_equal(load_policy(tmp_path, **named), policy)
+    for part in named:
+        with pytest.raises(InputError, match=f"names code .*agent.{part}=user.*pass .*{part}='us"):
+            load_policy(tmp_path, **{name: named[name] for name in named if name != part})
 
 
 def test_a_training_state_comes_back(tmp_path: Path) -> None:

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from thaw.config.agent import AgentConfig
+from thaw.config.agent import AgentConfig, Branches
 from thaw.config.errors import InputError
+from thaw.policy.branches import BranchedImageEmbedding
 from thaw.policy.embeddings import (
     ConvEmbedding,
     MLPEmbedding,
     build_embedding,
     impala_deep,
     impala_shallow,
+    nature,
 )
 
+NAMES = ("weight", "bias")
 CATCH = (120, 80, 3)
 
 
@@ -73,6 +77,62 @@ def test_impala_shallow_is_figure_3_left() -> None:
     x = F.relu(x.flatten(1) @ weights["linear.weight"].t() + weights["linear.bias"])
     with torch.no_grad():
         np.testing.assert_allclose(network(pictures), x, rtol=1e-4, atol=1e-5)
+
+
+def test_nature_is_the_network_of_mnih_2015() -> None:
+    torch.manual_seed(0)
+    network = with_biases(nature((84, 84, 4), 16))
+    assert network.linear.in_features == 64 * 7 * 7
+    weights = network.state_dict()
+    pictures = images(2, 84, 84, 4)
+    x = pictures.permute(0, 3, 1, 2).float() / 255
+    for layer, stride in (("0", 4), ("2", 2), ("4", 1)):
+        layers = (weights[f"sections.{layer}.weight"], weights[f"sections.{layer}.bias"])
+        x = F.relu(F.conv2d(x, *layers, stride=stride))
+    x = F.relu(x.flatten(1) @ weights["linear.weight"].t() + weights["linear.bias"])
+    with torch.no_grad():
+        np.testing.assert_allclose(network(pictures), x, rtol=1e-4, atol=1e-5)
+
+
+def test_first_layers_of_two_branches_are_side_by_side() -> None:
+    agent = AgentConfig(
+        embedding="mlp_branches", embedding_size=7, branches=Branches(policy=(3,), value=(4, 9))
+    )
+    embedding = build_embedding(agent, (2, 3))
+    parameters = dict(embedding.named_parameters())
+    x = torch.linspace(-1, 1, 12).reshape(2, 2, 3)
+    expected = torch.cat(
+        [
+            torch.tanh(F.linear(x.flatten(1), *(parameters[f"branches.{b}.{n}"] for n in NAMES)))
+            for b in ("policy", "value")
+        ],
+        dim=-1,
+    )
+    torch.testing.assert_close(embedding(x), expected)
+    two = AgentConfig(embedding="nature_branches", embedding_size=8)
+    pair = build_embedding(two, (84, 84, 1))
+    assert isinstance(pair, BranchedImageEmbedding)
+    pictures = images(2, 84, 84, 1)
+    both = torch.cat([pair.branches["policy"](pictures), pair.branches["value"](pictures)], dim=-1)
+    assert torch.equal(pair(pictures), both)
+    flat = build_embedding(AgentConfig(embedding="flatten", embedding_size=6), (2, 3))
+    assert torch.equal(flat(x), x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"embedding": "flatten"}, "'flatten' is 6 wide, as the observation says.*set it to 6"),
+        ({"embedding": "mlp_branches"}, "is 128 wide, as agent.branches says.*set it to 128"),
+        (
+            {"embedding": "mlp_branches", "branches": Branches(policy=())},
+            "first hidden layer of policy and value, and one of them has none",
+        ),
+    ],
+)
+def test_widths_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build_embedding(AgentConfig(**settings), (2, 3))
 
 
 def test_an_unknown_embedding_is_refused_with_the_nearest_name() -> None:

@@ -276,3 +276,14 @@ def test_a_source_that_does_not_fit_is_refused_by_the_tensor_s_name() -> None:
     del source["head.policy.bias"]
     with pytest.raises(InputError, match=r"the source policy has no 'head\.policy\.bias'"):
         apply_update_rule(small_policy(2), UpdateRule("update_all"), source)
+
+
+def test_an_embedding_without_parameters_is_allowed_as_long_as_something_trains() -> None:
+    config = AgentConfig(embedding="flatten", embedding_size=4, head="feedforward")
+    policy = Policy((4,), 2, config)
+    tensors = {name: tensor.detach().clone() for name, tensor in policy.parts()}
+    apply_update_rule(policy, UpdateRule("freeze_embedding"), tensors)
+    assert set(trained_parameters(policy)) == set(tensors)
+    apply_update_rule(policy, UpdateRule("freeze_all"), tensors)
+    with pytest.raises(InputError, match="trains nothing in this network, whose embedding has no"):
+        apply_update_rule(policy, UpdateRule("freeze_head"), tensors)

@@ -21,19 +21,22 @@ from thaw.files.run_folder import RunFolder
 from thaw.training.progress import Stopped
 from thaw.training.run import execute_run
 
-HEADS: dict[str, dict[str, Any]] = {
+Settings = dict[str, dict[str, Any]]
+HEADS: Settings = {
     "feedforward": {"head": "feedforward"},
     "linear": {"head": "linear"},
     "of a user": {"head": "user_head:fading"},
     "branches": {"head": "branches", "branches": Branches(policy=(8,), value=(9, 7))},
-} | {
+}
+LSTMS: Settings = {
     f"{kind} LSTM": {
         "head": "branches",
         "branches": Branches(policy=(8,), value=(), activation="relu", lstm=kind),
     }
     for kind in ("shared", "separate", "policy")
 }
-OF_VECTORS = HEADS | {
+HEADS |= LSTMS
+OF_VECTORS: Settings = HEADS | {
     "branches of an MLP": {
         "embedding": "mlp_branches", "embedding_size": 17, "head": "branches",
         "branches": Branches(policy=(8, 8), value=(9, 7)),
@@ -44,7 +47,13 @@ OF_VECTORS = HEADS | {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("head", OF_VECTORS)
+MORE = ("shared LSTM", "policy LSTM", "branches", "branches without an embedding")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in MORE)) for name in OF_VECTORS],
+)
 def test_every_head_learns_a_bandit(tmp_path: Path, head: str) -> None:
     agent = {**PRESETS["vector"], "embedding_size": 16, "lstm_size": 16, "fc_size": 16}
     spec = RunSpec(
@@ -66,7 +75,7 @@ def test_every_head_learns_a_bandit(tmp_path: Path, head: str) -> None:
 
 
 @pytest.mark.parametrize("clock", ["lockstep", "overlapped"])
-@pytest.mark.parametrize("head", ["feedforward", "of a user", "separate LSTM"])
+@pytest.mark.parametrize("head", ["feedforward", "separate LSTM"])
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, head: str, clock: str) -> None:
     spec = changed(SPEC, agent=HEADS[head] | {"clock": clock})
     whole, stopped = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "stopped")

@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-Extra = Literal["androidenv", "atari", "envpool", "procgen", "ray", "tensorboard", "video", "wandb"]
+Extra = Literal[
+    "androidenv", "atari", "envpool", "procgen", "ray", "tensorboard", "timm", "video", "wandb"
+]
 """The optional dependencies of pyproject.toml that an error can ask for."""
 
 

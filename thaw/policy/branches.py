@@ -172,11 +172,11 @@ class BranchedHead(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See :class:`thaw.policy.head.Head`; the state of two LSTMs is side by side, [2, B, H]."""
         last = (first, last_actions, last_rewards)
-        parts = embeddings.split(self.widths, dim=-1)
+        parts = torch.split(embeddings, self.widths, dim=-1)
         policy = self.inputs.beside(parts[0], *last)
         value = self.inputs.beside(parts[1], *last) if len(parts) > 1 else policy
         if self.lstm is not None:
-            states = list(state.split(self.lstm.hidden_size, dim=-1))
+            states = list(torch.split(state, self.lstm.hidden_size, dim=-1))
             seen = value
             policy, states[0] = self.lstm(policy, first, states[0])
             if self.value_lstm is not None:

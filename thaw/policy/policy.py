@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -80,7 +80,7 @@ class Policy(nn.Module):
         """Where a parameter's optimizer state begins as the source's: by name and slot, as in
         ``head.fc.bias/square_avg``."""
         self.embedding = build_embedding(config, self.observation_shape)
-        self.head = build_head(config, num_actions)
+        self.head: Any = build_head(config, num_actions)
 
     def parts(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield all parameters and buffers of the policy by dotted name."""
@@ -141,7 +141,7 @@ class Policy(nn.Module):
     def initial_state(self, batch_size: int) -> torch.Tensor:
         """Return zeros [2, B, H], an LSTM's (h, c); H is 0 for a head without memory."""
         device = next(self.head.parameters()).device
-        return torch.zeros(2, batch_size, int(self.head.state_size), device=device)
+        return torch.zeros(2, batch_size, self.head.state_size, device=device)
 
     def embed(self, observations: torch.Tensor) -> torch.Tensor:
         """Map observations [T, B, ...] to embeddings [T, B, D] float32."""

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from thaw.config.agent import TIMM, AgentConfig
-from thaw.config.errors import InputError, nearest, one_line
+from thaw.config.errors import InputError, install_hint, nearest, one_line
 from thaw.policy.layers import as_numbers, initialize
 
 
@@ -89,7 +89,7 @@ def timm_embedding(config: AgentConfig, observation_shape: tuple[int, ...]) -> T
         import timm
     except ImportError:
         raise InputError(
-            f"the embedding '{config.embedding}' needs timm: pip install 'thaw[timm]'"
+            f"the embedding '{config.embedding}' needs timm: {install_hint('timm')}"
         ) from None
     known = timm.list_models() if re.fullmatch(r"[\w.]+", name) else []
     if name.partition(".")[0] not in known:  # timm would look for any other name elsewhere
@@ -104,7 +104,7 @@ def timm_embedding(config: AgentConfig, observation_shape: tuple[int, ...]) -> T
         )
     size = observation_shape[:2]
     try:
-        model = timm.create_model(name, num_classes=0)
+        model: Any = timm.create_model(name, num_classes=0)
         if model.pretrained_cfg.get("fixed_input_size"):
             _check_patches(config, model, size)
             model = timm.create_model(name, num_classes=0, img_size=size)
@@ -171,7 +171,7 @@ def _check_patches(config: AgentConfig, model: Any, size: tuple[int, ...]) -> No
     )
 
 
-def _load(config: AgentConfig, model: nn.Module) -> None:
+def _load(config: AgentConfig, model: Any) -> None:
     """Load the weights of a file into a network of timm.
 
     Raises:
@@ -186,6 +186,16 @@ def _load(config: AgentConfig, model: nn.Module) -> None:
             f"agent.embedding_weights: '{path}' is no .safetensors file; thaw reads no pickles, so "
             "save the weights with safetensors.torch.save_file"
         )
+    missing: list[str] = []
+    load = model.load_state_dict
+
+    def load_and_ask(*arguments: Any, **options: Any) -> Any:
+        found = load(*arguments, **options)
+        missing.extend(found.missing_keys)
+        return found
+
+    # timm only logs which weights a file does not have.
+    model.load_state_dict = load_and_ask
     try:
         load_pretrained(
             model,
@@ -197,3 +207,10 @@ def _load(config: AgentConfig, model: nn.Module) -> None:
             f"agent.embedding_weights: '{path}' does not fit '{config.embedding}': "
             f"{one_line(error)}"
         ) from error
+    finally:
+        del model.load_state_dict
+    if missing:
+        raise InputError(
+            f"agent.embedding_weights: '{path}' does not fit '{config.embedding}': it has no "
+            f"{', '.join(missing[:3])}; give a file of that network's weights"
+        )
