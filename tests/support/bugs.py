@@ -145,7 +145,7 @@ BUGS = (
     ),
     Bug(
         "the last action is not masked where an episode starts",
-        "policy/head.py",
+        "policy/layers.py",
         "F.one_hot(last_actions, self.num_actions) * keep",
         "F.one_hot(last_actions, self.num_actions).to(keep.dtype)",
         "policy/test_head.py",
@@ -461,8 +461,8 @@ BUGS = (
     Bug(
         "a run that goes on chooses its precision again",
         "training/run.py",
-        "    spec = as_begun(spec, folder)\n",
-        "    spec = msgspec.structs.replace(spec)\n",
+        "spec = as_begun(msgspec.structs.replace(spec, agent=with_checksum(spec.agent)), folder)",
+        "spec = msgspec.structs.replace(spec, agent=with_checksum(spec.agent))",
         "policy/test_precision.py",
         "writes_down",
     ),
