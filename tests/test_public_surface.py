@@ -17,8 +17,8 @@ import thaw
 
 NAMES = {
     "AgentConfig", "Flavor", "InputError", "Policy", "Suite", "Transfer", "UpdateRule",
-    "apply_update_rule", "load_policy", "load_results", "load_suite", "make_env", "plan", "report",
-    "run", "vtrace",
+    "apply_rule", "apply_update_rule", "load_policy", "load_results", "load_suite", "make_env",
+    "plan", "report", "run", "vtrace",
 }  # fmt: skip
 
 COMMANDS = {

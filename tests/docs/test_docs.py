@@ -196,7 +196,7 @@ def test_the_plan_of_the_package_lists_every_folder() -> None:
     folders = {path.parent.name for path in (ROOT / "thaw").glob("*/__init__.py")}
     assert set(re.findall(r"^\| `(\w+)/`", table, re.MULTILINE)) == folders
     picture = (ROOT / "docs/images/layers.svg").read_text(encoding="utf-8")
-    assert set(re.findall(r'class="name"[^>]*>(\w+)<', picture)) == folders | {"trajectory"}
+    assert set(re.findall(r'class="name"[^>]*>(\w+)<', picture)) == folders
 
 
 def test_the_api_reference_has_every_public_name() -> None:
