@@ -241,8 +241,8 @@ def test_a_module_with_a_rule_can_be_copied_and_pickled() -> None:
 
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no such module": (
-        lambda _: thaw.apply_rule(agent(0), "scratch", parts=PARTS | {"embedding": "netwrok"}),
-        "names 'netwrok', which the module does not have; did you mean 'network'",
+        lambda _: thaw.apply_rule(agent(0), "scratch", parts=PARTS | {"embedding": "networks"}),
+        "names 'networks', which the module does not have; did you mean 'network'",
     ),
     "a tensor in no part": (
         lambda _: thaw.apply_rule(agent(0), "scratch", parts=PARTS | {"head": "actor"}),

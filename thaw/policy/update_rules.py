@@ -191,7 +191,7 @@ def _check_trains(rule: UpdateRule, parts: Mapping[str, PartRule]) -> None:
         )
 
 
-def _check_drawn(rule: UpdateRule, parts: Mapping[str, PartRule], policy: Policy) -> None:
+def _check_drawn(rule: UpdateRule, parts: Mapping[str, PartRule], policy: TwoParts) -> None:
     """Check that no layer after a pretrained network stays as it was drawn.
 
     Raises:
