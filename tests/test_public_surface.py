@@ -39,6 +39,10 @@ COMMANDS = {
         "DIR", "--scores", "--curves", "--baseline", "--normalize", "--paired", "--margin",
         "--bounds", "--out",
     ],
+    "scores": [
+        "DIR|FILE", "--out", "--pattern", "--curves", "--kind", "--value", "--step", "--last",
+        "--target", "--condition",
+    ],
     "publish": ["DIR", "--out"],
     "export": ["PROGRAM", "DIR", "--out", "--follow"],
     "train": [

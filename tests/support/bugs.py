@@ -1485,4 +1485,28 @@ BUGS = (
         "adapters/test_sb3.py",
         "target_network",
     ),
+    Bug(
+        "all training episodes of others count in the score",
+        "report/logs/series.py",
+        "values = series.values[-number:]",
+        "values = series.values",
+        "report/test_logs.py",
+        "last_hundred",
+    ),
+    Bug(
+        "the clocks of several monitor files are taken for one",
+        "report/logs/baselines.py",
+        'frames.append(frame.assign(t=frame["t"] + start))',
+        "frames.append(frame)",
+        "report/test_logs.py",
+        "sorted_by_the_clock",
+    ),
+    Bug(
+        "arrays of others are unpickled",
+        "report/logs/baselines.py",
+        "allow_pickle=False",
+        "allow_pickle=True",
+        "report/test_logs.py",
+        "refused",
+    ),
 )
