@@ -63,7 +63,7 @@ def apply_rule(
     view = ModuleParts(module, parts or {root: root for root in ROOTS})
     tensors = None if source is None else view.named_as_parts(_tensors(source))
     if tensors is not None:
-        _check_drawn(view, parsed, tensors)
+        _check_is_new(view, parsed, tensors)
     applied = AppliedRule(view, parsed, apply_update_rule(view, parsed, tensors, steps=steps))
     view.follow_modes()
     return applied
@@ -182,7 +182,7 @@ def _tensors(source: Source) -> Mapping[str, torch.Tensor]:
         ) from None
 
 
-def _check_drawn(view: ModuleParts, rule: UpdateRule, source: Mapping[str, torch.Tensor]) -> None:
+def _check_is_new(view: ModuleParts, rule: UpdateRule, source: Mapping[str, torch.Tensor]) -> None:
     """Check that what the rule calls random is not the source's.
 
     Raises:
