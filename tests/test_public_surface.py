@@ -17,8 +17,8 @@ import thaw
 
 NAMES = {
     "AgentConfig", "Flavor", "InputError", "Policy", "Suite", "Transfer", "UpdateRule",
-    "apply_update_rule", "load_policy", "load_results", "load_suite", "make_env", "plan", "report",
-    "run", "vtrace",
+    "apply_rule", "apply_update_rule", "load_policy", "load_results", "load_suite", "make_env",
+    "plan", "report", "run", "vtrace",
 }  # fmt: skip
 
 COMMANDS = {
@@ -38,6 +38,10 @@ COMMANDS = {
     "report": [
         "DIR", "--scores", "--curves", "--baseline", "--normalize", "--paired", "--margin",
         "--bounds", "--out",
+    ],
+    "scores": [
+        "DIR|FILE", "--out", "--pattern", "--curves", "--kind", "--value", "--step", "--last",
+        "--target", "--condition",
     ],
     "publish": ["DIR", "--out"],
     "export": ["PROGRAM", "DIR", "--out", "--follow"],

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from thaw.adapters.any_module import apply_rule as apply_rule
     from thaw.config import AgentConfig as AgentConfig
     from thaw.config import Flavor as Flavor
     from thaw.config import InputError as InputError
@@ -38,6 +39,7 @@ _HOMES = {
     "Suite": "thaw.config",
     "Transfer": "thaw.config",
     "UpdateRule": "thaw.config",
+    "apply_rule": "thaw.adapters.any_module",
     "apply_update_rule": "thaw.policy.update_rules",
     "load_policy": "thaw.files.checkpoint",
     "load_results": "thaw.experiment.results",

@@ -25,7 +25,7 @@ from thaw.config.errors import InputError
 from thaw.envs.spaces import Restorable
 from thaw.impala.learner import Learner
 from thaw.policy.policy import UniformPolicy
-from thaw.trajectory import PolicyOutput
+from thaw.policy.trajectory import PolicyOutput
 
 
 def learned_from(mode: AutoresetMode, num_steps: int) -> list[dict[str, NDArray[Any]]]:

@@ -16,7 +16,7 @@ from thaw.acting.collector import Collector
 from thaw.acting.unroll import collect, empty_trajectory
 from thaw.config.agent import AgentConfig
 from thaw.policy.policy import Policy
-from thaw.trajectory import EpisodeStats
+from thaw.policy.trajectory import EpisodeStats
 
 T = 7
 CONFIG = AgentConfig(

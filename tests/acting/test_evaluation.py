@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from thaw.acting.actor import Actor
 from thaw.acting.evaluation import evaluate
 from thaw.policy.policy import UniformPolicy
-from thaw.trajectory import EpisodeStats
+from thaw.policy.trajectory import EpisodeStats
 
 
 def test_evaluation_does_not_prefer_short_episodes() -> None:

@@ -7,6 +7,7 @@ import pytest
 from command_line import TINY
 
 from thaw.config.errors import InputError
+from thaw.config.named_rules import NAMED_RULES
 from thaw.config.run_spec import RunSpec
 from thaw.config.strict import from_plain, parse_yaml, to_yaml
 from thaw.config.suite import Suite
@@ -276,3 +277,16 @@ def test_what_does_not_decide_a_result_is_no_field_of_a_run() -> None:
         "condition", "flavor", "source", "source_hash", "update_rule", "seed", "steps",
         "environment", "agent", "evaluation", "results_version",
     }  # fmt: skip
+
+
+def test_catch_rules_has_the_runs_of_catch_quick_and_nine_more_rules() -> None:
+    quick, rules = (
+        {run.key: run.spec.content_hash for run in plan(load_suite(name)).runs}
+        for name in ("catch-quick", "catch-rules")
+    )
+    assert quick.items() <= rules.items()
+    conditions = [name for name in load_suite("catch-rules").conditions if name in NAMED_RULES]
+    assert set(conditions) - {"scratch", "freeze_all"} == set(NAMED_RULES) - {
+        "scratch", "freeze_all", "random_features", "reset_value", "norms_only",
+    }  # fmt: skip
+    assert len(conditions) - 2 == 12

@@ -17,9 +17,9 @@ from thaw.config.update_rule import UpdateRule
 from thaw.envs.families import make_env
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
+from thaw.policy.trajectory import Trajectory
 from thaw.policy.update_rules import apply_update_rule, trained_parameters
 from thaw.training.clocks import acting_copy
-from thaw.trajectory import Trajectory
 
 IMAGE = (36, 36, 3)
 SMALL: dict[str, Any] = {

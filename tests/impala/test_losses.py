@@ -17,7 +17,7 @@ from thaw.impala.losses import (
     policy_loss,
 )
 from thaw.impala.vtrace import vtrace
-from thaw.trajectory import PolicyOutput, Trajectory
+from thaw.policy.trajectory import PolicyOutput, Trajectory
 
 STEPS, BATCH, ACTIONS = 5, 3, 4
 CONFIG = AgentConfig(reward_clip=None)

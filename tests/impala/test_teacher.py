@@ -15,8 +15,8 @@ from thaw.config.update_rule import TeacherRule
 from thaw.impala.learner import Learner
 from thaw.impala.teacher import Teacher
 from thaw.policy.policy import Policy
+from thaw.policy.trajectory import Trajectory
 from thaw.training.clocks import acting_copy
-from thaw.trajectory import Trajectory
 
 CONFIG = AgentConfig(
     embedding="impala_shallow", embedding_size=16, lstm_size=8, fc_size=8, unroll_length=5,

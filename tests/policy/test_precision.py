@@ -54,6 +54,7 @@ NEOVERSE_V1 = {"neon": True, "bf16": True, "sve": True}
 
 SUITES = {
     "catch-quick": ((60, 40, 3), "float32"),
+    "catch-rules": ((60, 40, 3), "float32"),
     "catch-paper": ((120, 80, 3), "bfloat16"),
     "androidenv-quick": ((60, 40, 3), "float32"),
     "androidenv-catch-paper": ((120, 80, 3), "bfloat16"),

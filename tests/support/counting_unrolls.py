@@ -14,7 +14,7 @@ from thaw.acting.actor import Actor
 from thaw.acting.unroll import collect, empty_trajectory
 from thaw.config.agent import AgentConfig
 from thaw.policy.policy import Policy
-from thaw.trajectory import EpisodeStats, Trajectory
+from thaw.policy.trajectory import EpisodeStats, Trajectory
 
 MODES = [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 

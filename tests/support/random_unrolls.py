@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from thaw.trajectory import Trajectory
+from thaw.policy.trajectory import Trajectory
 
 
 def random_trajectory(

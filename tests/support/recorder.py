@@ -10,8 +10,8 @@ from counting_env import EMBEDDING, NUM_ACTIONS
 from thaw.config.agent import AgentConfig
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
+from thaw.policy.trajectory import EmbeddingGraph, Trajectory
 from thaw.training.clocks import acting_copy
-from thaw.trajectory import EmbeddingGraph, Trajectory
 
 STEPS = 5
 Tensors = dict[str, torch.Tensor]

@@ -20,9 +20,9 @@ from thaw.config.run_spec import RunSpec, check_shares
 from thaw.config.update_rule import UpdateRule
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
+from thaw.policy.trajectory import EpisodeStats, Trajectory
 from thaw.policy.update_rules import apply_update_rule
 from thaw.training.asynchronous import Asynchronous
-from thaw.trajectory import EpisodeStats, Trajectory
 
 
 class HeldActors:

@@ -16,9 +16,9 @@ from thaw.config import AgentConfig, Flavor, RunSpec, Runtime
 from thaw.config.update_rule import UpdateRule
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
+from thaw.policy.trajectory import EmbeddingGraph, Trajectory
 from thaw.training.build import build_clock
 from thaw.training.clocks import Clock, Lockstep, Overlapped, acting_copy, synchronize
-from thaw.trajectory import EmbeddingGraph, Trajectory
 
 CLOCKS = [Lockstep, Overlapped]
 Tensors = dict[str, torch.Tensor]

@@ -38,12 +38,12 @@ from thaw.files.checkpoint import (
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy
+from thaw.policy.trajectory import Trajectory
 from thaw.policy.update_rules import apply_update_rule
 from thaw.training.build import make_training_envs
 from thaw.training.clocks import Lockstep, Overlapped, below
 from thaw.training.progress import Stopped
 from thaw.training.run import build_policy, build_teacher, execute_run
-from thaw.trajectory import Trajectory
 
 Tensors = dict[str, torch.Tensor]
 CLOCKS = {"lockstep": Lockstep, "overlapped": Overlapped}

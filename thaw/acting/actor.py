@@ -1,7 +1,7 @@
 """The actor: a policy in a vector of environments, one decision at a time.
 
 Only this module handles auto-reset. ``T``, ``B`` and the other letters are those of
-:mod:`thaw.trajectory`.
+:mod:`thaw.policy.trajectory`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from thaw.config import AgentConfig, InputError
 from thaw.envs.spaces import Restorable, VectorEnv
 from thaw.policy import Acting
 from thaw.policy.cuda import Replayed
-from thaw.trajectory import PolicyOutput
+from thaw.policy.trajectory import PolicyOutput
 
 
 class Actor:

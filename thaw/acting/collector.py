@@ -15,7 +15,7 @@ from thaw.acting.unroll import collect, empty_trajectory
 from thaw.config.agent import AgentConfig
 from thaw.policy import Policy
 from thaw.policy.cuda import SideStream
-from thaw.trajectory import EmbeddingGraph, EpisodeStats, Trajectory
+from thaw.policy.trajectory import EmbeddingGraph, EpisodeStats, Trajectory
 
 
 class Collector:

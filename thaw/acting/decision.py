@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thaw.trajectory import EpisodeStats
+from thaw.policy.trajectory import EpisodeStats
 
 
 class Entry(NamedTuple):

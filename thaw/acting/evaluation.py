@@ -14,7 +14,7 @@ from thaw.config.run_spec import RunSpec
 from thaw.envs.families import make_env
 from thaw.envs.spaces import Spaces
 from thaw.policy.policy import Acting, Policy, UniformPolicy
-from thaw.trajectory import EpisodeStats
+from thaw.policy.trajectory import EpisodeStats
 
 
 def evaluate(

@@ -8,7 +8,7 @@ import torch
 
 from thaw.acting.actor import Actor
 from thaw.config.agent import AgentConfig
-from thaw.trajectory import EpisodeStats, Trajectory
+from thaw.policy.trajectory import EpisodeStats, Trajectory
 
 
 def empty_trajectory(

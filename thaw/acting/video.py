@@ -20,7 +20,7 @@ from thaw.config.errors import InputError, install_hint
 from thaw.config.flavor import Flavor
 from thaw.envs.spaces import VectorEnv
 from thaw.policy.policy import Acting
-from thaw.trajectory import EpisodeStats
+from thaw.policy.trajectory import EpisodeStats
 
 SMALLEST_SIDE_PX = 320
 """Smaller images are enlarged by a whole factor until the shorter side has this length."""

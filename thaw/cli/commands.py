@@ -11,6 +11,7 @@ from thaw.cli.publish import publish
 from thaw.cli.reports import report
 from thaw.cli.rules import rules
 from thaw.cli.runs import evaluate, record, train, transfer
+from thaw.cli.scores import scores
 from thaw.cli.suites import plan, run, status, watch
 
 COMMANDS: Commands = {
@@ -20,6 +21,7 @@ COMMANDS: Commands = {
     "status": status,
     "watch": watch,
     "report": report,
+    "scores": scores,
     "publish": publish,
     "export": export,
     "train": train,

@@ -79,6 +79,6 @@ def _described(rule: str, text: str | None = None) -> str:
     """Return a rule's text, and what is said of it if it has a name, in indented lines."""
     lines = [text or UpdateRule(rule)]
     if rule in NAMED_RULES:
-        _, what, when, origin = NAMED_RULES[rule]
-        lines += [f"{what} {when}", f"({origin})"]
+        named = NAMED_RULES[rule]
+        lines += [f"{named.what} {named.found} {named.when}", f"({named.origin})"]
     return "\n    ".join(lines)

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 Extra = Literal[
-    "androidenv", "atari", "envpool", "procgen", "ray", "tensorboard", "timm", "video", "wandb"
+    "androidenv",
+    "atari",
+    "envpool",
+    "procgen",
+    "ray",
+    "sb3",
+    "tensorboard",
+    "timm",
+    "video",
+    "wandb",
 ]
 """The optional dependencies of pyproject.toml that an error can ask for."""
 

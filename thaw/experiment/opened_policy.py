@@ -23,9 +23,9 @@ from thaw.files.checkpoint import (
     read_description,
 )
 from thaw.policy import Policy
+from thaw.policy.trajectory import EpisodeStats
 from thaw.training.build import check_same_spaces
 from thaw.training.machine import resolve_device
-from thaw.trajectory import EpisodeStats
 
 RANDOM = "random"
 """Stands for the uniform random policy where a checkpoint may stand."""

@@ -13,8 +13,8 @@ from thaw.impala.optimizers import Optimizer, build_optimizer
 from thaw.impala.teacher import Teacher
 from thaw.policy.cuda import Replayed
 from thaw.policy.policy import Policy
+from thaw.policy.trajectory import EmbeddingGraph, Trajectory
 from thaw.policy.update_rules import FrozenParts, trained_parameters
-from thaw.trajectory import EmbeddingGraph, Trajectory
 
 
 class Learner:

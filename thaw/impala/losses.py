@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from thaw.config.agent import AgentConfig
 from thaw.impala.vtrace import vtrace
-from thaw.trajectory import PolicyOutput, Trajectory, check_shapes
+from thaw.policy.trajectory import PolicyOutput, Trajectory, check_shapes
 
 
 class Losses(NamedTuple):

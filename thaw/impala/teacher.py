@@ -6,7 +6,7 @@ import torch
 
 from thaw.config.update_rule import TeacherRule
 from thaw.policy.policy import Policy
-from thaw.trajectory import Trajectory
+from thaw.policy.trajectory import Trajectory
 
 
 class Teacher:

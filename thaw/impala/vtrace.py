@@ -1,4 +1,7 @@
-"""V-trace targets (IMPALA, section 4.1). T steps, B environments, as in :mod:`thaw.trajectory`."""
+"""V-trace targets (IMPALA, section 4.1).
+
+T steps, B environments, as in :mod:`thaw.policy.trajectory`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from thaw.trajectory import check_shapes
+from thaw.policy.trajectory import check_shapes
 
 
 class VTrace(NamedTuple):

@@ -1,6 +1,6 @@
 """Networks whose policy and value have layers of their own, as in Stable-Baselines3 and CleanRL.
 
-T, B, D, H as in :mod:`thaw.trajectory`.
+T, B, D, H as in :mod:`thaw.policy.trajectory`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Embeddings: networks that map an observation to D numbers.
 
-``N`` is the number of observations; see :mod:`thaw.trajectory` for the other letters. Observations
-are as the environment returned them: images have channels last, and pixels are uint8.
+``N`` is the number of observations; see :mod:`thaw.policy.trajectory` for the other letters.
+Observations are as the environment returned them: images have channels last, pixels are uint8.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""An LSTM whose state is reset where an episode starts. T, B, H as in :mod:`thaw.trajectory`."""
+"""An LSTM whose state is reset where an episode starts.
+
+T, B, H as in :mod:`thaw.policy.trajectory`.
+"""
 
 from __future__ import annotations
 

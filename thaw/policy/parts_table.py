@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from thaw.config.update_rule import PartRule
-from thaw.policy.policy import Policy
+from thaw.policy.two_parts import TwoParts
 
 
 class PartRow(NamedTuple):
@@ -24,7 +24,7 @@ class PartRow(NamedTuple):
         return f"{1 - fresh:g} source + {fresh:g} random" if fresh else self.rule.weights
 
 
-def part_rows(policy: Policy, rules: Mapping[str, PartRule]) -> list[PartRow]:
+def part_rows(policy: TwoParts, rules: Mapping[str, PartRule]) -> list[PartRow]:
     """Return the parts of a policy, each as large as one rule reaches, in the policy's order.
 
     Args:
@@ -51,16 +51,18 @@ def part_rows(policy: Policy, rules: Mapping[str, PartRule]) -> list[PartRow]:
     return rows
 
 
-def table_of(rows: Sequence[PartRow], learning_rate: float) -> str:
+def table_of(rows: Sequence[PartRow], learning_rate: float | None) -> str:
     """Write the rows as a table, and below it how many parameters train.
 
     Args:
         rows: Of :func:`part_rows`.
-        learning_rate: The agent's, with which a run begins.
+        learning_rate: The agent's, with which a run begins; where it is not known, the table
+            says how many times it a part has.
     """
     cells = [("part", "parameters", "weights", "trains", "rate", "pull")]
     for row in rows:
-        rate = f"{learning_rate * row.rule.lr:g}" if row.rule.trains else "-"
+        rate = f"x {row.rule.lr:g}" if learning_rate is None else f"{learning_rate * row.rule.lr:g}"
+        rate = rate if row.rule.trains else "-"
         pull = f"{row.rule.pull:g}" if row.rule.pull else "-"
         cells.append((row.part, f"{row.parameters:,}", row.weights, row.rule.when, rate, pull))
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from thaw.config.agent import AgentConfig
-from thaw.config.parts import Network
-from thaw.config.update_rule import PartRule
 from thaw.policy.embeddings import build_embedding
 from thaw.policy.head import build_head
-from thaw.trajectory import PolicyOutput, check_shapes
+from thaw.policy.trajectory import PolicyOutput, check_shapes
+from thaw.policy.two_parts import TwoParts
 
 IMAGES_AT_ONCE = 32
 """Images that a CPU embeds at once. More do not fit into the cache, and the system would have to
 provide their memory again each time (docs/performance.md)."""
-
-
-NORMS = (
-    nn.modules.batchnorm._NormBase,  # batch and instance normalization
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.RMSNorm,
-)
-"""Layers that ``embedding[norms]`` stands for in an update rule."""
 
 
 class Acting(Protocol):
@@ -49,7 +37,7 @@ class Acting(Protocol):
         """Map embeddings [T, B, D], last actions and last rewards to logits, values and state."""
 
 
-class Policy(nn.Module):
+class Policy(TwoParts):
     """The recurrent policy in two named parts, ``embedding.*`` and ``head.*``.
 
     Args:
@@ -69,32 +57,16 @@ class Policy(nn.Module):
         self.observation_shape = tuple(observation_shape)
         self.num_actions = num_actions
         self.config = config
-        self.frozen: frozenset[str] = frozenset()
-        """Names of the parameters and buffers that may not change now; set by
-        ``apply_update_rule``, and by the learner where a part begins or ends to train."""
-        self.part_rules: Mapping[str, PartRule] = {}
-        """By name of parameter or buffer; set by ``apply_update_rule``, else everything trains."""
-        self.anchors: dict[str, torch.Tensor] = {}
-        """The source's weights, by name, of the parameters that are drawn to them (``pull``)."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """Where a parameter's optimizer state begins as the source's: by name and slot, as in
         ``head.fc.bias/square_avg``."""
         self.embedding = build_embedding(config, self.observation_shape)
         self.head: Any = build_head(config, num_actions)
 
-    def parts(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield all parameters and buffers of the policy by dotted name."""
-        yield from self.named_parameters()
-        yield from self.named_buffers()
-
     @property
     def embedding_frozen(self) -> bool:
         """Whether no part of the embedding trains, so that the learner can use the actor's."""
         return all(name in self.frozen for name, _ in self.parts() if name.startswith("embedding."))
-
-    def frozen_at(self, steps: int) -> frozenset[str]:
-        """Return what may not change in an update whose batch begins after ``steps`` decisions."""
-        return frozenset(n for n, rule in self.part_rules.items() if not rule.trains_at(steps))
 
     def embedding_frozen_at(self, steps: int) -> bool:
         """Whether no part of the embedding trains in such an update."""
@@ -107,36 +79,6 @@ class Policy(nn.Module):
         rules = self.part_rules
         names = [name for name, _ in self.parts() if name.startswith("embedding.")]
         return all(name in rules and not rules[name].trains for name in names)
-
-    def network(self) -> Network:
-        """Return the names of this policy's tensors, as update rules need them."""
-        norms = [
-            name
-            for name, module in self.named_modules()
-            if isinstance(module, NORMS) and name.startswith("embedding.")
-        ]
-        return Network(
-            tuple(name for name, _ in self.parts()),
-            tuple(name for name, _ in self.named_parameters()),
-            tuple(
-                norm for norm in norms if any(True for _ in self.get_submodule(norm).parameters())
-            ),
-        )
-
-    def train(self, mode: bool = True) -> Policy:
-        """Switch training mode; modules that hold frozen tensors stay in evaluation mode.
-
-        The modules inside of such a module follow it, unless one of their tensors trains.
-        """
-        super().train(mode)
-        for name, module in self.named_modules():
-            own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-            if any(f"{name}.{tensor_name}" in self.frozen for tensor_name, _ in own):
-                below = [*module.named_parameters(), *module.named_buffers()]
-                if all(f"{name}.{tensor_name}" in self.frozen for tensor_name, _ in below):
-                    module.eval()
-                module.training = False
-        return self
 
     def initial_state(self, batch_size: int) -> torch.Tensor:
         """Return zeros [2, B, H], an LSTM's (h, c); H is 0 for a head without memory."""

@@ -10,11 +10,11 @@ import torch
 
 from thaw.config.errors import InputError, nearest
 from thaw.config.update_rule import PartRule, UpdateRule
-from thaw.policy.policy import Policy
+from thaw.policy.two_parts import TwoParts
 
 
 def apply_update_rule(
-    policy: Policy,
+    policy: TwoParts,
     rule: UpdateRule,
     source: Mapping[str, torch.Tensor] | None = None,
     *,
@@ -28,8 +28,9 @@ def apply_update_rule(
     (Dean, Toyama, Precup 2022, section 3.3).
 
     Args:
-        policy: Newly built; parts whose weights are ``random`` keep their initial values, and
-            ``source~x`` mixes a share x of them into the source's.
+        policy: A policy, or another network in two parts, newly built. Parts whose weights are
+            ``random`` keep their initial values, and ``source~x`` mixes a share x of them into
+            the source's.
         rule: Where each part's weights come from, and when it trains.
         source: Parameters and buffers of the source policy, which was pretrained, by name.
         steps: Decisions of the run; needed if the rule speaks of shares of them.
@@ -70,7 +71,7 @@ def apply_update_rule(
     return FrozenParts(policy)
 
 
-def trained_parameters(policy: Policy) -> dict[str, torch.nn.Parameter]:
+def trained_parameters(policy: TwoParts) -> dict[str, torch.nn.Parameter]:
     """Return the parameters that train now by name, in the order of the policy."""
     return {name: p for name, p in policy.named_parameters() if name not in policy.frozen}
 
@@ -82,7 +83,7 @@ class FrozenParts:
         policy: One to which :func:`apply_update_rule` was applied.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: TwoParts) -> None:
         self.policy = policy
         self.reference = self._copies(policy.frozen)
 
@@ -156,14 +157,14 @@ class FrozenParts:
         return {name: tensor.detach().clone() for name, tensor in parts if name in names}
 
 
-def _freeze(policy: Policy, frozen: frozenset[str]) -> None:
+def _freeze(policy: TwoParts, frozen: frozenset[str]) -> None:
     """Freeze these tensors of a policy and no others."""
     before, policy.frozen = policy.frozen, frozen
     for name, parameter in policy.named_parameters():
         if name in before ^ frozen:  # others keep what their module decided
             parameter.requires_grad_(name in before)
             parameter.grad = None
-    policy.train(policy.training)
+    policy.refresh_mode()
 
 
 def _within(rule: UpdateRule, steps: int | None) -> UpdateRule:
@@ -190,7 +191,7 @@ def _check_trains(rule: UpdateRule, parts: Mapping[str, PartRule]) -> None:
         )
 
 
-def _check_drawn(rule: UpdateRule, parts: Mapping[str, PartRule], policy: Policy) -> None:
+def _check_drawn(rule: UpdateRule, parts: Mapping[str, PartRule], policy: TwoParts) -> None:
     """Check that no layer after a pretrained network stays as it was drawn.
 
     Raises:

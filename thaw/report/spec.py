@@ -21,7 +21,17 @@ CONDITION_NAMES = {
     "freeze_head": "Freeze head",
     "freeze_all": "Freeze all",
     "linear_probe_then_all": "Linear probe, then all",
+    "gradual_unfreezing": "Gradual unfreezing",
+    "layer_decay": "Layer decay",
     "l2_sp": "L2-SP",
+    "shrink_and_perturb": "Shrink and perturb",
+    "reset_value": "Reset value",
+    "critic_warm_up": "Critic warm-up",
+    "first_block_only": "First block only",
+    "last_block_and_head": "Last block and head",
+    "random_features": "Random features",
+    "kickstart": "Kickstart",
+    "norms_only": "Norms only",
 }
 """Names for a reader; :func:`condition_name` makes one for any other condition."""
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from thaw.acting.remote.messages import Actors, Delivery
 from thaw.impala.learner import Learner
+from thaw.policy.trajectory import EpisodeStats, Trajectory
 from thaw.training.clocks import Update
-from thaw.trajectory import EpisodeStats, Trajectory
 
 
 class Asynchronous:

@@ -14,7 +14,7 @@ from thaw.impala.learner import Learner
 from thaw.policy.cuda import SideStream
 from thaw.policy.modes import depends_on_mode
 from thaw.policy.policy import Policy
-from thaw.trajectory import EmbeddingGraph, EpisodeStats, Trajectory
+from thaw.policy.trajectory import EmbeddingGraph, EpisodeStats, Trajectory
 
 
 class Update(NamedTuple):

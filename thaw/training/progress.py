@@ -12,8 +12,8 @@ import numpy as np
 from thaw.config import Flavor, RunSpec
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
+from thaw.policy.trajectory import EpisodeStats
 from thaw.training.clocks import Update
-from thaw.trajectory import EpisodeStats
 
 PROGRESS_ROWS = 1000
 """Rows of progress.csv in a whole run: enough for a curve, and a small file."""

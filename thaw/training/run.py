@@ -31,6 +31,7 @@ from thaw.policy import Policy
 from thaw.policy.parts_table import part_rows, table_of
 from thaw.policy.precision import resolve_precision
 from thaw.policy.timm_embedding import with_checksum
+from thaw.policy.trajectory import EpisodeStats
 from thaw.policy.update_rules import apply_update_rule
 from thaw.training.build import (
     build_clock,
@@ -45,7 +46,6 @@ from thaw.training.machine import describe_machine, resolve_device
 from thaw.training.progress import PROGRESS_ROWS, RunLog, Stopped, Watch
 from thaw.training.scores import score_run
 from thaw.training.state import TrainingState
-from thaw.trajectory import EpisodeStats
 
 
 def execute_run(

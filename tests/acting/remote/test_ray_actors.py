@@ -24,9 +24,9 @@ from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
 from thaw.files.run_folder import RunFolder
 from thaw.policy.policy import Policy
+from thaw.policy.trajectory import Trajectory
 from thaw.training.progress import Progress, Stopped
 from thaw.training.run import execute_run
-from thaw.trajectory import Trajectory
 
 ray = pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
 

@@ -19,7 +19,7 @@ from thaw.acting.evaluation import evaluate
 from thaw.config.flavor import Flavor
 from thaw.envs.atari.vector_env import AtariVectorEnv, make_atari
 from thaw.policy.policy import UniformPolicy
-from thaw.trajectory import EpisodeStats
+from thaw.policy.trajectory import EpisodeStats
 
 # EnvPool's gray levels are the exact area averages, rounded; halves may go either way. So two
 # right pictures differ by one level at most, and only at halves.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from thaw.config.errors import InputError
-from thaw.trajectory import EpisodeStats
+from thaw.policy.trajectory import EpisodeStats
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from thaw.trajectory import Trajectory, check_shapes
+from thaw.policy.trajectory import Trajectory, check_shapes
 
 T, B, A, D, H = 4, 3, 5, 6, 2
 

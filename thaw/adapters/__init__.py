@@ -1,0 +1,1 @@
+"""Update rules for the policies and training loops of other libraries."""
