@@ -63,7 +63,7 @@ def test_status_of_a_finished_suite(say: Say, finished: Path) -> None:
     spoken = say("status", finished)
     assert (spoken.status, spoken.err) == (0, "")
     *lines, total = spoken.out.splitlines()
-    assert total == "8 done, 0 failed, 0 started, 0 waiting"
+    assert total == "8 done, 0 failed, 0 running, 0 waiting"
     assert all(line.startswith("done ") and "return" in line for line in lines)
     assert "400 of 400 steps" in lines[0]
     document = json.loads(say("status", finished, "--json").out)

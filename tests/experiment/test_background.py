@@ -17,11 +17,13 @@ from thaw.config.suite import Suite
 from thaw.experiment import screens
 from thaw.experiment.background import background_of
 from thaw.experiment.pictures import MOST_BYTES, picture_path, read_pictures
+from thaw.experiment.published import publish_suite
 from thaw.experiment.reporting import report_suite
 from thaw.experiment.results import load_results
 from thaw.experiment.screens import PICTURE_PX, draw_pictures, middle_screen
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
+from thaw.files.attempts import Attempts, Cause, with_begun, with_ended, write_attempts
 from thaw.report.background import Background
 
 CATCH = ["transfers=[{source: catch, target: catch@large_ball}]"]
@@ -35,6 +37,14 @@ def background(folder: Path, out: Path) -> Background:
 def suite_of(source: str, target: str) -> Suite:
     transfers = f"transfers=[{{source: '{source}', target: '{target}'}}]"
     return load_suite("catch-quick", [transfers, "environment={num_envs: 4}"])
+
+
+def write_tries(run: Path, *tries: tuple[Cause, int]) -> None:
+    """Write attempts that ended so, and started at these steps."""
+    attempts: Attempts = ()
+    for cause, steps in tries:
+        attempts = with_ended(with_begun(attempts, "local", steps), cause)
+    write_attempts(run, attempts)
 
 
 def test_a_folder_tells_where_its_runs_come_from(finished: Path) -> None:
@@ -82,6 +92,25 @@ def test_health_counts_cut_episodes_and_failed_runs(copied: Path) -> None:
     found = background(copied, copied / "report").health
     assert found["Failed runs"] == "freeze_head/seed0."
     assert found["Cut episodes"].startswith("3 of ")
+
+
+def test_health_tells_what_was_resumed_and_what_was_retried(copied: Path, tmp_path: Path) -> None:
+    title = "Resumed and retried"
+    assert background(copied, copied / "report").health[title] == "No run."
+    runs = copied / "runs/catch@large_ball"
+    write_tries(runs / "scratch/seed0", ("crash", 0), ("lost", 120), ("crash", 120), ("done", 200))
+    write_tries(runs / "update_all/seed0", ("stopped", 0), ("done", 80))
+    said = (
+        "2 of 8 runs were resumed from a checkpoint, 1 was retried: "
+        "catch@large_ball/scratch/seed0 (crash, lost)."
+    )
+    assert background(copied, copied / "report").health[title] == said
+    assert f"<dd>{said}</dd>" in report_suite(copied).page.read_text(encoding="utf-8")
+    publish_suite(copied, tmp_path / "study")
+    assert f"<dd>{said}</dd>" in report_suite(tmp_path / "study").page.read_text(encoding="utf-8")
+    for path in copied.rglob("attempts.json"):
+        path.unlink()
+    assert title not in background(copied, copied / "report").health, "of an earlier thaw"
 
 
 def test_a_report_is_made_where_nothing_but_scores_can_be_read(copied: Path) -> None:

@@ -126,7 +126,7 @@ def test_status_and_report_work_whatever_an_unfinished_run_holds(
     spoken = say("status", suite.path)
     assert spoken.status == 0, spoken
     assert f"{OTHERS} done" in spoken.out
-    assert ("1 failed" if name == "error.txt" else "1 started") in spoken.out
+    assert ("1 failed" if name == "error.txt" else "1 stopped") in spoken.out
     assert folder.progress_so_far()[0] in (0, 360)
     assert len(load_results(suite.path).scores) == OTHERS
 
@@ -137,7 +137,7 @@ def test_the_commands_say_it(suite: SuiteFolder, say: Say) -> None:
     spoken = say("status", suite.path)
     assert spoken.status == 0
     assert spoken.out.splitlines()[-1] == (
-        f"{OTHERS} done, 0 failed, 0 started, 0 waiting, 1 damaged"
+        f"{OTHERS} done, 0 failed, 0 running, 0 waiting, 1 damaged"
     )
     line = next(line for line in spoken.out.splitlines() if line.startswith("damaged"))
     assert str(path) in line

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -12,11 +14,16 @@ import command_line
 import pandas as pd
 import pytest
 from command_line import TINY, Spoken, thaw_command, thaw_process
+from fault_sizes import patience, wait_until
 
+from thaw.experiment.running import running_text
 from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.attempts import read_attempts
 from thaw.files.ownership import LEASE
+from thaw.files.run_folder import RunFolder
 
 TARGET = "runs/catch@large_ball"
+KEY = "catch@large_ball/scratch/seed0"
 SLEEPY = TINY.replace("embedding: impala_shallow", "embedding: 'sleepy_embedding:make'")
 SUPPORT = str(Path(command_line.__file__).parent)
 """Where sleepy_embedding.py lies."""
@@ -95,9 +102,12 @@ def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
     spoken = thaw_command(*command, cwd=tmp_path, PYTHONPATH=SUPPORT, FAIL_AFTER="25")
     assert spoken.status == 1
     assert "Traceback" not in spoken.err
+    assert "the lens cap is on" not in spoken.out + spoken.err
     for key in ("catch/pretrain/seed0", "catch@large_ball/scratch/seed0"):
         log = f"s/runs/{key}/error.txt"
-        assert f"FAILED {key}: RuntimeError: the camera is broken (see {log})" in spoken.err
+        see = f"(see {log} and s/runs/{key}/log.txt)"
+        assert f"FAILED {key}: RuntimeError: the camera is broken {see}" in spoken.err
+        assert "the lens cap is on" in (tmp_path / log).with_name("log.txt").read_text()
         text = (tmp_path / log).read_text()
         assert text.startswith("Traceback")
         assert "sleepy_embedding.py" in text
@@ -112,27 +122,117 @@ def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
     lines = {line.split()[1]: line for line in status.out.splitlines()[:-1]}
     assert lines["catch/pretrain/seed0"].startswith("failed ")
     assert lines["catch/pretrain/seed0"].endswith("RuntimeError: the camera is broken")
-    assert lines["catch@large_ball/freeze_all/seed0"].startswith("waiting ")
-    assert status.out.splitlines()[-1] == "2 done, 2 failed, 0 started, 1 waiting"
+    blocked = lines["catch@large_ball/freeze_all/seed0"]
+    assert blocked.startswith("blocked ")
+    assert blocked.endswith("  catch/pretrain/seed0 failed")
+    assert status.out.splitlines()[-1] == "2 done, 2 failed, 0 running, 0 waiting, 1 blocked"
 
-    again = thaw_command(*command, cwd=tmp_path, PYTHONPATH=SUPPORT)
+    failed = suite / "runs/catch/pretrain/seed0"
+    listed = thaw_command(*command, cwd=tmp_path, PYTHONPATH=SUPPORT)
+    assert listed.status == 1
+    assert listed.err.count("FAILED catch/pretrain/seed0: RuntimeError: the camera is broken") == 2
+    assert "2 failed; the same command with --retry-failed tries them again" in listed.err
+    assert [attempt.cause for attempt in read_attempts(failed)] == ["exception"]
+
+    again = thaw_command(*command, "--retry-failed", cwd=tmp_path, PYTHONPATH=SUPPORT)
     assert again.status == 0, again.err
+    assert [attempt.cause for attempt in read_attempts(failed)] == ["exception", "done"]
     assert not list(suite.rglob("error.txt"))
     assert [SuiteFolder(suite).status(run) for run in SuiteFolder(suite).plan().runs] == 5 * [
         "done"
     ]
 
 
-def test_a_run_whose_process_is_killed_is_a_failed_run(tmp_path: Path) -> None:
+def test_a_run_whose_process_is_killed_is_tried_twice_more(tmp_path: Path) -> None:
     command = [*sleepy_suite(tmp_path, "conditions=[scratch]"), "--out", "s"]
-    log = tmp_path / "s" / TARGET / "scratch/seed0/progress.csv"
-    with thaw_process(*command, cwd=tmp_path, PYTHONPATH=SUPPORT, SLEEP="0.05") as process:
-        wait_for(log, 2, process)
-        os.kill(writer_of(log.parent / LEASE), signal.SIGKILL)
+    folder = tmp_path / "s" / TARGET / "scratch/seed0"
+    slow = {"PYTHONPATH": SUPPORT, "SLEEP": "0.05"}
+
+    def learning(number: int) -> int:
+        """Wait until an attempt of the run has made an update; return its process."""
+        assert wait_until(lambda: len(read_attempts(folder)) == number, patience(60))
+        assert wait_until(lambda: bool(RunFolder(folder).progress.last()), patience(60))
+        return read_attempts(folder)[-1].pid
+
+    with thaw_process(*command, cwd=tmp_path, **slow) as process:
+        os.kill(learning(1), signal.SIGKILL)
+        learning(2)
+        os.killpg(process.pid, signal.SIGKILL)  # a driver that starts again goes on counting
+        _, err = process.communicate(timeout=60)
+    assert f"again {KEY}: its process died (exit code -9); attempt 2 starts" in err
+    with thaw_process(*command, cwd=tmp_path, **slow) as process:
+        os.kill(learning(3), signal.SIGKILL)
+        os.kill(learning(4), signal.SIGKILL)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "FAILED catch@large_ball/scratch/seed0: its process died (exit code -9)" in err
-    assert (log.parent / "error.txt").read_text() == "its process died (exit code -9)"
+    assert f"FAILED {KEY}: its process died (exit code -9)" in err
+    assert (folder / "error.txt").read_text() == "its process died (exit code -9)"
+    causes = [attempt.cause for attempt in read_attempts(folder)]
+    assert causes == ["crash", "lost", "crash", "crash"]
+    assert read_attempts(folder)[-1].gave_up
+    log = (folder / "log.txt").read_text()
+    assert [line.split(",")[0] for line in log.splitlines() if line.startswith("--- ")] == [
+        f"--- attempt {number}" for number in (1, 2, 3, 4)
+    ]
+
+
+def test_a_run_that_takes_all_memory_is_tried_once_more_alone(tmp_path: Path) -> None:
+    words = sleepy_suite(tmp_path, "conditions=[random, scratch]", "seeds=2")
+    command = [*words, "--out", "s", "--workers", "2"]
+    settings = {"PYTHONPATH": SUPPORT, "FULL_AFTER": "25", "SLEEP": "0.01"}
+    spoken = thaw_command(*command, cwd=tmp_path, **settings)
+    assert spoken.status == 1
+    tries = {}
+    for seed in (0, 1):
+        key = f"catch@large_ball/scratch/seed{seed}"
+        said = "MemoryError: no room for a frame"
+        assert spoken.err.count(f"again {key}: {said}; attempt 2 starts alone") == 1
+        assert f"FAILED {key}: {said} (see " in spoken.err
+        tries[seed] = read_attempts(tmp_path / "s/runs" / key)
+        assert [attempt.cause for attempt in tries[seed]] == ["memory", "memory"]
+    # Nothing else ran beside a second one; only their order is the queue's.
+    spans = sorted((str(a.started), str(a.ended)) for a in (tries[0][1], tries[1][1]))
+    assert spans[0][1] <= spans[1][0]
+
+
+def test_a_second_driver_is_refused_and_status_tells_where_runs_are(tmp_path: Path) -> None:
+    command = [*sleepy_suite(tmp_path, "conditions=[scratch]"), "--out", "s"]
+    folder = tmp_path / "s" / TARGET / "scratch/seed0"
+    slow = {"PYTHONPATH": SUPPORT, "SLEEP": "0.1"}
+    with thaw_process(*command, cwd=tmp_path, **slow) as first:
+        wait_for(folder / "progress.csv", 2, first)
+        (row,) = json.loads(thaw_command("status", "s", "--json", cwd=tmp_path).out)["runs"]
+        second = thaw_command(*command, cwd=tmp_path, **slow)
+        assert first.poll() is None, "it was too fast to be looked at"
+        first.communicate(timeout=120)
+    assert first.returncode == 0
+    where = f"(process {first.pid} on {socket.gethostname()}, last sign of life "
+    assert second.status == 2
+    assert second.err.startswith(f"thaw: another thaw works in s already {where}")
+    assert second.err.count("\n") == 1
+    assert [attempt.cause for attempt in read_attempts(folder)] == ["done"], "nothing ran twice"
+    assert (row["status"], row["host"], row["attempt"]) == ("running", socket.gethostname(), 1)
+    assert 0 < row["steps"] < row["total_steps"]
+    assert row["steps_per_second"] > 0
+    assert row["seconds_left"] == pytest.approx((360 - row["steps"]) / row["steps_per_second"])
+    assert running_text(row).startswith(f"{row['steps_per_second']:,.0f} steps/s, ")
+    assert running_text(row).endswith(f" left, on {socket.gethostname()}, attempt 1")
+
+
+def test_a_driver_whose_folder_was_taken_stops_and_saves(tmp_path: Path) -> None:
+    words = sleepy_suite(tmp_path, "conditions=[scratch]", "transfer_steps=40000")
+    folder = RunFolder(tmp_path / "s" / TARGET / "scratch/seed0")
+    with thaw_process(
+        *words, "--out", "s", cwd=tmp_path, PYTHONPATH=SUPPORT, SLEEP="0.02"
+    ) as driver:
+        wait_for(folder.progress.path, 2, driver)
+        (tmp_path / "s" / LEASE).write_text("filelock/2\ntoken=another\n")
+        _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 2
+    assert err.startswith("thaw: another process has taken over s, because this one was silent")
+    assert err.count("\n") == 1
+    assert folder.saved_steps() > 0
+    assert read_attempts(folder.path)[-1].cause == "stopped"
 
 
 def test_no_run_outlives_a_killed_thaw(tmp_path: Path) -> None:
@@ -148,14 +248,3 @@ def test_no_run_outlives_a_killed_thaw(tmp_path: Path) -> None:
         wait_for(checkpoint, 1, thaw)
         thaw.kill()
         thaw.communicate(timeout=20)
-
-
-def writer_of(path: Path) -> int:
-    """Return the process that holds a file open."""
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if link.readlink() == path:
-                return int(link.parts[2])
-        except OSError:
-            continue
-    raise AssertionError(f"nobody holds {path}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from command_line import listing, thaw_command
+from command_line import Say, listing, thaw_command
 
 from thaw.acting.evaluation import evaluate_policy, summary
 from thaw.config.errors import InputError
@@ -19,8 +20,8 @@ from thaw.experiment.execute import execute
 from thaw.experiment.plan import plan
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
-from thaw.files.atomic import locked
 from thaw.files.checkpoint import load_policy
+from thaw.files.ownership import owned
 from thaw.files.run_folder import EPISODE_COLUMNS, PROGRESS_COLUMNS, RunFolder
 from thaw.training.progress import Stopped
 from thaw.training.run import execute_run
@@ -46,7 +47,10 @@ def header(path: Path) -> tuple[str, ...]:
 
 
 def test_every_file_of_every_run_is_there(finished: Path) -> None:
-    always = {"run.json", "machine.json", "episodes.csv", "result.json", "checksums.json"}
+    always = {
+        "run.json", "machine.json", "episodes.csv", "result.json", "checksums.json",
+        "attempts.json", "log.txt",
+    }  # fmt: skip
     policy = {
         "checkpoint", "checkpoint/policy.safetensors", "checkpoint/checksums.json", "parts.txt",
     }  # fmt: skip
@@ -66,7 +70,7 @@ def test_every_file_of_every_run_is_there(finished: Path) -> None:
         if "progress.csv" in expected:
             assert header(folder / "progress.csv") == PROGRESS_COLUMNS
     assert {path.name for path in finished.iterdir()} == {
-        "suite.yaml", "runs", "scores.csv", "curves.csv", "report", "pictures", ".lock",
+        "suite.yaml", "runs", "scores.csv", "curves.csv", "report", "pictures",
     }  # fmt: skip
     assert {str(path.relative_to(finished / "report")) for path in finished.rglob("report/*")} >= {
         "index.html", "metrics.csv", "metrics.json", "table.md", "table.tex", "figures",
@@ -189,10 +193,34 @@ def test_a_run_can_also_be_stopped_while_it_is_scored(finished: Path, tmp_path: 
 # --------------------------------------------------------------------------- before it is begun
 
 
+def test_only_does_a_part_and_the_pretrainings_that_it_needs(finished: Path, say: Say) -> None:
+    for pattern, chosen, said in (
+        ("*/scratch/*", {"scratch"}, "1 of 8 runs"),
+        ("*large_ball/*_all/*", {"pretrain", "update_all", "freeze_all"}, "2 of 8 runs, and 1 pre"),
+    ):
+        out = Path("s")
+        shutil.copytree(finished, out)
+        for condition in ("pretrain", "random", "scratch", "update_all", "freeze_all"):
+            shutil.rmtree(folders(out)[condition])
+        spoken = say("run", finished / "suite.yaml", "--out", out, "--only", pattern)
+        assert spoken.status == 0, spoken.err
+        assert spoken.err.startswith(f"--only '{pattern}': {said}")
+        done = {name for name, path in folders(out).items() if RunFolder(path).is_done}
+        assert done == chosen | {"freeze_embedding", "freeze_head"}
+        shutil.rmtree(out)
+    for pattern in ("scratch", "*/Scratch/*"):
+        refused = say("run", finished / "suite.yaml", "--out", "t", "--only", pattern)
+        assert refused.status == 2
+        assert f"--only '{pattern}' matches no run; keys are as 'catch" in refused.err
+    raced = say("run", finished / "suite.yaml", "--out", "t", "--only", "*", "--race")
+    assert raced.status == 2
+    assert not Path("t").exists()
+
+
 def test_a_second_thaw_in_one_folder_is_refused(tmp_path: Path, finished: Path) -> None:
     suite = load_suite(finished / "suite.yaml")
     SuiteFolder(tmp_path).check(plan(suite))
-    with locked(tmp_path):
+    with owned(tmp_path):
         before = listing(tmp_path)
         with pytest.raises(InputError, match=r"another thaw works in .* already"):
             execute(suite, tmp_path, num_workers=1, runtime=Runtime())

@@ -293,9 +293,9 @@ def test_a_published_folder_has_no_runs_to_export(finished: Path, tmp_path: Path
 
 
 def test_two_exports_do_not_write_into_one_folder(finished: Path, tmp_path: Path, say: Say) -> None:
-    from thaw.files.atomic import locked
+    from thaw.files.ownership import owned
 
-    with locked(tmp_path / "events"):
+    with owned(tmp_path / "events"):
         spoken = say("export", "tensorboard", finished, "--out", tmp_path / "events")
     assert spoken.status == 2
     assert list((tmp_path / "events").rglob(EVENTS)) == []

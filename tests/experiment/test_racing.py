@@ -121,7 +121,7 @@ def test_lines_tell_each_look_and_count_what_was_asked_for(race: Path) -> None:
     assert lines[first + 1].startswith("[16/19] ")
     assert "look 2 of 2, at 4 seeds" in lines[-1]
     done = thaw("status", race, cwd=race.parent).out.splitlines()
-    assert done[-1] == "19 done, 0 failed, 0 started, 0 waiting"
+    assert done[-1] == "19 done, 0 failed, 0 running, 0 waiting"
     assert done[-2].startswith(f"{PLACE} -> {PLACE}: Race: look 2 of 2")
     document = json.loads(thaw("status", race, "--json", cwd=race.parent).out)
     (told,) = document["races"]

@@ -26,7 +26,7 @@ def suite_of(folder: Path, *overrides: str) -> Suite:
     return load_suite(folder / "suite.yaml", overrides)
 
 
-def test_status_tells_done_failed_started_and_waiting(copied: Path) -> None:
+def test_status_tells_done_failed_stopped_and_waiting(copied: Path) -> None:
     folder = SuiteFolder(copied)
     (copied / TARGET / "scratch/seed0/result.json").unlink()
     (copied / TARGET / "scratch/seed0/error.txt").write_text(
@@ -38,8 +38,8 @@ def test_status_tells_done_failed_started_and_waiting(copied: Path) -> None:
     rows = {run.key: folder.describe(run) for run in folder.plan().runs}
     failed = rows["catch@large_ball/scratch/seed0"]
     assert (failed["status"], failed["error"]) == ("failed", "RuntimeError: out of memory")
-    started = rows["catch@large_ball/update_all/seed0"]
-    assert (started["status"], started["steps"], started["total_steps"]) == ("started", 360, 360)
+    stopped = rows["catch@large_ball/update_all/seed0"]
+    assert (stopped["status"], stopped["steps"], stopped["total_steps"]) == ("stopped", 360, 360)
     waiting = rows["catch@large_ball/freeze_all/seed0"]
     assert (waiting["status"], waiting["steps"], waiting["mean_return"]) == ("waiting", 0, None)
     assert rows["catch/pretrain/seed0"]["status"] == "done"
@@ -138,7 +138,7 @@ def test_a_folder_of_an_earlier_thaw_opens_with_what_it_ran(tmp_path: Path) -> N
     run_folder.path.mkdir(parents=True)
     hashed = description | {"content_hash": content_hash_of(description)}
     (run_folder.path / "run.json").write_text(json.dumps(hashed))
-    assert folder.status(run) == "started"
+    assert folder.status(run) == "stopped"
     assert run_folder.spec().agent == before
     hashed["seed"] = 7
     (run_folder.path / "run.json").write_text(json.dumps(hashed))

@@ -14,7 +14,7 @@ from command_line import TINY, thaw_process
 
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.watch import watch
-from thaw.files.atomic import locked
+from thaw.files.ownership import owned
 from thaw.files.run_folder import RunFolder
 
 TARGET = "catch@large_ball"
@@ -56,7 +56,7 @@ def test_each_end_is_told_once_and_failures_are_counted(
     happens = iter([finish(update_all), begin_frozen, start_again, finish(scratch), fail_frozen])
     monkeypatch.setattr("thaw.experiment.watch.time.sleep", lambda seconds: next(happens)())
     with ExitStack() as running:
-        running.enter_context(locked(folder))
+        running.enter_context(owned(folder))
         happens = iter([*happens, running.close])
         assert watch(folder) == 1
     assert next(happens, None) is None, "it must look on until the end"

@@ -110,7 +110,7 @@ def test_one_bad_environment_is_one_failed_run(
     check_plain(look)
     assert look.status == 1, look.err
 
-    again = server(*words, cwd=place, seconds=180 if hangs else 90)
+    again = server(*words, "--retry-failed", cwd=place, seconds=180 if hangs else 90)
     check_plain(again)
     assert again.status == (0 if kind == "raise_once" else 1), again.err
 

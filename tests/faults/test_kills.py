@@ -15,6 +15,8 @@ from fault_sizes import generator, is_sample, patience, tries, wait_until
 from fault_suite import SETTINGS, Setting, differences, suite_text
 from fault_tally import Tally
 
+from thaw.files.attempts import ATTEMPTS, read_attempts
+
 pytestmark = [pytest.mark.faults("kills"), pytest.mark.timeout(1800)]
 
 ENDINGS = ("kill group", "SIGTERM", "kill driver", "SIGINT", "SIGUSR1", "SIGHUP", "SIGUSR2")
@@ -96,6 +98,34 @@ def test_an_interrupted_suite_goes_on_to_the_same_bits(
     assert reference.differences(out) == []
     assert [path for path in out.rglob("*") if path.suffix in (".tmp", ".new")] == []
     assert not broken, "\n".join(broken)
+
+
+@pytest.mark.skipif(is_sample(), reason="tests/experiment/test_driver.py has a sample of it")
+@pytest.mark.parametrize("number", chains)
+def test_a_run_whose_process_is_killed_is_tried_again_to_the_same_bits(
+    number: int, reference: Reference, place: Path, tally: Tally
+) -> None:
+    draw = generator("worker", number)
+    out = place / "out"
+    thaw = RunningThaw(reference.command(out), place)
+    killed: set[int] = set()
+    try:
+        for _ in range(2):
+            wait_for_moment("checkpoint", reference, out, thaw, draw)
+            if workers := sorted(set(thaw.workers()) - killed):
+                killed.add(chosen := draw.choice(workers))
+                os.kill(chosen, signal.SIGKILL)
+                tally.tried()
+        assert thaw.end(patience(END_SECONDS)) == 0, thaw.err
+        assert thaw.leaves_nothing(), thaw.family()
+    finally:
+        thaw.clear()
+    assert reference.differences(out) == []
+    tries = [read_attempts(path.parent) for path in out.glob(f"runs/**/{ATTEMPTS}")]
+    crashed = [attempt for attempts in tries for attempt in attempts if attempt.cause == "crash"]
+    assert {attempt.pid for attempt in crashed} <= killed | {0}  # 0: it had just begun
+    assert len(killed) >= len(crashed) == thaw.err.count("again ")
+    assert all(attempts[-1].cause == "done" for attempts in tries)
 
 
 def interrupt(
@@ -215,9 +245,7 @@ def disturb(
         assert begun, f"no run begins\n{thaw.err}"
         time.sleep(draw.uniform(0, 1.0))
         workers, fork_server = thaw.workers(), thaw.fork_server()
-        allowed = {0, 1}  # 1: a run failed
         if disturbance == "stop and continue":
-            allowed = {0}
             thaw.send(signal.SIGSTOP, group=True)
             time.sleep(draw.uniform(0.2, 2.0))
             thaw.send(signal.SIGCONT, group=True)
@@ -231,7 +259,8 @@ def disturb(
         status = thaw.end(patience(END_SECONDS))
         said = f"{disturbance}: exit status {status}"
         print(said)
-        broken = [] if status in allowed else [f"{said}, not {allowed}\n{thaw.err}"]
+        # A run whose process is killed is tried again, from its checkpoint.
+        broken = [] if status == 0 else [f"{said}, not 0\n{thaw.err}"]
         if "Traceback" in thaw.err:
             broken.append(f"{said}: a traceback\n{thaw.err}")
         if not thaw.leaves_nothing():

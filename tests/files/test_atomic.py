@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from thaw.config.errors import InputError
-from thaw.files.atomic import WriteFailed, check_out, locked, write_atomic
+from thaw.files.atomic import WriteFailed, check_out, write_atomic
 
 
 def full_disk(*_: object, **__: object) -> Any:
@@ -44,17 +43,6 @@ def test_two_writers_and_a_reader_never_see_a_part_of_a_file(tmp_path: Path) -> 
         other.join()
     assert other.exitcode == 0
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    with (
-        locked(tmp_path / "new"),
-        pytest.raises(InputError, match=r"another thaw works in .*new already"),
-        locked(tmp_path / "new"),
-    ):
-        pass
-    with locked(tmp_path / "new"):
-        pass
 
 
 def test_an_out_that_can_be_made_is_not_made(tmp_path: Path) -> None:

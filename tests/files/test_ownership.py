@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from small_runs import SAVE_ALWAYS, SPEC, assert_same_outcome, changed
 
 from thaw.config.errors import InputError
 from thaw.files import ownership
-from thaw.files.ownership import LEASE, Lost, owned
+from thaw.files.ownership import LEASE, Lost, owned, owner_of
 from thaw.files.run_folder import RunFolder
 from thaw.training.run import execute_run
 
@@ -50,6 +51,29 @@ def test_a_folder_has_one_owner(tmp_path: Path) -> None:
         mine.check()
     with owned(tmp_path / "new") as again:
         again.check()
+
+
+def test_who_works_in_a_folder_can_be_asked_from_anywhere(tmp_path: Path) -> None:
+    lease = tmp_path / LEASE
+    assert owner_of(tmp_path) is None
+    with owned(tmp_path):
+        mine = owner_of(tmp_path)
+        assert mine is not None
+        assert (mine.host, mine.pid) == (socket.gethostname(), os.getpid())
+        text = lease.read_text()
+    assert owner_of(tmp_path) is None
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    dead = text.replace(f"pid={os.getpid()}", f"pid={ended.pid}")
+    lease.write_text(dead)
+    assert owner_of(tmp_path) is None, "it died on this machine"
+    lease.write_text(dead.replace(f"host={socket.gethostname()}", "host=elsewhere"))
+    there = owner_of(tmp_path)
+    assert there is not None
+    assert (there.host, there.pid) == ("elsewhere", ended.pid)
+    long_ago = time.time() - ownership.LEASE_SECONDS - 1
+    os.utime(lease, (long_ago, long_ago))
+    assert owner_of(tmp_path) is None, "it was silent for too long"
 
 
 def test_an_owner_whose_lease_was_taken_is_told(tmp_path: Path) -> None:

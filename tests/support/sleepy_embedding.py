@@ -18,7 +18,10 @@ class Sleepy(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         self.num_forwards += 1
         if self.num_forwards > int(os.environ.get("FAIL_AFTER", "1000000")):
+            print("the lens cap is on")
             raise RuntimeError("the camera\nis broken")
+        if self.num_forwards > int(os.environ.get("FULL_AFTER", "1000000")):
+            raise MemoryError("no room for a frame")
         time.sleep(float(os.environ.get("SLEEP", "0")))
         embedded: torch.Tensor = self.linear(images.float().mean((1, 2)) / 255)
         return embedded

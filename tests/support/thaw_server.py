@@ -50,8 +50,8 @@ class Answer(NamedTuple):
 
 
 PROGRESS = (
-    "[", "FAILED ", "not run ", "not saved ", "all runs were done", "saved; ", "1 failed; ",
-    "2 failed; ", "3 failed; ", "4 failed; ", "5 failed; ",
+    "[", "again ", "FAILED ", "not run ", "not saved ", "all runs were done", "saved; ",
+    "1 failed; ", "2 failed; ", "3 failed; ", "4 failed; ", "5 failed; ",
 )  # fmt: skip
 """How lines of `thaw run` begin that belong to a single run or sum up."""
 

@@ -74,7 +74,7 @@ def test_what_an_environment_gives_is_named_and_nothing_of_it_is_saved(
     assert f"was {value} at step {75 * 4 // env_groups:,}; mend the environment; " in message
     saved = folder.saved_steps()
     assert saved >= 6 * 40
-    assert f"the checkpoint of step {saved:,} is intact, and the same command goes on" in message
+    assert f"the checkpoint of step {saved:,} is intact, and another try goes on" in message
     assert "\n" not in message
     assert_finite(folder)
     assert not folder.is_done
@@ -84,7 +84,7 @@ def test_what_an_environment_gives_is_named_and_nothing_of_it_is_saved(
 
 def test_a_run_that_fails_before_its_first_save_says_so(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    with pytest.raises(NotFinite, match=r"no checkpoint was saved yet, so the same command starts"):
+    with pytest.raises(NotFinite, match=r"no checkpoint was saved yet, so another try starts"):
         execute_run(spec_of("gym/not_finite_envs:NotFinite-v0?at=3"), folder, SAVE_ALWAYS)
 
 
@@ -108,7 +108,7 @@ def test_a_loss_that_is_nan_is_named_and_never_saved(tmp_path: Path, clock: str)
         execute_run(spec, folder, SAVE_ALWAYS)
     assert str(caught.value) == (
         f"the loss became nan at update 8: learning_rate {spec.agent.learning_rate:g} may be too "
-        "high; the checkpoint of step 280 is intact, and the same command goes on from it"
+        "high; the checkpoint of step 280 is intact, and another try goes on from it"
     )
     assert folder.saved_steps() == 7 * 40
     assert_finite(folder)

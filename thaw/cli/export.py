@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from thaw.cli.output import bar, say
 from thaw.cli.parsing import Folder, Switch
 from thaw.experiment.export.folder import Exporter, Program
-from thaw.files.atomic import locked
+from thaw.files.ownership import owned
 
 
 def export(
@@ -30,7 +30,7 @@ def export(
         follow: Go on until all runs are done; add what is new whenever a run saves.
     """
     exporter = Exporter(folder, program, out)
-    with locked(exporter.out):  # two at once would append the same points
+    with owned(exporter.out):  # two at once would append the same points
         with bar(f"runs for {program}", len(exporter.runs), "runs") as advance:
             exported = exporter.export(advance)
         if follow:

@@ -31,6 +31,11 @@ from thaw.config.suite import Suite
 from thaw.experiment.job_array import LARGEST_ARRAY
 from thaw.experiment.reporting import report_suite
 from thaw.experiment.suites import load_suite_to_execute
+from thaw.files.run_folder import LOG
+
+ALWAYS = ("done", "failed", "running", "waiting")
+SOMETIMES = ("stopped", "blocked", "damaged")
+"""The words of `thaw status`; the second ones are left out of its last line if there is none."""
 
 Race = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -47,6 +52,8 @@ def run(
     workers: Number = None,
     device: Device = "auto",
     stall_seconds: StallSeconds = STALL_SECONDS,
+    only: Annotated[str | None, tyro.conf.arg(metavar="PATTERN")] = None,
+    retry_failed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> int:
     """Execute a suite, or continue it, and write its report.
 
@@ -61,6 +68,8 @@ def run(
         workers: How many runs execute at once. By default one for each core, at most 4 on a GPU.
         device: Where the networks compute.
         stall_seconds: Kill a run that makes no progress for this long, and start it once more.
+        only: Do the runs whose keys match, as in --only '*/scratch/*', and their pretrainings.
+        retry_failed: Try runs again that have failed. Without it they are listed.
     """
     from thaw.experiment.execute import execute
 
@@ -74,16 +83,25 @@ def run(
         seeds,
     )
     with prints_on_stderr():
-        summary = execute(chosen, out, num_workers=workers, runtime=runtime, executor=executor)
+        summary = execute(
+            chosen,
+            out,
+            num_workers=workers,
+            runtime=runtime,
+            executor=executor,
+            only=only,
+            retry_failed=retry_failed,
+        )
     for key, reason in summary.failed.items():
-        log = out / "runs" / key / "error.txt"
-        say(f"FAILED {key}: {reason}" + (f" (see {log})" if log.exists() else ""))
+        run_folder = out / "runs" / key
+        there = [str(run_folder / n) for n in ("error.txt", LOG) if (run_folder / n).exists()]
+        say(f"FAILED {key}: {reason}" + (f" (see {' and '.join(there)})" if there else ""))
     if summary.failed and summary.stopped_by is None:
         for key in summary.not_run:
             say(f"not run {key}")
         for line in summary.stopped_races:
             say(line)
-        say(f"{len(summary.failed)} failed; the same command tries them again")
+        say(f"{len(summary.failed)} failed; the same command with --retry-failed tries them again")
     if summary.stopped_by is not None:
         for key in summary.not_saved:
             say(f"not saved since its last checkpoint: {key}")
@@ -207,29 +225,31 @@ def status(
     *,
     as_json: Json = False,
 ) -> int:
-    """Show which runs of a suite's folder are done, failed, started, waiting or damaged.
+    """Show how the runs of a suite's folder stand, from any machine that mounts it.
+
+    done; running, with its machine, rate, time left and attempt; waiting; failed; blocked: its
+    pretraining failed; stopped: begun, but nobody works on it now; damaged.
 
     Args:
         folder: The suite's folder, the --out of `thaw run`.
         as_json: Print one JSON document.
     """
+    from thaw.experiment.running import mark_blocked, running_text
     from thaw.experiment.suite_folder import SuiteFolder
 
     suite_folder = SuiteFolder(folder)
     planned = suite_folder.plan()
     rows = [suite_folder.describe(run) for run in planned.runs]
+    mark_blocked(rows, planned.runs)
     races = []
     if planned.suite.is_raced:
         from thaw.experiment.raced_runs import RacedRuns
 
         raced = RacedRuns(planned, suite_folder, [r["key"] for r in rows if r["status"] == "done"])
         asked = {run.key for run in raced.asked()}
-        rows = [row for row in rows if row["key"] in asked or row["status"] != "waiting"]
+        rows = [r for r in rows if r["key"] in asked or r["status"] not in ("waiting", "blocked")]
         races = raced.describe()
-    counts = {
-        word: sum(row["status"] == word for row in rows)
-        for word in ("done", "failed", "started", "waiting", "damaged")
-    }
+    counts = {word: sum(row["status"] == word for row in rows) for word in ALWAYS + SOMETIMES}
     if as_json:
         document = {"folder": str(folder), **counts, "runs": rows}
         print_json({**document, "races": races} if planned.suite.racing else document)
@@ -239,12 +259,13 @@ def status(
         mean, total = row["mean_return"], row["total_steps"]
         steps = f"{row['steps']:,} of {total:,} steps" if total else "only scored"
         shown = f"return {mean:8.2f}" if mean is not None else row["error"] or ""
+        if row["status"] == "running":
+            shown = running_text(row)
         print(f"{row['status']:8} {row['key']:{width}} {steps:>28}  {shown}".rstrip())
     for race in races:
         print(f"{race['source']} -> {race['target']}: {race['sentence']}")
-    if not counts["damaged"]:
-        del counts["damaged"]
-    print(", ".join(f"{count} {word}" for word, count in counts.items()))
+    shown = [word for word in counts if counts[word] or word in ALWAYS]
+    print(", ".join(f"{counts[word]} {word}" for word in shown))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +17,10 @@ from thaw.experiment.plan import Plan
 from thaw.experiment.results import RUNS_FILE
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import read_json
+from thaw.files.attempts import read_attempts, summarized
 from thaw.files.run_folder import RunFolder
 from thaw.report.background import Background, Provenance
-from thaw.report.words import count, duration
+from thaw.report.words import count, duration, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ def background_of(
         pictures=read_pictures(folder.path, suite),
         films=_films(folder.path),
         update_rules=rules,
-        health=_health(runs, done),
+        health=_health(runs, done) | _tries(_endings(folder, planned)),
     )
 
 
@@ -161,3 +162,38 @@ def _health(runs: Sequence[RunFolder], done: Sequence[RunFolder]) -> dict[str, s
     if restarts or dropped:
         found["Actors"] = f"{count(restarts, 'restart')}; {dropped:,} steps were dropped."
     return found
+
+
+def _endings(folder: SuiteFolder, planned: Plan) -> dict[str, list[tuple[int, str]]]:
+    """Return the start in steps and the cause of the end of each attempt, by its run's key."""
+    if folder.is_published:
+        return {
+            record["key"]: [(step, cause) for step, cause in record["attempts"]]
+            for record in _published_records(folder)
+            if "attempts" in record
+        }
+    found = {}
+    for run in planned.runs:
+        with suppress(InputError):  # a damaged file
+            if attempts := read_attempts(folder.run_folder(run).path):
+                found[run.key] = summarized(attempts)
+    return found
+
+
+def _tries(endings: Mapping[str, Sequence[tuple[int, str]]]) -> dict[str, str]:
+    """Say how many runs were resumed, and which were retried and why."""
+    if not endings:  # of an earlier thaw
+        return {}
+    resumed = [key for key, tries in endings.items() if any(steps for steps, _ in tries)]
+    retried = {
+        key: ", ".join(dict.fromkeys(causes))
+        for key, tries in endings.items()
+        if (causes := [cause for _, cause in tries[:-1] if cause not in ("stopped", "done")])
+    }
+    words = [f"{key} ({causes})" for key, causes in list(retried.items())[:10]]
+    more = [f"{len(retried) - 10} more"] if len(retried) > 10 else []
+    were = "was" if len(resumed) == 1 else "were"
+    text = f"{len(resumed)} of {count(len(endings), 'run')} {were} resumed from a checkpoint, "
+    text += f"{len(retried)} {'was' if len(retried) == 1 else 'were'} retried"
+    text += f": {listed([*words, *more])}." if retried else "."
+    return {"Resumed and retried": text if resumed or retried else "No run."}

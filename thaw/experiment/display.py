@@ -109,9 +109,12 @@ class Display:
         )
         self.counted.setdefault(run.key, 0)
 
-    def update(self, run: PlannedRun, steps: int, mean_return: float | None) -> None:
-        """Show the steps of a run so far, and the mean of its most recent returns."""
-        note = "" if mean_return is None else f"return {mean_return:.2f}"
+    def update(
+        self, run: PlannedRun, steps: int, mean_return: float | None, where: str = ""
+    ) -> None:
+        """Show the steps of a run so far, the mean of its most recent returns, and its place."""
+        shown = "" if mean_return is None else f"return {mean_return:.2f}"
+        note = "  ".join(filter(None, (shown, where)))
         self.bars.update(self.tasks[run.key], completed=steps, note=note)
         self._count(run.key, steps)
 

@@ -6,21 +6,35 @@ Where runs execute, the driver does not know: an :class:`~thaw.experiment.execut
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from thaw.config.errors import InputError
 from thaw.experiment.display import Display
 from thaw.experiment.executor import Death, Event, Executor, Task
 from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.pretraining_check import PretrainingCheck
 from thaw.experiment.raced_runs import RacedRuns
+from thaw.experiment.retries import Decision, decide
 from thaw.experiment.run_queue import RunQueue
 from thaw.experiment.signals import StopRequest, handled
 from thaw.experiment.stalls import LOOK_SECONDS
 from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.attempts import (
+    Attempts,
+    Cause,
+    given_up,
+    read_attempts,
+    with_end_of,
+    write_attempts,
+)
 
 SAVE_SECONDS = 2.0
 """After a second signal, a run has this much time to save."""
+
+CHECK_SECONDS = 5.0
+"""So often the driver asks whether the folder is still its own."""
 
 
 class Summary(NamedTuple):
@@ -49,10 +63,24 @@ class Driver:
             executed.
         folder: The suite's folder.
         executor: Where they execute.
+        retry_failed: Whether to try runs again that had failed before.
+        notice: A line to begin with.
+        check: Called every few seconds; an error stops the runs, which save.
     """
 
-    def __init__(self, planned: Plan, folder: SuiteFolder, executor: Executor) -> None:
+    def __init__(
+        self,
+        planned: Plan,
+        folder: SuiteFolder,
+        executor: Executor,
+        *,
+        retry_failed: bool = False,
+        notice: str = "",
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self.folder, self.executor = folder, executor
+        self.retry_failed, self.notice = retry_failed, notice
+        self.check, self.checked = check, time.monotonic()
         self.status = {run.key: folder.status(run) for run in planned.runs}
         # Keys only: dicts keep their order and are fast to search.
         self.done = {key: None for key, word in self.status.items() if word == "done"}
@@ -66,7 +94,8 @@ class Driver:
         self.failed: dict[str, str] = {}
         self.not_run: list[str] = []
         self.not_saved: list[str] = []
-        self.stalled_once: set[str] = set()
+        self.num_attempts: dict[str, int] = {}
+        """Of each active run, before it started."""
         self.stop = StopRequest()
         self.has_announced_stop = False
         self.urgent_since: float | None = None
@@ -77,6 +106,8 @@ class Driver:
         done_before = len(self.done)
         self.display = Display(self.asked.values(), self.done, self.at_most)
         with self.display, handled(self.stop):
+            if self.notice:
+                self.display.print(self.notice)
             try:
                 self.let_wait(self.asked.values())
                 if self.queue.has_ready():
@@ -86,6 +117,9 @@ class Driver:
                         self.take(event)
                     if self.stop.signum is not None:
                         self.stop_active()
+                    if time.monotonic() - self.checked > CHECK_SECONDS:
+                        self.check()
+                        self.checked = time.monotonic()
             finally:
                 self.executor.close()
         self.not_run += [run.key for run in self.queue]
@@ -102,22 +136,38 @@ class Driver:
         )
 
     def let_wait(self, runs: Iterable[PlannedRun]) -> None:
-        """Queue runs that are not done; a damaged one has failed already."""
+        """Queue runs that are not done; one that failed for good or is damaged has failed."""
         for run in runs:
-            if self.status[run.key] == "damaged":
+            word, decision = self.status[run.key], Decision(again=True, alone=False)
+            if word in ("failed", "stopped"):
+                run_folder = self.folder.run_folder(run)
+                decision = decide(self.attempts(run), run_folder.saved_steps())
+            has_failed = word == "failed" and not decision.again and not self.retry_failed
+            if has_failed or word == "damaged":
                 self.display.start(run)
                 self.finish(run, "failed", self.folder.error(run))
-            elif run.key not in self.done:
-                self.queue.add(run)
+            elif word != "done":
+                self.queue.add(run, alone=decision.alone)
+
+    def attempts(self, run: PlannedRun) -> Attempts:
+        """Read a run's attempts; a damaged file counts for nothing, and the run itself tells it."""
+        with suppress(InputError):
+            return read_attempts(self.folder.run_folder(run).path)
+        return ()
 
     def start_ready(self) -> bool:
         """Start what can start; return whether there is anything to wait for."""
         if self.stop.signum is not None:
             return bool(self.active)
-        while self.queue.has_ready() and self.executor.has_room():
+        while self.queue.has_ready():
+            alone = self.queue.next_is_alone
+            if not self.executor.has_room(alone=alone):
+                break
             run = self.queue.pop()
             source = self.folder.run_folder(run.source_key).path if run.source_key else None
-            self.executor.start(Task(run.key, run.spec, self.folder.run_folder(run).path, source))
+            path = self.folder.run_folder(run).path
+            self.num_attempts[run.key] = len(self.attempts(run))
+            self.executor.start(Task(run.key, run.spec, path, source, alone))
             self.active[run.key] = run
             self.display.start(run)
         return bool(self.active) or self.queue.has_ready()
@@ -161,17 +211,28 @@ class Driver:
 
     def explain_death(self, run: PlannedRun, death: Death) -> None:
         """Decide what becomes of a run that ended without a word of its own."""
-        if self.stop.signum is not None:
+        folder, is_stopped = self.folder.run_folder(run), self.stop.signum is not None
+        cause: Cause = "stopped" if is_stopped else death.cause
+        steps = folder.saved_steps()
+        before, name = self.num_attempts[run.key], self.executor.name
+        attempts = with_end_of(before, self.attempts(run), name, steps, cause, death.text)
+        decision = decide(attempts, steps)
+        if not decision.again:
+            attempts = given_up(attempts)
+        with suppress(OSError):  # a full disk; the runs go on as they can
+            write_attempts(folder.path, attempts)
+        if is_stopped:
             if self.stop.is_urgent or death.cause == "stall":
                 self.not_saved.append(run.key)
             self.finish(run, "stopped", None)
-        elif death.cause == "stall" and run.key not in self.stalled_once:
-            self.stalled_once.add(run.key)
-            self.queue.add(run, again=True)
+        elif decision.again:
+            self.queue.add(run, again=True, alone=decision.alone)
             self.display.finish(run, "stopped", None)
-            self.display.print(f"{run.key}: {death.text}; its process was killed and starts again")
+            starts = f"attempt {len(attempts) + 1} starts{' alone' if decision.alone else ''}"
+            self.display.print(f"again {run.key}: {death.text}; {starts}")
         else:
-            self.folder.run_folder(run).fail(death.text)
+            if not folder.error_log.exists():  # a traceback tells more
+                folder.fail(death.text)
             self.finish(run, "failed", death.text)
 
     def stop_active(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -17,12 +18,12 @@ from thaw.experiment.check import canonical_suite, check_suite
 from thaw.experiment.driver import Driver, Summary
 from thaw.experiment.executor import Executor
 from thaw.experiment.local_executor import LocalExecutor
-from thaw.experiment.plan import Plan, plan
+from thaw.experiment.plan import Plan, describe_selection, plan, select
 from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.screens import draw_pictures
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite_to_execute
-from thaw.files.atomic import locked
+from thaw.files.ownership import Lost, Ownership, owned
 from thaw.policy.precision import resolve_precision
 from thaw.policy.timm_embedding import with_checksum
 from thaw.training.build import check_policy
@@ -39,6 +40,8 @@ def run(
     num_workers: int | None = None,
     runtime: Runtime | None = None,
     trust_code: bool = False,
+    only: str | None = None,
+    retry_failed: bool = False,
 ) -> Summary:
     """Execute a suite on this machine, or continue it, and derive its tables.
 
@@ -52,6 +55,9 @@ def run(
         runtime: Device and how often to save; decides no result.
         trust_code: Import, call and start what a YAML file names (SECURITY.md). A Suite object
             and a ``module:function`` are the caller's own code and need no permission.
+        only: A glob pattern of the keys of runs that are to be done, as ``*/scratch/*``; their
+            pretrainings are done too.
+        retry_failed: Try runs again that failed for good in an earlier call.
 
     Raises:
         InputError: The suite or the folder is wrong, or a file names code without permission;
@@ -63,7 +69,14 @@ def run(
         suite = load_suite_to_execute(
             suite, overrides, trust_code=trust_code, how="pass trust_code=True"
         )
-    return execute(suite, out, num_workers=num_workers, runtime=runtime or Runtime())
+    return execute(
+        suite,
+        out,
+        num_workers=num_workers,
+        runtime=runtime or Runtime(),
+        only=only,
+        retry_failed=retry_failed,
+    )
 
 
 def execute(
@@ -73,12 +86,23 @@ def execute(
     num_workers: int | None,
     runtime: Runtime,
     executor: ExecutorName = "local",
+    only: str | None = None,
+    retry_failed: bool = False,
 ) -> Summary:
     """Execute all runs of a suite that are not done yet, then derive its tables.
 
     A pretraining is done before the runs that start from it. If a run fails, its traceback goes to
     its folder and the others continue. A signal saves and stops all runs
     (:mod:`thaw.experiment.signals`); then the tables are left to the next call.
+
+    Args:
+        suite: What is to be executed.
+        out: The suite's folder.
+        num_workers: How many runs execute at once; None: one for each core, a few on a GPU.
+        runtime: Device, threads, cadence of each run.
+        executor: Where runs execute.
+        only: A glob pattern of the keys that are to be done; None: all.
+        retry_failed: Try runs again that failed for good in an earlier call.
 
     Raises:
         InputError: The suite or the folder is wrong; nothing is written then.
@@ -90,11 +114,16 @@ def execute(
         num_workers = default_num_workers(device)
     folder = SuiteFolder(out)
     planned = _planned(suite, folder, device)
+    chosen = planned if only is None else select(planned, only)
+    notice = "" if only is None else describe_selection(planned, chosen, only)
     # Several runs with one thread each are faster than one run after the other with all threads.
     settings = msgspec.structs.replace(runtime, device=device, num_threads=1)
-    with locked(folder.path):
+    with _owned(folder.path) as owner:
         folder.begin(planned.suite)
-        driver = Driver(planned, folder, make_executor(executor, planned, num_workers, settings))
+        place = make_executor(executor, planned, num_workers, settings)
+        driver = Driver(
+            chosen, folder, place, retry_failed=retry_failed, notice=notice, check=owner.check
+        )
         done_before = len(driver.done)
         summary = driver.run_all()
         if summary.stopped_by is None:  # else return at once; the next call derives them
@@ -102,6 +131,20 @@ def execute(
             if len(summary.done) > done_before and not summary.failed:
                 draw_pictures(planned.suite, folder.path)
     return summary
+
+
+@contextmanager
+def _owned(path: Path) -> Iterator[Ownership]:
+    """Own a suite's folder; while this lasts no other `thaw run` works there, on any machine.
+
+    Raises:
+        InputError: Another one does, or has taken the folder while this one was silent.
+    """
+    try:
+        with owned(path) as owner:
+            yield owner
+    except Lost as error:
+        raise InputError(str(error)) from None
 
 
 def make_executor(

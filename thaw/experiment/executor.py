@@ -18,12 +18,15 @@ class Task(NamedTuple):
     """The run's folder."""
     source: Path | None
     """The folder of the pretraining that it starts from; that run is done."""
+    alone: bool = False
+    """Whether nothing else may execute beside it: its memory was too small before."""
 
 
 class Death(NamedTuple):
     """Why a run ended without a word of its own."""
 
-    cause: Literal["crash", "stall"]
+    cause: Literal["crash", "stall", "memory", "lost"]
+    """As in :data:`thaw.files.attempts.Cause`; lost is also a node that was taken away."""
     text: str
     """What happened, in one line."""
 
@@ -54,11 +57,14 @@ class Executor(Protocol):
     def begin(self, is_stopped: Callable[[], bool]) -> None:
         """Make ready, before the first run; return early once ``is_stopped()`` is true."""
 
-    def has_room(self) -> bool:
-        """Return whether another run can start now."""
+    def has_room(self, *, alone: bool = False) -> bool:
+        """Return whether another run can start now, or one that must be alone."""
 
     def start(self, task: Task) -> None:
-        """Start a run and return at once; only call this where there is room."""
+        """Start a run and return at once; only call this where there is room.
+
+        Its process writes attempts.json and log.txt in the run's folder.
+        """
 
     def wait(self, seconds: float) -> list[Event]:
         """Return what has happened; wait for it at most so long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from thaw.config.agent import AgentConfig
 from thaw.config.runtime import Runtime
@@ -24,6 +26,14 @@ EXIT_SECONDS = 5.0
 """After its last message, a run's process must end within this time. A thread that its environment
 has left can prevent that."""
 
+CLOSE_SECONDS = 30.0
+"""After an error of ours, runs have this much time to save."""
+
+NO_EXIT_CODE = 255
+"""What multiprocessing says if its fork server died, which alone knows how a process ended."""
+
+VMSTAT = Path("/proc/vmstat")
+
 
 @dataclass(eq=False)
 class _Process:
@@ -32,6 +42,8 @@ class _Process:
     task: Task
     process: BaseProcess
     connection: Connection
+    num_oom_kills: int
+    """Of this machine, when it started."""
     silence: Silence = field(default_factory=Silence)
     steps: int = 0
     has_stalled: bool = False
@@ -53,12 +65,13 @@ class LocalExecutor:
         agent: Of the suite; it decides what the fork server imports.
         num_workers: How many runs execute at once.
         runtime: Device, threads, cadence of each run.
+        name: What the runs' attempts.json names.
     """
 
-    name = "local"
-
-    def __init__(self, agent: AgentConfig, num_workers: int, runtime: Runtime) -> None:
-        self.num_workers, self.runtime = num_workers, runtime
+    def __init__(
+        self, agent: AgentConfig, num_workers: int, runtime: Runtime, name: str = "local"
+    ) -> None:
+        self.num_workers, self.runtime, self.name = num_workers, runtime, name
         self.active: list[_Process] = []
         self.leaving: list[_Process] = []
         """Runs that send nothing more; their processes are about to end."""
@@ -87,22 +100,25 @@ class LocalExecutor:
             if process_id is not None:
                 kill_tree(process_id)
 
-    def has_room(self) -> bool:
-        """Return whether a worker is free."""
-        return len(self.active) + len(self.leaving) < self.num_workers
+    def has_room(self, *, alone: bool = False) -> bool:
+        """Return whether a worker is free, or all are."""
+        processes = [*self.active, *self.leaving]
+        if alone or any(run.task.alone for run in processes):
+            return not processes
+        return len(processes) < self.num_workers
 
     def start(self, task: Task) -> None:
         """Start a run in its own process."""
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(
             target=run_in_process,
-            args=(theirs, task.spec, task.folder, task.source, self.runtime),
+            args=(theirs, task, self.runtime, self.name),
             daemon=False,  # a daemon could not start processes for its environments
         )
         _start_fork_server()
         process.start()
         theirs.close()
-        self.active.append(_Process(task, process, ours))
+        self.active.append(_Process(task, process, ours, num_oom_kills()))
 
     def wait(self, seconds: float) -> list[Event]:
         """Take the messages that are there, kill what hangs, and see which processes ended."""
@@ -130,15 +146,13 @@ class LocalExecutor:
             run.kill()
 
     def close(self) -> None:
-        """Let the processes end; those of active runs, which there are after an error only, save.
-
-        Python joins those when it exits.
-        """
+        """Let the processes end; runs are active only after an error, and they save."""
         self.ask_to_stop()
-        while self.leaving:
-            wait([run.process.sentinel for run in self.leaving], timeout=LOOK_SECONDS)
-            for _ in self._look_after():
-                pass
+        limit = time.monotonic() + CLOSE_SECONDS
+        while self.active or self.leaving:
+            self.wait(LOOK_SECONDS)
+            if time.monotonic() > limit:
+                self.kill()
 
     def _receive(self, run: _Process) -> Iterator[Event]:
         """Take one message; a connection that closes without one means that the process died."""
@@ -182,7 +196,22 @@ class LocalExecutor:
         if run.has_stalled:
             seconds, total_steps = self.runtime.stall_seconds, run.task.spec.steps
             return Death("stall", describe_stall(seconds, run.steps, total_steps))
-        return Death("crash", f"its process died (exit code {run.process.exitcode})")
+        code = run.process.exitcode
+        if code == NO_EXIT_CODE and run.process.pid is not None:
+            kill_tree(run.process.pid)  # the fork server is gone, and the run may still live
+            return Death("lost", "its process was lost with the fork server")
+        if code == -signal.SIGKILL and num_oom_kills() > run.num_oom_kills:
+            return Death("memory", "its process was killed because the machine's memory was full")
+        return Death("crash", f"its process died (exit code {code})")
+
+
+def num_oom_kills() -> int:
+    """Return how many processes this machine has killed for want of memory; 0 if unknown."""
+    with suppress(OSError, ValueError):
+        for line in VMSTAT.read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def _start_fork_server() -> None:

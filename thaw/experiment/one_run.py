@@ -12,7 +12,9 @@ from thaw.config.trust import check_code, code_named_in
 from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.single import run_alone
 from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.attempts import read_attempts
 from thaw.files.ownership import LEASE_SECONDS
+from thaw.training.attempt import record_failure
 
 OneStatus = Literal["done", "not ready", "stopped", "failed"]
 
@@ -59,6 +61,7 @@ def run_one(
         source = suite_folder.run_folder(run.source_key)
         if not source.is_done:
             return OneRun(run.key, "not ready", f"waits for {run.source_key}")
+    before = len(read_attempts(run_folder.path))
     try:
         outcome = run_alone(
             run.spec,
@@ -66,11 +69,13 @@ def run_one(
             runtime=runtime,
             source=source.path if source else None,
             wait_seconds=1.5 * LEASE_SECONDS,
+            where="run-one",
         )
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - its traceback is kept, as `thaw run` does
         run_folder.fail(traceback.format_exc())
+        record_failure(run_folder, "run-one", error, before)
         return OneRun(run.key, "failed", one_line(error))
     if outcome.stopped_by is not None:
         return OneRun(run.key, "stopped", "saved; the same command continues")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from thaw.config.errors import InputError
@@ -45,6 +46,35 @@ class Plan(NamedTuple):
     def total_steps(self) -> int:
         """The agent's decisions in all runs together."""
         return sum(run.spec.steps for run in self.runs)
+
+
+def select(planned: Plan, pattern: str) -> Plan:
+    """Return the part of a plan whose keys match a glob pattern, and what it starts from.
+
+    Args:
+        planned: All runs.
+        pattern: As in ``*/scratch/*``; ``*`` also matches slashes.
+
+    Raises:
+        InputError: It matches no run, or the suite is a race.
+    """
+    if planned.suite.is_raced:
+        raise InputError("--only: a race decides itself which runs it needs; leave one out")
+    found = [run for run in planned.runs if fnmatchcase(run.key, pattern)]
+    if not found:
+        raise InputError(
+            f"--only '{pattern}' matches no run; keys are as '{planned.runs[-1].key}', and "
+            "`thaw plan` lists them"
+        )
+    keys = {run.key for run in found} | {run.source_key for run in found}
+    return Plan(planned.suite, tuple(run for run in planned.runs if run.key in keys))
+
+
+def describe_selection(planned: Plan, chosen: Plan, pattern: str) -> str:
+    """Say what :func:`select` has chosen."""
+    num_sources = sum(not fnmatchcase(run.key, pattern) for run in chosen.runs)
+    said = f"--only '{pattern}': {len(chosen.runs) - num_sources} of {len(planned.runs)} runs"
+    return said + (f", and {num_sources} pretrainings that they start from" if num_sources else "")
 
 
 def plan(suite: Suite) -> Plan:

@@ -14,6 +14,7 @@ from thaw.config.errors import InputError
 from thaw.experiment.results import RUNS_FILE, derive_results
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import check_out, read_json, write_files
+from thaw.files.attempts import read_attempts, summarized
 
 
 class Published(NamedTuple):
@@ -31,8 +32,8 @@ def publish_suite(folder: str | Path, out: str | Path) -> Published:
     Args:
         folder: The suite's folder; it is only read.
         out: Created if needed; gets suite.yaml, scores.csv, curves.csv and runs.jsonl.gz, which
-            has run.json, result.json and machine.json of each finished run in one line; and
-            the pictures of the flavors.
+            has run.json, result.json and machine.json of each finished run in one line, and how
+            each of its attempts started and ended; and the pictures of the flavors.
 
     Raises:
         InputError: ``folder`` is no suite's folder, has no finished run, or has a damaged one.
@@ -54,6 +55,8 @@ def publish_suite(folder: str | Path, out: str | Path) -> Published:
         records = {name: read_json(path / f"{name}.json") for name in ("run", "result", "machine")}
         ended = (path / "result.json").stat().st_mtime
         line = {"key": run.key, "ended": round(ended), **records}
+        if attempts := read_attempts(path):
+            line["attempts"] = summarized(attempts)
         lines.append(json.dumps(line, ensure_ascii=False).encode())
     files = {
         "suite.yaml": suite_folder.suite_yaml.read_bytes(),

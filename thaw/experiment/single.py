@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from thaw.experiment.opened_policy import TRUST_IN_PYTHON, check_fits, read_chec
 from thaw.experiment.plan import PlannedRun
 from thaw.experiment.signals import StopRequest, end, handled_even_if_hung
 from thaw.experiment.stalls import Silence, describe_stall, watchdog
+from thaw.files.attempts import read_attempts, with_ended, write_attempts
 from thaw.files.run_folder import RunFolder
 from thaw.training.progress import Progress, Stopped
 from thaw.training.run import execute_run
@@ -129,6 +131,7 @@ def run_alone(
     runtime: Runtime,
     source: str | Path | None = None,
     wait_seconds: float = 0.0,
+    where: str = "alone",
 ) -> Outcome:
     """Execute one run in this process, or continue it, with a bar on a terminal.
 
@@ -141,6 +144,7 @@ def run_alone(
         runtime: Device, threads, cadence.
         source: Checkpoint of the pretrained policy, if the rule needs one.
         wait_seconds: How long to wait for another process that owns the folder.
+        where: What executes the run, for its attempts.json.
 
     Raises:
         InputError: The spec, the source or the folder is wrong; nothing is written then.
@@ -161,6 +165,9 @@ def run_alone(
     def end_stalled() -> None:
         reason = describe_stall(runtime.stall_seconds, steps, spec.steps)
         folder.fail(reason)
+        with suppress(OSError, InputError):
+            ended = with_ended(read_attempts(folder.path), "stall", reason)
+            write_attempts(folder.path, ended)
         end(f"thaw: {reason}; the same command continues from the last checkpoint", 1)
 
     with (
@@ -178,6 +185,7 @@ def run_alone(
                 watch=watch,
                 should_stop=should_stop,
                 wait_seconds=wait_seconds,
+                where=where,
             )
         except Stopped:
             display.finish(planned, "stopped", None)

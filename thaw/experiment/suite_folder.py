@@ -12,11 +12,14 @@ from thaw.config.errors import InputError, printable
 from thaw.config.strict import from_plain, to_plain, to_yaml
 from thaw.config.suite import Suite
 from thaw.experiment.plan import Plan, PlannedRun, plan
+from thaw.experiment.running import where_it_runs
 from thaw.experiment.suites import read_suite_file
 from thaw.files.atomic import StoreMismatch, check_not_foreign, check_out, write_atomic
+from thaw.files.ownership import owner_of
 from thaw.files.run_folder import RunFolder
 
-Status = Literal["done", "failed", "started", "waiting", "damaged"]
+Status = Literal["done", "failed", "running", "stopped", "waiting", "damaged"]
+"""running: a process somewhere works on it. stopped: one has, and none does now."""
 
 
 class _Look(NamedTuple):
@@ -145,7 +148,7 @@ class SuiteFolder:
         return RunFolder(self.path / "runs" / (run if isinstance(run, str) else run.key))
 
     def status(self, run: PlannedRun) -> Status:
-        """Return whether a run is done, failed, started, waiting or damaged."""
+        """Return how a run stands, as far as its own folder tells."""
         return self._look(run).status
 
     def damage(self, run: PlannedRun) -> str | None:
@@ -171,13 +174,17 @@ class SuiteFolder:
             return _Look(folder, "done", result)
         if folder.error_log.exists():
             return _Look(folder, "failed", {})
-        return _Look(folder, "started" if folder.path.exists() else "waiting", {})
+        if not folder.path.exists():
+            return _Look(folder, "waiting", {})
+        return _Look(folder, "stopped" if owner_of(folder.path) is None else "running", {})
 
     def describe(self, run: PlannedRun) -> dict[str, Any]:
         """Return what ``thaw status`` shows of a run."""
         look = self._look(run)
-        steps = look.result["steps"] if look.status == "done" else look.folder.saved_steps()
-        return {
+        steps = look.result.get("steps", 0)
+        if look.status not in ("done", "waiting"):
+            steps = look.folder.saved_steps()
+        row = {
             "key": run.key,
             "status": look.status,
             "steps": steps,
@@ -185,6 +192,7 @@ class SuiteFolder:
             "mean_return": look.result.get("mean_return"),
             "error": self.error(run) if look.status in ("failed", "damaged") else None,
         }
+        return row | (where_it_runs(look.folder, run) if look.status == "running" else {})
 
     def error(self, run: PlannedRun) -> str:
         """Return the message of a failed or damaged run."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,16 +9,17 @@ from pathlib import Path
 from thaw.experiment.display import Display
 from thaw.experiment.plan import PlannedRun
 from thaw.experiment.raced_runs import RacedRuns
+from thaw.experiment.running import place_text, where_it_runs
 from thaw.experiment.suite_folder import SuiteFolder
-from thaw.files.atomic import LOCK
+from thaw.files.ownership import owner_of
 
 POLL_SECONDS = 1.0
 
 
 def watch(path: str | Path) -> int:
-    """Show a suite's runs until all are done, or until no `thaw run` works on them any more.
+    """Show a suite's runs until all are done, or until no process works on them any more.
 
-    It only reads files, so it works from any terminal and does not disturb the runs.
+    It only reads files, so it works from any machine and does not disturb the runs.
 
     Args:
         path: The suite's folder.
@@ -41,13 +41,17 @@ def watch(path: str | Path) -> int:
     seen = {run.key: "done" if run.key in done else "waiting" for run in runs}
     with Display(runs, done, at_most) as display:
         while True:
-            may_continue = is_locked(folder.path)  # asked before the files are read
+            may_continue = owner_of(folder.path) is not None  # asked before the files are read
             for run in runs:
+                if seen[run.key] == "done":
+                    continue
                 status, run_folder = folder.status(run), folder.run_folder(run)
+                may_continue |= status == "running"
                 if status not in (seen[run.key], "waiting") and run.key not in display.tasks:
                     display.start(run)
-                if status == "started":
-                    display.update(run, *run_folder.progress_so_far())
+                if status in ("running", "stopped"):
+                    where = place_text(where_it_runs(run_folder, run))
+                    display.update(run, *run_folder.progress_so_far(), where)
                 elif run.key in display.tasks:
                     if status == "done":
                         display.finish(run, "done", run_folder.result())
@@ -68,18 +72,6 @@ def watch(path: str | Path) -> int:
                     display.print(line)
                 return num_left
             time.sleep(POLL_SECONDS)
-
-
-def is_locked(folder: Path) -> bool:
-    """Return whether a `thaw run` works in a folder."""
-    try:
-        with (folder / LOCK).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def describe_left(runs: Iterable[PlannedRun], status: Mapping[str, str], folder: Path) -> list[str]:

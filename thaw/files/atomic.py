@@ -1,9 +1,8 @@
-"""Atomic writes, folder checks and locks, JSON."""
+"""Atomic writes, folder checks, JSON."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,9 +15,6 @@ from typing import Any
 import msgspec
 
 from thaw.config.errors import InputError
-
-LOCK = ".lock"
-"""The file in a folder that :func:`locked` locks."""
 
 
 class StoreMismatch(InputError):
@@ -90,45 +86,12 @@ def check_not_foreign(path: Path, mark: str) -> None:
     """
     if path.is_dir() and not (path / mark).exists():
         # An earlier thaw may have left these if it was killed before it could write the mark.
-        ours = (LOCK, f".{mark}.*.tmp", "error.txt")
+        ours = (".lock", f".{mark}.*.tmp", "error.txt", "log.txt", "attempts.json", ".lease")
         names = [file.name for file in path.iterdir()]
         if any(not any(fnmatch(name, pattern) for pattern in ours) for name in names):
             raise StoreMismatch(
                 f"{path} is not empty and holds no {mark}; choose a new or an empty folder"
             )
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock a folder for this process; create it if needed.
-
-    Raises:
-        InputError: Another process has locked it.
-        WriteFailed: It cannot be created.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WriteFailed(f"cannot make {_shown(folder)}: {error.strerror}") from error
-        raise InputError(
-            f"the folder {_shown(folder)} cannot be made: {error.strerror}; choose another --out"
-        ) from None
-    with as_write_failed(folder / LOCK):
-        file = (folder / LOCK).open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"another thaw works in {folder} already; wait for it or choose another --out"
-            ) from None
-        except OSError as error:
-            raise InputError(
-                f"the file system of {folder} cannot lock files ({error.strerror}); choose an "
-                "--out on another one"
-            ) from None
-        yield
 
 
 def write_atomic(path: Path, data: bytes) -> None:

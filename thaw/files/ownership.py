@@ -8,10 +8,13 @@ its token again before everything that it writes, and stops if the token is no l
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import SoftFileLease, Timeout
 
@@ -22,6 +25,12 @@ LEASE = ".lease"
 
 LEASE_SECONDS = 60.0
 """How long an owner may be silent. All processes must agree, so it is no option."""
+
+NAMESPACE_MARK = "?pidns-"
+"""Comes before the namespace of process ids, in the name of a host in a lease of filelock."""
+
+INITIAL_NAMESPACE = 0xEFFFFFFC
+"""The number that Linux reserves for a machine's own namespace."""
 
 
 class Lost(RuntimeError):
@@ -84,8 +93,8 @@ def owned(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[Ownership]:
         lease.acquire()
     except Timeout:
         raise InputError(
-            f"another thaw works in {folder} already{_owner(folder)}; wait for it or choose "
-            "another --out"
+            f"another thaw works in {folder} already{_described(_last_owner(folder))}; wait for "
+            "it or choose another --out"
         ) from None
     except OSError as error:
         with as_write_failed(folder / LEASE):
@@ -97,13 +106,68 @@ def owned(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[Ownership]:
             lease.release()
 
 
-def _owner(folder: Path) -> str:
-    """Name the process that owns a folder, as far as its lease tells."""
+class Owner(NamedTuple):
+    """Who owns a folder, as its lease says."""
+
+    host: str
+    pid: int
+    silent_seconds: float
+    """Since the last sign of life, by the clocks of the owner's file system and this machine."""
+
+
+def owner_of(folder: Path) -> Owner | None:
+    """Return who works in a folder, also on another machine; None if nobody does.
+
+    It only reads. A lease whose process has died on this machine, or that was not touched for
+    :data:`LEASE_SECONDS`, is nobody's.
+    """
+    owner = _last_owner(folder)
+    if owner is None or owner.silent_seconds > LEASE_SECONDS:
+        return None
+    name, _, namespace = owner.host.partition(NAMESPACE_MARK)
+    is_here = name == socket.gethostname() and namespace == _namespace()
+    if is_here and not _lives(owner.pid):
+        return None
+    return owner._replace(host=name)
+
+
+def _last_owner(folder: Path) -> Owner | None:
     try:
         age = time.time() - (folder / LEASE).stat().st_mtime
         text = (folder / LEASE).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
+        return None
     lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    where = f"process {lines.get('pid', '?')} on {lines.get('host', 'another machine')}"
-    return f" ({where}, last sign of life {max(age, 0):.0f} s ago)"
+    pid = lines.get("pid", "")
+    return Owner(
+        lines.get("host", "another machine"), int(pid) if pid.isdigit() else 0, max(age, 0)
+    )
+
+
+def _namespace() -> str:
+    """Return this process's namespace of process ids as a lease has it; a machine's own is empty.
+
+    Containers may share a host's name, but not its process ids.
+    """
+    with suppress(OSError):
+        number = Path("/proc/self/ns/pid").stat().st_ino
+        return "" if number == INITIAL_NAMESPACE else f"{number:x}"
+    return ""
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        # One that died stays in the table until its parent has asked how.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's, or no /proc
+        return True
+
+
+def _described(owner: Owner | None) -> str:
+    if owner is None:
+        return ""
+    where = f"process {owner.pid} on {owner.host}"
+    return f" ({where}, last sign of life {owner.silent_seconds:.0f} s ago)"

@@ -40,6 +40,9 @@ PROGRESS_COLUMNS = (
     "dropped_steps",
 )  # fmt: skip
 
+LOG = "log.txt"
+"""What a run's process prints."""
+
 RESULT_NUMBERS = {"mean_return", "steps", "frames", "seconds"}
 """What every result.json has."""
 
@@ -215,8 +218,8 @@ class RunFolder:
                 raise Damaged(f"{path} is not a result: {name} is {number}; {self._do_again}")
         return result
 
-    def finish(self, result: Mapping[str, object]) -> None:
-        """Declare the run done: the checksums of what a report reads, then result.json."""
+    def finish(self, result: Mapping[str, object], more: Mapping[str, bytes] | None = None) -> None:
+        """Declare the run done: more files, the checksums of what a report reads, result.json."""
         self.check_owner()
         self.error_log.unlink(missing_ok=True)
         data = indented_json(dict(result))
@@ -224,7 +227,7 @@ class RunFolder:
         files = {log.name: log.read_bytes() for log in logs} | {"result.json": data}
         write_files(
             self.path,
-            {CHECKSUMS: checksums(files), "result.json": data},
+            {**(more or {}), CHECKSUMS: checksums(files), "result.json": data},
             also=logs,
             check=self.check_owner,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from thaw.policy.precision import resolve_precision
 from thaw.policy.timm_embedding import with_checksum
 from thaw.policy.trajectory import EpisodeStats
 from thaw.policy.update_rules import apply_update_rule
+from thaw.training.attempt import attempted, done_files
 from thaw.training.build import (
     build_clock,
     check_same_spaces,
@@ -57,6 +59,7 @@ def execute_run(
     watch: Watch = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     wait_seconds: float = 0.0,
+    where: str = "alone",
 ) -> dict[str, Any]:
     """Execute one run, or continue it, and return its result.
 
@@ -68,6 +71,7 @@ def execute_run(
         watch: Called after every update.
         should_stop: Asked after every update and every step of an evaluation.
         wait_seconds: How long to wait for another process that owns the folder.
+        where: What executes the run, for its attempts.json.
 
     Raises:
         InputError: The spec or the source is wrong, or another process owns the folder. Then
@@ -107,9 +111,10 @@ def execute_run(
             files["parts.txt"] = f"{spec.update_rule}\n\n{table}".encode()
         write_files(folder.path, files)
         log = RunLog(spec, folder, frames_per_step(envs[0]))
-        with folder.owned(wait_seconds=wait_seconds):
+        with folder.owned(wait_seconds=wait_seconds), ExitStack() as attempt:
             if folder.is_done:  # by the process that owned it before
                 return folder.result()
+            attempt.enter_context(attempted(folder, where))
             if spec.steps and policy is not None:
                 learner = Learner(
                     policy, spec.agent, spec.steps, build_teacher(spec, policy, source)
@@ -138,7 +143,7 @@ def execute_run(
             }
             if policy is not None and has_diverged(policy):
                 result["diverged"] = True
-            folder.finish(result)
+            folder.finish(result, done_files(folder))
             return result
     except NotFinite as error:
         raise NotFinite(f"{error}; {what_is_kept(folder)}") from error
@@ -202,8 +207,8 @@ def train(
 def what_is_kept(folder: RunFolder) -> str:
     """Say from where a run that failed goes on."""
     if steps := folder.saved_steps():
-        return f"the checkpoint of step {steps:,} is intact, and the same command goes on from it"
-    return "no checkpoint was saved yet, so the same command starts again"
+        return f"the checkpoint of step {steps:,} is intact, and another try goes on from it"
+    return "no checkpoint was saved yet, so another try starts again"
 
 
 def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Policy:
