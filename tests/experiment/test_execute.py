@@ -160,8 +160,10 @@ def test_piped_output_is_plain_lines_that_end_with_the_report(finished: Path) ->
     assert not any(mark in out + err for mark in ("\x1b", "\r", "\x08", "━", "%"))
     assert out.splitlines()[-1] == "report: new/folders/suite/report/index.html"
     assert "| Freeze embedding |" in out
-    lines = err.splitlines()
+    # 400 steps of pretraining may be no better than random, which is told once.
+    lines = [line for line in err.splitlines() if not line.startswith("warning: Pretraining")]
     assert len(lines) == 8
+    assert len(err.splitlines()) <= 9
     for number, line in enumerate(lines, start=1):
         assert line.startswith(f"[{number}/8] catch"), line
         assert "return" in line
