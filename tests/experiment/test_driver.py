@@ -13,7 +13,7 @@ from pathlib import Path
 import command_line
 import pandas as pd
 import pytest
-from command_line import TINY, Spoken, thaw_command, thaw_process
+from command_line import TINY, Say, Spoken, thaw_command, thaw_process
 from fault_sizes import patience, wait_until
 
 from thaw.experiment.running import running_text
@@ -96,7 +96,7 @@ def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> N
     assert not [name for name in left if name.endswith((".tmp", ".dropped", ".new"))]
 
 
-def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
+def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path, say: Say) -> None:
     command = [*sleepy_suite(tmp_path, "conditions=[random, scratch, freeze_all]"), "--out", "s"]
     suite = tmp_path / "s"
     spoken = thaw_command(*command, cwd=tmp_path, PYTHONPATH=SUPPORT, FAIL_AFTER="25")
@@ -117,7 +117,7 @@ def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
     assert (suite / TARGET / "random/seed0/result.json").exists()
     assert "missing" in spoken.out  # the report says what is not there
 
-    status = thaw_command("status", "s", cwd=tmp_path)
+    status = say("status", "s")
     assert status.status == 0
     lines = {line.split()[1]: line for line in status.out.splitlines()[:-1]}
     assert lines["catch/pretrain/seed0"].startswith("failed ")
@@ -128,7 +128,7 @@ def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path) -> None:
     assert status.out.splitlines()[-1] == "2 done, 2 failed, 0 running, 0 waiting, 1 blocked"
 
     failed = suite / "runs/catch/pretrain/seed0"
-    listed = thaw_command(*command, cwd=tmp_path, PYTHONPATH=SUPPORT)
+    listed = say(*command)
     assert listed.status == 1
     assert listed.err.count("FAILED catch/pretrain/seed0: RuntimeError: the camera is broken") == 2
     assert "2 failed; the same command with --retry-failed tries them again" in listed.err
@@ -195,14 +195,16 @@ def test_a_run_that_takes_all_memory_is_tried_once_more_alone(tmp_path: Path) ->
     assert spans[0][1] <= spans[1][0]
 
 
-def test_a_second_driver_is_refused_and_status_tells_where_runs_are(tmp_path: Path) -> None:
+def test_a_second_driver_is_refused_and_status_tells_where_runs_are(
+    tmp_path: Path, say: Say
+) -> None:
     command = [*sleepy_suite(tmp_path, "conditions=[scratch]"), "--out", "s"]
     folder = tmp_path / "s" / TARGET / "scratch/seed0"
     slow = {"PYTHONPATH": SUPPORT, "SLEEP": "0.1"}
     with thaw_process(*command, cwd=tmp_path, **slow) as first:
         wait_for(folder / "progress.csv", 2, first)
-        (row,) = json.loads(thaw_command("status", "s", "--json", cwd=tmp_path).out)["runs"]
-        second = thaw_command(*command, cwd=tmp_path, **slow)
+        (row,) = json.loads(say("status", "s", "--json").out)["runs"]
+        second = say(*command)
         assert first.poll() is None, "it was too fast to be looked at"
         first.communicate(timeout=120)
     assert first.returncode == 0

@@ -74,7 +74,8 @@ def describe_selection(planned: Plan, chosen: Plan, pattern: str) -> str:
     """Say what :func:`select` has chosen."""
     num_sources = sum(not fnmatchcase(run.key, pattern) for run in chosen.runs)
     said = f"--only '{pattern}': {len(chosen.runs) - num_sources} of {len(planned.runs)} runs"
-    return said + (f", and {num_sources} pretrainings that they start from" if num_sources else "")
+    sources = "pretraining" if num_sources == 1 else "pretrainings"
+    return said + (f", and {num_sources} {sources} that they start from" if num_sources else "")
 
 
 def plan(suite: Suite) -> Plan:
