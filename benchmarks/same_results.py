@@ -159,7 +159,7 @@ def help_texts() -> dict[str, str]:
             main([*name.split(), "--help"])
         texts[" ".join(["thaw", *name.split(), "--help"])] = text.getvalue()
         if not name:
-            names += re.findall(r"\{([a-z,]+)\}", text.getvalue())[0].split(",")
+            names += re.findall(r"\{([a-z,-]+)\}", text.getvalue())[0].split(",")
     return texts
 
 

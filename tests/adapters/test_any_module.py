@@ -244,6 +244,10 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda _: thaw.apply_rule(agent(0), "scratch", parts=PARTS | {"embedding": "networks"}),
         "names 'networks', which the module does not have; did you mean 'network'",
     ),
+    "no path": (
+        lambda _: thaw.apply_rule(agent(0), "scratch", parts=PARTS | {"embedding": 3}),
+        "parts has 3; give a dotted path",
+    ),
     "a tensor in no part": (
         lambda _: thaw.apply_rule(agent(0), "scratch", parts=PARTS | {"head": "actor"}),
         "'critic.weight' of the module is in no part",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from stable_baselines3 import A2C, DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
+from touches import Touches
 
 import thaw
 from thaw.adapters import sb3
+from thaw.adapters.module_parts import ModuleParts
 
 RATES = "embedding=source:trained:lr=0.1,head=source:trained"
 
@@ -275,9 +278,24 @@ def test_wrong_input_is_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_predicting_costs_no_search_of_modules() -> None:
-    """``predict`` switches the mode at every step."""
+def test_predicting_searches_no_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``predict`` switches the mode at every step, so that must be quick."""
     model = ppo(2)
     sb3.apply_rule(model, "freeze_embedding", source=ppo(1))
+
+    def searched(self: ModuleParts) -> Iterator[nn.Module]:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr(ModuleParts, "frozen_modules", searched)
     model.predict(np.zeros(4, dtype=np.float32))
-    assert not model.policy.training
+
+
+def test_a_zip_with_code_runs_nothing(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
+        torch.save(Touches(tmp_path / "touched"), tmp_path / "policy.pth")
+        file.write(tmp_path / "policy.pth", "policy.pth")
+        file.writestr("data", "{}")
+    with pytest.raises(thaw.InputError, match="not a model") as caught:
+        sb3.apply_rule(ppo(1), "update_all", source=tmp_path / "evil.zip")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "touched").exists()

@@ -16,6 +16,7 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import load_results
 from torch.utils.tensorboard import SummaryWriter
+from touches import Touches
 
 from thaw.config.errors import InputError
 from thaw.report.logs import collect_scores
@@ -223,6 +224,15 @@ def test_files_that_do_not_fit_are_counted(tmp_path: Path, say: Say) -> None:
     assert spoken.err == "thaw: 1 files do not fit the pattern, such as old/log.csv\n"
 
 
+def test_runs_of_unequal_length_are_named(tmp_path: Path, say: Say) -> None:
+    for seed, steps in ((0, 1000), (1, 400)):
+        (tmp_path / f"logs/a/b/seed{seed}").mkdir(parents=True)
+        (tmp_path / f"logs/a/b/seed{seed}/log.csv").write_text(f"step,return\n{steps},2\n")
+    spoken = say("scores", "logs", "--out", "scores.csv")
+    assert spoken.status == 0
+    assert spoken.err == "thaw: the runs of 'a' end between 400 and 1,000 steps\n"
+
+
 def test_seed_1_is_not_seed_10(sb3: Path) -> None:
     scores = collect_scores([sb3], PATTERN, kind="monitor").scores
     assert sorted(scores["seed"]) == [0, 0, 1, 1, 10]
@@ -233,16 +243,6 @@ def broken(folder: Path, name: str, content: str | bytes) -> list[str]:
     run.mkdir(parents=True)
     (run / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     return [str(folder)]
-
-
-class Touches:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
-        return Path.touch, (self.path,)
 
 
 def pickled(folder: Path) -> list[str]:

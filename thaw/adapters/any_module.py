@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -39,7 +40,8 @@ def apply_rule(
     end.
 
     Args:
-        module: Newly built: what the rule calls ``random`` keeps the weights that it has.
+        module: Newly built, and on its device: what the rule calls ``random`` keeps the weights
+            that it has.
         rule: A named rule, or one in words.
         source: The pretrained policy: a module like this one, its state dict, or the path of a
             safetensors file. Names are those of this module.
@@ -140,21 +142,17 @@ class AppliedRule:
         """Let each backward pass add the gradient of ``pull / 2 * |w - w_source|^2``."""
         for name, parameter in self._view.named_parameters():
             if name in self._view.anchors and name not in self._pulled and parameter.requires_grad:
-                anchor, strength = self._view.anchors[name], self._rules[name].pull
+                anchor = self._view.anchors[name].to(parameter.device)
                 register: Any = parameter.register_hook
-                register(_Pull(parameter, anchor, strength))
+                register(functools.partial(_pulled, parameter, anchor, self._rules[name].pull))
                 self._pulled.add(name)
 
 
-class _Pull:
-    """Adds the pull to a gradient; an object and no function, so that modules can be pickled."""
-
-    def __init__(self, parameter: nn.Parameter, anchor: torch.Tensor, strength: float) -> None:
-        self.parameter, self.anchor, self.strength = parameter, anchor, strength
-
-    def __call__(self, gradient: torch.Tensor) -> torch.Tensor:
-        difference = self.parameter.detach() - self.anchor.to(gradient.device)
-        return gradient.add(difference, alpha=self.strength)
+def _pulled(
+    parameter: nn.Parameter, anchor: torch.Tensor, strength: float, gradient: torch.Tensor
+) -> torch.Tensor:
+    """Return a gradient with that of the pull."""
+    return gradient.add(parameter.detach() - anchor, alpha=strength)
 
 
 def _tensors(source: Source) -> Mapping[str, torch.Tensor]:

@@ -115,9 +115,17 @@ def _all_tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _find(module: nn.Module, paths: Paths) -> nn.Module | torch.Tensor:
-    """Return what stands at a path, or a module that holds what stands at several."""
+    """Return what stands at a path, or a module that holds what stands at several.
+
+    Raises:
+        InputError: Nothing stands there, or this is no path.
+    """
     if isinstance(paths, str):
         return _at(module, paths)
+    if not isinstance(paths, Mapping | Sequence):
+        raise InputError(
+            f"parts has {paths!r}; give a dotted path, several in a list, or finer parts by name"
+        )
     inner = nn.Module()
     items = paths.items() if isinstance(paths, Mapping) else [(path, path) for path in paths]
     for name, below in items:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -186,9 +187,10 @@ def _tensors(source: Source, model: BaseAlgorithm) -> dict[str, torch.Tensor]:
             # Without data, which is pickled and could run code.
             _, parameters, _ = load_from_zip_file(Path(source), device="cpu", load_data=False)
             tensors = cast(Mapping[str, torch.Tensor], parameters["policy"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError) as error:
+            reason = str(error).strip().split("\n")[0]
             raise InputError(
-                f"{source}: not a model of Stable-Baselines3 ({error}); give the zip of model.save"
+                f"{source}: not a model of Stable-Baselines3 ({reason}); give the zip of model.save"
             ) from None
     prefix = "q_net." if isinstance(model.policy, DQNPolicy) else ""
     return {

@@ -69,9 +69,8 @@ def scores(
     for path, frame in ((curves, found.curves), (out, found.scores)):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_files(path.parent, {path.name: frame.to_csv(index=False).encode()})
-    if found.left_out:
-        such = ", ".join(found.left_out[:3])
-        say(f"thaw: {len(found.left_out)} files do not fit the pattern, such as {such}")
+    for note in found.notes:
+        say(f"thaw: {note}")
     print(f"{len(found.scores)} runs from {found.kind}: {out}, {curves}")
     print(f"thaw report --scores {out} --curves {curves} --out report")
     return 0

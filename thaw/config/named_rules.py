@@ -115,7 +115,7 @@ NAMED_RULES: Mapping[str, NamedRule] = {
     "critic_warm_up": NamedRule(
         "embedding=source:trained@10%,head=source:trained@10%,head.value=random:trained",
         "The value layer is drawn and trains alone for a tenth of the run; then everything trains.",
-        "Two libraries that fine-tune language models by reinforcement have a switch for it.",
+        "Two libraries for fine-tuning by reinforcement have a switch for it.",
         "Take it where a policy breaks because its first value estimates are wrong.",
         "critic_warmup_steps of RLinf, policy_training_start_step of NeMo-RL",
     ),

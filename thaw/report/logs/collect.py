@@ -24,6 +24,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 NUM_BINS = 40
 """Of a curve of episodes; means are points of the curve as they are."""
 
+SAME_LENGTH = 0.75
+"""Runs that are shorter than this share of the longest one may not have finished."""
+
 
 class Collected(NamedTuple):
     """The runs that were found, as :mod:`thaw.report.scores` reads them."""
@@ -33,6 +36,19 @@ class Collected(NamedTuple):
     kind: Kind
     left_out: tuple[str, ...]
     """Files of that kind that do not fit the pattern."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of these runs, in lines."""
+        lines = []
+        if self.left_out:
+            such = ", ".join(self.left_out[:3])
+            lines.append(f"{len(self.left_out)} files do not fit the pattern, such as {such}")
+        for target, steps in self.scores.groupby("target")["steps"]:
+            low, high = int(steps.min()), int(steps.max())
+            if low < SAME_LENGTH * high:
+                lines.append(f"the runs of '{target}' end between {low:,} and {high:,} steps")
+        return lines
 
 
 class _File(NamedTuple):
