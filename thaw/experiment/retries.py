@@ -12,7 +12,7 @@ outside      by the next ``thaw run``: the disk, or wrong files, which somebody 
 ===========  ==========================================================================
 
 Only the driver of a suite decides by this table. It counts in the run's attempts.json, so a driver
-that was started again goes on counting. ``--retry-failed`` begins to count anew.
+that was started again goes on counting. ``--retry-failed`` begins to count again.
 """
 
 from __future__ import annotations
