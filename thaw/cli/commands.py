@@ -5,6 +5,7 @@ from __future__ import annotations
 from thaw.cli.benchmark import bench
 from thaw.cli.environments import flavors, gallery
 from thaw.cli.export import export
+from thaw.cli.imports import import_
 from thaw.cli.job_array import run_one
 from thaw.cli.parsing import Commands
 from thaw.cli.publish import publish
@@ -24,6 +25,7 @@ COMMANDS: Commands = {
     "scores": scores,
     "publish": publish,
     "export": export,
+    "import": import_,
     "train": train,
     "transfer": transfer,
     "evaluate": evaluate,

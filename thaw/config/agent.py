@@ -144,3 +144,10 @@ def complete_agent(plain: object) -> object:
         plain: As parsed from a run's, a policy's or a suite's file that thaw has written.
     """
     return {"optimizer": "rmsprop_torch", **plain} if isinstance(plain, dict) else plain
+
+
+NETWORK_SETTINGS = (
+    "embedding", "embedding_size", "embedding_weights", "embedding_sha256", "head", "lstm_size",
+    "fc_size", "branches", "last_action_input", "last_reward_input",
+)  # fmt: skip
+"""The agent's settings that decide names and shapes of a policy's tensors and what they compute."""

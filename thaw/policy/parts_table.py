@@ -51,6 +51,15 @@ def part_rows(policy: TwoParts, rules: Mapping[str, PartRule]) -> list[PartRow]:
     return rows
 
 
+def sizes_of(policy: Policy) -> list[tuple[str, int]]:
+    """Return the modules right below embedding and head, each with its number of parameters."""
+    sizes: dict[str, int] = {}
+    for name, parameter in policy.named_parameters():
+        part = ".".join(name.split(".")[:2])
+        sizes[part] = sizes.get(part, 0) + parameter.numel()
+    return list(sizes.items())
+
+
 def table_of(rows: Sequence[PartRow], learning_rate: float | None) -> str:
     """Write the rows as a table, and below it how many parameters train.
 

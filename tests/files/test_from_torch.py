@@ -1,0 +1,158 @@
+"""Weights of a module of PyTorch, mapped to parts, act here as the module does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from thaw.config.errors import InputError
+from thaw.experiment.imports import import_torch
+from thaw.files.checkpoint import load_policy
+
+BANDIT = "gym/bandit_envs:Bandit-v0"
+"""Observations [2], four actions."""
+
+
+class ActorCritic(nn.Module):
+    """As in CleanRL's ppo: actor and critic are lists of layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.actor = self.layers(4)
+        self.critic = self.layers(1)
+
+    @staticmethod
+    def layers(outputs: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, outputs)
+        )
+
+
+BRANCHES = [
+    "agent.embedding=mlp_branches", "agent.embedding_size=16", "agent.head=branches",
+    "agent.branches.policy=[8, 8]", "agent.branches.value=[8, 8]",
+    "agent.last_action_input=false", "agent.last_reward_input=false",
+]  # fmt: skip
+MAPS = [
+    "actor.0=embedding.branches.policy", "critic.0=embedding.branches.value",
+    "actor.2=head.policy_layers.0", "critic.2=head.value_layers.0",
+    "actor.4=head.policy", "critic.4=head.value",
+]  # fmt: skip
+
+
+def saved(tmp_path: Path, module: nn.Module) -> Path:
+    torch.manual_seed(3)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.7)
+    save_file(module.state_dict(), tmp_path / "agent.safetensors")
+    return tmp_path / "agent.safetensors"
+
+
+@torch.no_grad()
+def test_a_cleanrl_agent_acts_as_it_did(tmp_path: Path) -> None:
+    module = ActorCritic()
+    file = saved(tmp_path, module)
+    import_torch(file, tmp_path / "out", flavor=BANDIT, maps=MAPS, overrides=BRANCHES)
+    policy = load_policy(tmp_path / "out")
+    seen, first = torch.randn(1, 9, 2), torch.zeros(1, 9, dtype=torch.bool)
+    output = policy.unroll(
+        policy.embed(seen), first, first.long(), torch.randn(1, 9), policy.initial_state(9)
+    )
+    torch.testing.assert_close(output.logits, module.actor(seen))
+    torch.testing.assert_close(output.values, module.critic(seen).squeeze(-1))
+
+
+class WithLSTM(nn.Module):
+    """As in CleanRL's ppo_atari_lstm; vectors in place of pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 6), nn.ReLU()
+        )
+        self.lstm = nn.LSTM(6, 5)
+        self.actor = nn.Linear(5, 4)
+        self.critic = nn.Linear(5, 1)
+
+
+LSTM_SETTINGS = [
+    "agent.embedding=mlp", "agent.embedding_size=6", "agent.lstm_size=5", "agent.head=branches",
+    "agent.branches.policy=[]", "agent.branches.value=[]", "agent.branches.lstm=shared",
+    "agent.last_action_input=false", "agent.last_reward_input=false",
+]  # fmt: skip
+
+
+@torch.no_grad()
+def test_layers_are_taken_in_their_order_and_lstms_are_translated(tmp_path: Path) -> None:
+    module = WithLSTM()
+    file = saved(tmp_path, module)
+    maps = ["network=embedding", "lstm=head.lstm", "actor=head.policy", "critic=head.value"]
+    import_torch(file, tmp_path / "out", flavor=BANDIT, maps=maps, overrides=LSTM_SETTINGS)
+    policy = load_policy(tmp_path / "out")
+    seen, first = torch.randn(5, 3, 2), torch.zeros(5, 3, dtype=torch.bool)
+    state = torch.randn(2, 3, 5)
+    output = policy.unroll(policy.embed(seen), first, first.long(), torch.zeros(5, 3), state)
+    core, end = module.lstm(module.network(seen), tuple(state.unsqueeze(1)))
+    torch.testing.assert_close(output.logits, module.actor(core))
+    torch.testing.assert_close(output.values, module.critic(core).squeeze(-1))
+    torch.testing.assert_close(output.state, torch.cat(end))
+
+
+@pytest.mark.parametrize(
+    ("maps", "overrides", "message"),
+    [
+        (MAPS[:-1], [], "no --map fills 'head.value.weight', 'head.value.bias' of the policy"),
+        ([*MAPS, "actor.4=head.policy"], [], "'head.policy.weight' is filled already"),
+        (["actr=embedding", *MAPS], [], "has no 'actr'; did you mean 'actor'?"),
+        (["actor=embeding", *MAPS], [], "the policy has no 'embeding'; did you mean 'embedding'?"),
+        (["actor", *MAPS], [], "--map actor: expected MODULE=PART"),
+        (["actor=head", *MAPS[:2]], [], "do not fit .* name by name or layer by layer"),
+        (
+            MAPS,
+            ["agent.branches.policy=[8, 9]"],
+            "'head.policy_layers.0.weight' has shape [9, 8], and the file's tensor in its place",
+        ),
+    ],
+)
+def test_wrong_maps_are_refused_in_one_line(
+    tmp_path: Path, maps: list[str], overrides: list[str], message: str
+) -> None:
+    file = saved(tmp_path, ActorCritic())
+    pattern = message if ".*" in message else re.escape(message)
+    with pytest.raises(InputError, match=pattern) as caught:
+        import_torch(
+            file, tmp_path / "out", flavor=BANDIT, maps=maps, overrides=[*BRANCHES, *overrides]
+        )
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_tensors_that_no_map_reads_are_refused(tmp_path: Path) -> None:
+    module = ActorCritic()
+    module.extra = nn.Linear(1, 1)
+    with pytest.raises(InputError, match=r"no --map reads 'extra.bias', 'extra.weight'"):
+        import_torch(
+            saved(tmp_path, module), tmp_path / "out", flavor=BANDIT, maps=MAPS, overrides=BRANCHES
+        )
+
+
+def test_layers_beyond_ten_keep_their_order() -> None:
+    from thaw.files.from_torch import _natural
+
+    names = [f"layers.{number}.weight" for number in range(12)]
+    assert sorted(sorted(names), key=_natural) == names
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    module: Any = ActorCritic()
+    file = saved(tmp_path, module)
+    module.critic[4].bias.data.fill_(float("nan"))
+    save_file(module.state_dict(), file)
+    with pytest.raises(InputError, match="weights that are nan or infinite"):
+        import_torch(file, tmp_path / "out", flavor=BANDIT, maps=MAPS, overrides=BRANCHES)
