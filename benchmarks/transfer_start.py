@@ -23,7 +23,8 @@ from thaw.config import Runtime, UpdateRule
 from thaw.config.run_spec import RunSpec
 from thaw.experiment.plan import plan
 from thaw.experiment.suites import load_suite
-from thaw.files.checkpoint import find_policy, load_policy, load_tensors
+from thaw.files.checkpoint import load_policy, load_tensors
+from thaw.files.policy_file import find_policy
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy import Policy

@@ -21,8 +21,9 @@ from thaw.config.trust import code_named_in
 from thaw.experiment.execute import run
 from thaw.experiment.plan import plan
 from thaw.experiment.suites import load_suite
-from thaw.files.checkpoint import POLICY_FILE, load_policy, read_description, save_checkpoint
+from thaw.files.checkpoint import load_policy, read_description, save_checkpoint
 from thaw.files.checksums import CHECKSUMS
+from thaw.files.policy_file import POLICY_FILE
 from thaw.files.run_folder import RunFolder
 from thaw.policy import Policy
 

@@ -19,15 +19,14 @@ from thaw.config.agent import AgentConfig, Branches
 from thaw.config.errors import InputError
 from thaw.files.atomic import WriteFailed
 from thaw.files.checkpoint import (
-    POLICY_FILE,
     STATE_FILE,
     STATE_JSON,
-    find_policy,
     load_policy,
     load_training_state,
     save_checkpoint,
 )
 from thaw.files.checksums import CHECKSUMS
+from thaw.files.policy_file import POLICY_FILE, find_policy
 from thaw.files.run_folder import RunFolder
 from thaw.policy.policy import Policy
 

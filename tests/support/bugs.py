@@ -1479,7 +1479,7 @@ BUGS = (
     Bug(
         "a new field is in the hashes of runs that do not use it",
         "config/strict.py",
-        "if name in config.later and value == defaults[name]:",
+        "if field.name in config.later and value == default:",
         "if False:",
         "config/test_agent.py",
         "came_later",

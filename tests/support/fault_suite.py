@@ -13,7 +13,8 @@ from thaw.config.suite import Suite
 from thaw.experiment.plan import plan
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
-from thaw.files.checkpoint import find_policy, load_tensors, load_training_state
+from thaw.files.checkpoint import load_tensors, load_training_state
+from thaw.files.policy_file import find_policy
 
 TIMED = ("seconds",)
 """Columns and keys that tell the time and differ between equal runs."""

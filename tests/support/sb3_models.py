@@ -25,7 +25,7 @@ class Noise(gymnasium.Env[Any, Any]):
 
     def __init__(self, shape: tuple[int, ...], actions: spaces.Space[Any] | None = None) -> None:
         low, high, kind = (0, 255, np.uint8) if len(shape) == 3 else (-3, 3, np.float32)
-        self.observation_space = spaces.Box(low, high, shape, kind)  # type: ignore[arg-type]
+        self.observation_space = spaces.Box(low, high, shape, kind)
         self.action_space = actions or spaces.Discrete(NUM_ACTIONS)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:

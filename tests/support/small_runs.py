@@ -14,10 +14,8 @@ from thaw.config.flavor import Flavor
 from thaw.config.run_spec import EvaluationConfig, RunSpec
 from thaw.config.runtime import Runtime
 from thaw.config.update_rule import UpdateRule
-from thaw.files.checkpoint import (
-    POLICY_FILE,
-    STATE_FILE,
-)
+from thaw.files.checkpoint import STATE_FILE
+from thaw.files.policy_file import POLICY_FILE
 from thaw.files.run_folder import RunFolder
 
 UNROLL, ENVS, UPDATES = 10, 4, 12

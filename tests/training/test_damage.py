@@ -19,8 +19,9 @@ from thaw.config.flavor import Flavor
 from thaw.config.run_spec import EvaluationConfig, RunSpec
 from thaw.config.runtime import Runtime
 from thaw.config.update_rule import UpdateRule
-from thaw.files.checkpoint import POLICY_FILE, STATE_FILE, STATE_JSON, load_policy
+from thaw.files.checkpoint import STATE_FILE, STATE_JSON, load_policy
 from thaw.files.checksums import CHECKSUMS, Damaged
+from thaw.files.policy_file import POLICY_FILE
 from thaw.files.run_folder import RunFolder
 from thaw.training.progress import Progress, Stopped
 from thaw.training.run import execute_run

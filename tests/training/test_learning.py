@@ -16,7 +16,8 @@ from thaw.config.suite import Transfer
 from thaw.config.update_rule import UpdateRule
 from thaw.experiment.built_in import catch_quick
 from thaw.experiment.plan import plan
-from thaw.files.checkpoint import find_policy, load_policy, load_tensors
+from thaw.files.checkpoint import load_policy, load_tensors
+from thaw.files.policy_file import find_policy
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy.update_rules import apply_update_rule

@@ -26,11 +26,8 @@ from thaw.config.run_spec import EvaluationConfig, RunSpec
 from thaw.config.runtime import Runtime
 from thaw.config.update_rule import UpdateRule
 from thaw.files.atomic import StoreMismatch
-from thaw.files.checkpoint import (
-    POLICY_FILE,
-    STATE_FILE,
-    load_tensors,
-)
+from thaw.files.checkpoint import STATE_FILE, load_tensors
+from thaw.files.policy_file import POLICY_FILE
 from thaw.files.run_folder import RunFolder
 from thaw.training.run import execute_run
 

@@ -27,7 +27,6 @@ from thaw.config.errors import InputError
 from thaw.config.update_rule import UpdateRule
 from thaw.envs.families import make_env
 from thaw.files.checkpoint import (
-    POLICY_FILE,
     STATE_FILE,
     STATE_JSON,
     load_policy,
@@ -35,6 +34,7 @@ from thaw.files.checkpoint import (
     load_training_state,
     save_checkpoint,
 )
+from thaw.files.policy_file import POLICY_FILE
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy.policy import Policy

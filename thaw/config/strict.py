@@ -136,13 +136,14 @@ def _leave_out(config: object, plain: Any) -> None:
     """Take a struct's later fields out of its plain form where they are at their default."""
     if not isinstance(config, Config):
         return
-    defaults = {field.name: field.default for field in msgspec.structs.fields(config)}
-    for name in config.__struct_fields__:
-        value = getattr(config, name)
-        if name in config.later and value == defaults[name]:
-            del plain[name]
+    for field in msgspec.structs.fields(config):
+        value, default = getattr(config, field.name), field.default
+        if default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        if field.name in config.later and value == default:
+            del plain[field.name]
         else:
-            _leave_out(value, plain[name])
+            _leave_out(value, plain[field.name])
 
 
 def from_plain(plain: object, kind: type[T], where: str) -> T:

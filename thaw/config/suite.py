@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -73,6 +73,8 @@ class Transfer(Config, frozen=True, kw_only=True):
 class Suite(Config, frozen=True, kw_only=True):
     """Transfers x conditions x seeds x budgets: everything that one report needs."""
 
+    later: ClassVar[tuple[str, ...]] = ("source_checkpoint", "source_hashes")
+
     name: str
     transfers: Annotated[tuple[Transfer, ...], msgspec.Meta(min_length=1)]
     conditions: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = CONDITIONS
@@ -83,8 +85,13 @@ class Suite(Config, frozen=True, kw_only=True):
     the first seeds of a list, and replaces a count by the seeds of its last look."""
     racing: RacingConfig | None = None
     """Seeds are added in blocks, and only to conditions that may still be the best."""
-    pretrain_steps: Positive
-    """Agent decisions in the source flavor."""
+    pretrain_steps: Positive | None = None
+    """Agent decisions in the source flavor; None if there is a source_checkpoint."""
+    source_checkpoint: str | None = None
+    """In place of a pretraining, the folder of a policy's checkpoint. ``{seed}`` and ``{source}``
+    in it stand for the seed and for the source flavor."""
+    source_hashes: dict[str, str] = msgspec.field(default_factory=dict)
+    """The hash of the policy in each of these folders, which thaw fills in."""
     transfer_steps: Positive
     """Agent decisions of every transfer and of scratch."""
     environment: dict[str, Scalar] = msgspec.field(default_factory=dict)
@@ -94,6 +101,7 @@ class Suite(Config, frozen=True, kw_only=True):
     report: ReportConfig = ReportConfig()
 
     def __post_init__(self) -> None:
+        self._check_pretraining()
         if not re.fullmatch(r"[\w.-]+", self.name):
             raise InputError(
                 f"name '{self.name}' may contain only letters, digits and . _ -, as in 'my-suite'"
@@ -121,6 +129,30 @@ class Suite(Config, frozen=True, kw_only=True):
         check_no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
         num_envs, _ = split_environment(self.environment)
         check_shares(self.agent, num_envs)
+
+    def _check_pretraining(self) -> None:
+        if self.source_checkpoint is None:
+            if self.pretrain_steps is None:
+                raise InputError("the key 'pretrain_steps' is missing")
+            return
+        msgspec.structs.force_setattr(self, "pretrain_steps", None)
+        words = set(re.findall(r"\{.*?\}", self.source_checkpoint))
+        if unknown := sorted(words - {"{seed}", "{source}"}):
+            raise InputError(
+                f"source_checkpoint has {unknown[0]}; allowed are {{seed}} and {{source}}"
+            )
+        sources = dict.fromkeys(str(transfer.source) for transfer in self.transfers)
+        if len(sources) > 1 and "{source}" not in words:
+            raise InputError(
+                f"source_checkpoint is one policy for the sources {', '.join(sources)}; put "
+                "{source} into its path"
+            )
+
+    def checkpoint_of(self, source: Flavor, seed: int) -> str | None:
+        """Return the folder of the policy that replaces a pretraining; None without one."""
+        if self.source_checkpoint is None:
+            return None
+        return self.source_checkpoint.replace("{seed}", str(seed)).replace("{source}", source)
 
     @property
     def is_raced(self) -> bool:

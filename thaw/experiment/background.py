@@ -89,8 +89,7 @@ def _provenance(
         versions=_listed(_versions(machine) for machine in machines),
         commit=_listed(str(machine.get("git_commit") or "") for machine in machines),
         machine=_listed(_hardware(machine) for machine in machines),
-        budgets=f"{suite.pretrain_steps:,} steps of pretraining, {suite.transfer_steps:,} of each "
-        f"transfer and of scratch; {count(suite.evaluation.episodes, 'episode')} in an evaluation",
+        budgets=_budgets(suite),
         network=f"{agent.embedding} with {agent.embedding_size} features, "
         + (f"LSTM {agent.lstm_size}, " if agent.head == "lstm" else f"head {agent.head}, ")
         + agent.precision,
@@ -99,6 +98,17 @@ def _provenance(
         if len(timed)
         else "",
         suite_file=f"{root}/{folder.suite_yaml.name}" if root else "",
+    )
+
+
+def _budgets(suite: Suite) -> str:
+    """Say how long each run was, and what came before the transfers."""
+    before = "no pretraining, but policies from elsewhere"
+    if suite.pretrain_steps is not None:
+        before = f"{suite.pretrain_steps:,} steps of pretraining"
+    return (
+        f"{before}, {suite.transfer_steps:,} of each transfer and of scratch; "
+        f"{count(suite.evaluation.episodes, 'episode')} in an evaluation"
     )
 
 

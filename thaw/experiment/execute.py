@@ -21,12 +21,15 @@ from thaw.experiment.local_executor import LocalExecutor
 from thaw.experiment.plan import Plan, describe_selection, plan, select
 from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.screens import draw_pictures
+from thaw.experiment.sources import with_sources
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite_to_execute
+from thaw.files.checkpoint import read_description
 from thaw.files.ownership import Lost, Ownership, owned
+from thaw.files.policy_file import find_policy
 from thaw.policy.precision import resolve_precision
 from thaw.policy.timm_embedding import with_checksum
-from thaw.training.build import check_policy
+from thaw.training.build import check_policy, check_same_spaces
 from thaw.training.machine import resolve_device
 
 ExecutorName = Literal["local"]
@@ -188,8 +191,15 @@ def prepare(suite: Suite, out: str | Path, device: str) -> Plan:
 
 def _planned(suite: Suite, folder: SuiteFolder, device: str) -> Plan:
     """Check a suite and its folder, and return its runs with all values resolved."""
-    suite = canonical_suite(suite)
-    observation_shape = check_suite(suite)[suite.transfers[0].source].observation_shape
+    suite = with_sources(canonical_suite(suite))
+    spaces = check_suite(suite)
+    for transfer in suite.transfers:
+        for seed in suite.seed_list:
+            if checkpoint := suite.checkpoint_of(transfer.source, seed):
+                described = read_description(find_policy(checkpoint))
+                there = spaces[transfer.source]
+                check_same_spaces(described, there, checkpoint, transfer.source)
+    observation_shape = spaces[suite.transfers[0].source].observation_shape
     check_policies(suite, observation_shape)
     planned = plan(resolve_suite(suite, folder, observation_shape, device))
     folder.check(planned)

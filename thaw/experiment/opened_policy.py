@@ -15,13 +15,8 @@ from thaw.config.strict import override
 from thaw.config.trust import check_code, code_named_in
 from thaw.envs.families import flavor_spaces
 from thaw.envs.spaces import check_same_actions
-from thaw.files.checkpoint import (
-    PolicyDescription,
-    find_policy,
-    load_described,
-    origin_of,
-    read_description,
-)
+from thaw.files.checkpoint import PolicyDescription, load_described, origin_of, read_description
+from thaw.files.policy_file import find_policy
 from thaw.policy import Policy
 from thaw.policy.trajectory import EpisodeStats
 from thaw.training.build import check_same_spaces

@@ -12,6 +12,7 @@ from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec
 from thaw.config.suite import Suite
+from thaw.config.update_rule import UpdateRule
 
 
 class PlannedRun(NamedTuple):
@@ -22,6 +23,8 @@ class PlannedRun(NamedTuple):
     spec: RunSpec
     source_key: str | None
     """The pretraining that must be done first; None if there is none."""
+    checkpoint: str | None = None
+    """The folder of the policy that the run only scores, in place of a pretraining."""
 
 
 class Plan(NamedTuple):
@@ -81,7 +84,8 @@ def describe_selection(planned: Plan, chosen: Plan, pattern: str) -> str:
 def plan(suite: Suite) -> Plan:
     """Return the runs of a suite.
 
-    The pretraining with seed i is shared by all transfers with seed i from that source. Scratch and
+    The pretraining with seed i is shared by all transfers with seed i from that source. With a
+    ``source_checkpoint``, it trains nothing: it scores that policy on the source. Scratch and
     random are shared by all transfers to their target. Random also plays on each source.
 
     Raises:
@@ -90,13 +94,19 @@ def plan(suite: Suite) -> Plan:
     runs: dict[str, PlannedRun] = {}
 
     def add(condition: str, flavor: Flavor, seed: int, source: PlannedRun | None) -> PlannedRun:
-        rule = suite.rule("scratch" if condition == "pretrain" else condition)
-        steps = suite.pretrain_steps if condition == "pretrain" else suite.transfer_steps
+        is_first = condition == "pretrain"
+        checkpoint = suite.checkpoint_of(flavor, seed) if is_first else None
+        if checkpoint is not None:
+            rule, source_hash = UpdateRule("freeze_all"), suite.source_hashes.get(checkpoint)
+        else:
+            rule = suite.rule("scratch" if is_first else condition)
+            source_hash = source.spec.content_hash if source else None
+        steps = (suite.pretrain_steps or 0) if is_first else suite.transfer_steps
         spec = RunSpec(
             condition=condition,
             flavor=flavor,
             source=source.spec.flavor if source else None,
-            source_hash=source.spec.content_hash if source else None,
+            source_hash=source_hash,
             update_rule=rule,
             seed=seed,
             steps=steps if rule is not None and rule.trains else 0,
@@ -105,7 +115,8 @@ def plan(suite: Suite) -> Plan:
             evaluation=suite.evaluation,
         )
         key = run_key(spec)
-        run = runs.setdefault(key, PlannedRun(key, spec, source.key if source else None))
+        planned = PlannedRun(key, spec, source.key if source else None, checkpoint)
+        run = runs.setdefault(key, planned)
         if run.spec != spec:
             raise InputError(
                 f"two different runs would share the folder 'runs/{key}'; give the condition "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -23,6 +22,7 @@ from thaw.experiment.plan import PlannedRun
 from thaw.experiment.signals import StopRequest, end, handled_even_if_hung
 from thaw.experiment.stalls import Silence, describe_stall, watchdog
 from thaw.files.attempts import read_attempts, with_ended, write_attempts
+from thaw.files.policy_file import hash_of
 from thaw.files.run_folder import RunFolder
 from thaw.training.progress import Progress, Stopped
 from thaw.training.run import execute_run
@@ -98,7 +98,7 @@ def transfer_spec(
         "condition": rule if re.fullmatch(r"\w+", rule) else "transfer",
         "flavor": flavor,
         "source": origin.flavor if origin and update_rule.needs_source else None,
-        "source_hash": hashlib.sha256(source.file.read_bytes()).hexdigest()[:16],
+        "source_hash": hash_of(source.file),
         "update_rule": rule,
         "seed": seed,
         "steps": steps if update_rule.trains else 0,

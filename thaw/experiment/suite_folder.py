@@ -147,6 +147,12 @@ class SuiteFolder:
         """Return the folder of a run."""
         return RunFolder(self.path / "runs" / (run if isinstance(run, str) else run.key))
 
+    def source_of(self, run: PlannedRun) -> Path | None:
+        """Return where the policy lies from which a run starts; None if it needs none."""
+        if run.checkpoint is not None:
+            return Path(run.checkpoint)
+        return self.run_folder(run.source_key).path if run.source_key is not None else None
+
     def status(self, run: PlannedRun) -> Status:
         """Return how a run stands, as far as its own folder tells."""
         return self._look(run).status

@@ -13,6 +13,7 @@ from thaw.config.suite import Suite
 from thaw.config.trust import check_code, code_named_in
 from thaw.config.user_code import call_by_name
 from thaw.experiment.built_in import BUILT_IN
+from thaw.experiment.sources import check_network, complete_from
 
 
 def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
@@ -26,7 +27,7 @@ def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
     Raises:
         InputError: The suite is unknown, or something in it is wrong.
     """
-    text = str(source)
+    text, overrides = str(source), tuple(overrides)
     if text in BUILT_IN:
         plain = to_plain(BUILT_IN[text]())
     elif _is_file(text):
@@ -42,8 +43,17 @@ def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
             f"{', '.join(BUILT_IN)}; or a .yaml file, or module:function"
         )
     set_values(plain, overrides)
-    expand_preset(plain, _first_source(plain))
-    return from_plain(plain, Suite, text)
+    checkpoint = _first_checkpoint(plain)
+    if checkpoint is None:
+        expand_preset(plain, _first_source(plain))
+        return from_plain(plain, Suite, text)
+    named = {item.partition("=")[0].removeprefix("agent.").split(".")[0] for item in overrides}
+    if _is_file(text):  # the agents of other suites are complete
+        named |= set(plain.get("agent", {}))
+    complete_from(plain, checkpoint, named)
+    suite = from_plain(plain, Suite, text)
+    check_network(suite.agent, checkpoint)
+    return suite
 
 
 def read_suite_file(path: str) -> dict[str, Any]:
@@ -83,6 +93,16 @@ def load_suite_to_execute(
     if _is_file(str(source)) and not trust_code:
         check_code(str(source), code_named_in(suite), overrides, how)
     return suite
+
+
+def _first_checkpoint(plain: dict[str, Any]) -> str | None:
+    """Return the first policy that replaces a pretraining, if the suite has one as it should."""
+    pattern, seeds = plain.get("source_checkpoint"), plain.get("seeds")
+    if not isinstance(pattern, str) or not isinstance(plain.get("agent", {}), dict):
+        return None  # the strict reader says what is wrong
+    seed = seeds[0] if isinstance(seeds, list | tuple) and seeds else 0
+    path = pattern.replace("{seed}", str(seed)).replace("{source}", str(_first_source(plain)))
+    return None if "{" in path else path
 
 
 def _first_source(plain: dict[str, Any]) -> object:

@@ -19,11 +19,10 @@ from thaw.config.run_spec import RunSpec
 from thaw.config.strict import Config, Size, from_plain, to_plain
 from thaw.config.trust import check_code, code_named_in
 from thaw.files.atomic import encode_json, read_json
-from thaw.files.checksums import Damaged, check_files
+from thaw.files.policy_file import POLICY_FILE, find_policy
 from thaw.files.run_folder import RunFolder
 from thaw.policy.policy import Policy
 
-POLICY_FILE = "policy.safetensors"
 STATE_FILE = "training_state.safetensors"
 STATE_JSON = "training_state.json"
 
@@ -96,45 +95,6 @@ def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str
         InputError: A file is missing or broken.
     """
     return load_tensors(folder / STATE_FILE), read_json(folder / STATE_JSON)
-
-
-def find_policy(path: str | Path) -> Path:
-    """Return the policy file of a run's folder or of a checkpoint folder.
-
-    Raises:
-        InputError: There is none, or it is damaged. An older checkpoint is not taken for it: its
-            policy is another one.
-    """
-    root = Path(path)
-    if not root.exists():
-        raise InputError(f"checkpoint '{path}' does not exist")
-    for folder in (root, *RunFolder(root).checkpoints):
-        if (folder / POLICY_FILE).is_file():
-            _check_policy(folder)
-            return folder / POLICY_FILE
-    raise InputError(
-        f"checkpoint '{path}' has no {POLICY_FILE}; give a run's folder or its checkpoint folder"
-    )
-
-
-def _check_policy(folder: Path) -> None:
-    """Check the files of the checkpoint that a policy lies in.
-
-    Raises:
-        Damaged: One is; the message says how to have the policy made again.
-    """
-    try:
-        check_files(folder)
-    except Damaged as error:
-        run = RunFolder(folder.parent)
-        newest, old = run.checkpoints
-        if folder != newest or not run.is_done:
-            raise
-        advice = f"delete the folder {run.path} and do its run again"
-        if old.is_dir():
-            result = run.path / "result.json"
-            advice = f"delete {result} and do its run again; it goes on from {old}"
-        raise Damaged(f"{error}; {advice}") from None
 
 
 def load_policy(

@@ -51,7 +51,7 @@ def part_rows(policy: TwoParts, rules: Mapping[str, PartRule]) -> list[PartRow]:
     return rows
 
 
-def sizes_of(policy: Policy) -> list[tuple[str, int]]:
+def sizes_of(policy: TwoParts) -> list[tuple[str, int]]:
     """Return the modules right below embedding and head, each with its number of parameters."""
     sizes: dict[str, int] = {}
     for name, parameter in policy.named_parameters():

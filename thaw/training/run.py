@@ -19,12 +19,12 @@ from thaw.envs.spaces import VectorEnv, frames_per_step
 from thaw.files.atomic import indented_json, write_files
 from thaw.files.checkpoint import (
     STATE_FILE,
-    find_policy,
     load_tensors,
     load_tensors_into,
     read_description,
     save_checkpoint,
 )
+from thaw.files.policy_file import find_policy, hash_of
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.impala.teacher import Teacher
@@ -226,6 +226,11 @@ def build_policy(spec: RunSpec, env: VectorEnv, source: str | Path | None) -> Po
     tensors = None
     if rule.needs_source and source is not None:
         file = find_policy(source)
+        if spec.source is None and spec.source_hash not in (None, hash_of(file)):
+            raise InputError(
+                f"'{source}' holds another policy than when this run was planned; put that one "
+                "back, or choose another --out"
+            )
         check_same_spaces(read_description(file), policy, str(source), spec.flavor)
         tensors = load_tensors(file)
     apply_update_rule(policy, rule, tensors, steps=spec.steps)

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from thaw.config.errors import InputError
 from thaw.files.checkpoint import (
-    POLICY_FILE,
     load_tensors,
     load_tensors_into,
     load_training_state,
     save_checkpoint,
 )
+from thaw.files.policy_file import POLICY_FILE
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
 from thaw.policy import Policy
