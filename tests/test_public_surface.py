@@ -45,6 +45,9 @@ COMMANDS = {
     ],
     "publish": ["DIR", "--out"],
     "export": ["PROGRAM", "DIR", "--out", "--follow"],
+    "import": [
+        "LIBRARY", "FILE", "--out", "--flavor", "--map", "--embedding", "--head", "--set",
+    ],
     "train": [
         "FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads", "--stall-seconds",
     ],

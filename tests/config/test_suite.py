@@ -111,7 +111,7 @@ WRONG_OVERRIDES = {
     "agent.clock=overlappd": "did you mean 'overlapped'? Allowed: lockstep, overlapped, asy",
     "agent=4": "agent: expected a mapping, got a whole number",
     "pretrain_steps=-4": "pretrain_steps: expected a whole number >= 1",
-    "pretrain_steps=1e5": "expected a whole number, got a number with a point or an exponent",
+    "transfer_steps=1e5": "expected a whole number, got a number with a point or an exponent",
     "transfer_steps=0": "transfer_steps: expected a whole number >= 1",
     "seeds=0": "seeds: expected a whole number >= 1",
     "seeds=-1": "seeds: expected a whole number >= 1",

@@ -19,6 +19,8 @@ from command_line import TINY, Say, thaw_command
 
 import thaw
 from thaw.config.named_rules import NAMED_RULES
+from thaw.files.checkpoint import save_checkpoint
+from thaw.files.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
@@ -165,7 +167,13 @@ def test_every_make_target_that_the_pages_name_is_there() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_yaml_block_is_a_suite_or_a_part_of_one(page: Path, tmp_path: Path) -> None:
+def test_every_yaml_block_is_a_suite_or_a_part_of_one(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # suites name policies in the working folder
+    if "source_checkpoint" in page.read_text(encoding="utf-8"):
+        policy = thaw.Policy((4,), 2, thaw.AgentConfig(embedding="mlp"))
+        save_checkpoint(RunFolder(tmp_path / "imported/seed0"), policy)
     for number, block in enumerate(blocks(page, "yaml")):
         path = tmp_path / f"{number}.yaml"
         path.write_text(block if "transfers:" in block else TINY + block)
