@@ -96,11 +96,10 @@ def plan(suite: Suite) -> Plan:
     def add(condition: str, flavor: Flavor, seed: int, source: PlannedRun | None) -> PlannedRun:
         is_first = condition == "pretrain"
         checkpoint = suite.checkpoint_of(flavor, seed) if is_first else None
+        rule = suite.rule("scratch" if is_first else condition)
+        source_hash = source.spec.content_hash if source else None
         if checkpoint is not None:
             rule, source_hash = UpdateRule("freeze_all"), suite.source_hashes.get(checkpoint)
-        else:
-            rule = suite.rule("scratch" if is_first else condition)
-            source_hash = source.spec.content_hash if source else None
         steps = (suite.pretrain_steps or 0) if is_first else suite.transfer_steps
         spec = RunSpec(
             condition=condition,
