@@ -105,7 +105,7 @@ OTHERS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
         (5,),
         {
             "embedding": "mlp_branches",
-            "embedding_size": 7,
+            "embedding_size": 6,
             "head": "branches",
             "branches": Branches(policy=(3, 2), value=(4,), lstm="separate"),
         },

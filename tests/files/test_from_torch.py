@@ -40,8 +40,8 @@ BRANCHES = [
     "agent.last_action_input=false", "agent.last_reward_input=false",
 ]  # fmt: skip
 MAPS = [
-    "actor.0=embedding.branches.policy", "critic.0=embedding.branches.value",
-    "actor.2=head.policy_layers.0", "critic.2=head.value_layers.0",
+    "actor.0=embedding.layers.0.policy", "critic.0=embedding.layers.0.value",
+    "actor.2=embedding.layers.1.policy", "critic.2=embedding.layers.1.value",
     "actor.4=head.policy", "critic.4=head.value",
 ]  # fmt: skip
 
@@ -115,8 +115,8 @@ def test_layers_are_taken_in_their_order_and_lstms_are_translated(tmp_path: Path
         (["actor=head", *MAPS[:2]], [], "do not fit .* name by name or layer by layer"),
         (
             MAPS,
-            ["agent.branches.policy=[8, 9]"],
-            "'head.policy_layers.0.weight' has shape [9, 8], and the file's tensor in its place",
+            ["agent.branches.policy=[9, 8]"],
+            "'embedding.layers.0.policy.weight' has shape [9, 2], and the file's tensor in",
         ),
     ],
 )

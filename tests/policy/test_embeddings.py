@@ -20,7 +20,6 @@ from thaw.policy.embeddings import (
     nature,
 )
 
-NAMES = ("weight", "bias")
 CATCH = (120, 80, 3)
 
 
@@ -94,21 +93,21 @@ def test_nature_is_the_network_of_mnih_2015() -> None:
         np.testing.assert_allclose(network(pictures), x, rtol=1e-4, atol=1e-5)
 
 
-def test_first_layers_of_two_branches_are_side_by_side() -> None:
+def test_the_layers_of_two_branches_are_side_by_side() -> None:
     agent = AgentConfig(
-        embedding="mlp_branches", embedding_size=7, branches=Branches(policy=(3,), value=(4, 9))
+        embedding="mlp_branches", embedding_size=12, branches=Branches(policy=(3,), value=(4, 9))
     )
     embedding = build_embedding(agent, (2, 3))
     parameters = dict(embedding.named_parameters())
     x = torch.linspace(-1, 1, 12).reshape(2, 2, 3)
-    expected = torch.cat(
-        [
-            torch.tanh(F.linear(x.flatten(1), *(parameters[f"branches.{b}.{n}"] for n in NAMES)))
-            for b in ("policy", "value")
-        ],
-        dim=-1,
-    )
-    torch.testing.assert_close(embedding(x), expected)
+    branches = []
+    for layers in (["0.policy"], ["0.value", "1.value"]):
+        branch = x.flatten(1)
+        for layer in layers:
+            weights = [parameters[f"layers.{layer}.{name}"] for name in ("weight", "bias")]
+            branch = torch.tanh(F.linear(branch, *weights))
+        branches.append(branch)
+    torch.testing.assert_close(embedding(x), torch.cat(branches, dim=-1))
     two = AgentConfig(embedding="nature_branches", embedding_size=8)
     pair = build_embedding(two, (84, 84, 1))
     assert isinstance(pair, BranchedImageEmbedding)
@@ -125,8 +124,8 @@ def test_first_layers_of_two_branches_are_side_by_side() -> None:
         ({"embedding": "flatten"}, "'flatten' is 6 wide, as the observation says.*set it to 6"),
         ({"embedding": "mlp_branches"}, "is 128 wide, as agent.branches says.*set it to 128"),
         (
-            {"embedding": "mlp_branches", "branches": Branches(policy=())},
-            "first hidden layer of policy and value, and one of them has none",
+            {"embedding": "mlp_branches", "branches": Branches(policy=(), value=())},
+            "the hidden layers of policy and value, and there are none",
         ),
     ],
 )

@@ -113,16 +113,22 @@ def run(head: Any, embeddings: torch.Tensor, state: torch.Tensor) -> list[torch.
 
 
 def test_each_branch_sees_its_part_of_the_embedding() -> None:
-    branches = Branches(policy=(4, 5), value=(2, 7), activation="relu")
-    head = branched(embedding="mlp_branches", branches=branches)
+    head = branched(embedding="mlp_branches", branches=Branches(policy=(9, 4), value=(2,)))
     x = randn(1, 2, 6)
     logits, values, _ = run(head, x, torch.zeros(2, 2, 0))
-    policy, value = (
-        F.relu(head.policy_layers[0](x[..., :4])),
-        F.relu(head.value_layers[0](x[..., 4:])),
-    )
-    torch.testing.assert_close(logits, head.policy(policy))
-    torch.testing.assert_close(values, head.value(value).squeeze(-1))
+    torch.testing.assert_close(logits, head.policy(x[..., :4]))
+    torch.testing.assert_close(values, head.value(x[..., 4:]).squeeze(-1))
+    # A branch without hidden layers sees the observation, here two numbers.
+    head = branched(embedding="mlp_branches", branches=Branches(policy=(), value=(4,)))
+    logits, values, _ = run(head, x, torch.zeros(2, 2, 0))
+    torch.testing.assert_close(logits, head.policy(x[..., :2]))
+    torch.testing.assert_close(values, head.value(x[..., 2:]).squeeze(-1))
+    # Halves of two convolutional networks; layers of the head follow.
+    head = branched(embedding="nature_branches", branches=Branches(policy=(5,), value=()))
+    logits, values, _ = run(head, x, torch.zeros(2, 2, 0))
+    hidden = torch.tanh(head.policy_layers[0](x[..., :3]))
+    torch.testing.assert_close(logits, head.policy(hidden))
+    torch.testing.assert_close(values, head.value(x[..., 3:]).squeeze(-1))
 
 
 @pytest.mark.parametrize("kind", ["shared", "separate", "policy"])

@@ -38,7 +38,7 @@ LSTMS: Settings = {
 HEADS |= LSTMS
 OF_VECTORS: Settings = HEADS | {
     "branches of an MLP": {
-        "embedding": "mlp_branches", "embedding_size": 17, "head": "branches",
+        "embedding": "mlp_branches", "embedding_size": 15, "head": "branches",
         "branches": Branches(policy=(8, 8), value=(9, 7)),
     },
     "branches without an embedding": {

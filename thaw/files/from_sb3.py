@@ -186,11 +186,12 @@ class _Network:
         value = self._widths("mlp_extractor.value_net")
         lstm, lstm_size = self._lstms()
         embedding, embedding_size = self._embedding(policy, value, lstm)
-        in_embedding = embedding == "mlp_branches"
         for branch, widths in (("policy", policy), ("value", value)):
-            for place in range(in_embedding, len(widths)):
-                there = f"mlp_extractor.{branch}_net.{2 * place}"
-                self._move(there, f"head.{branch}_layers.{2 * (place - in_embedding)}")
+            for place in range(len(widths)):
+                here = f"head.{branch}_layers.{2 * place}"
+                if embedding == "mlp_branches":
+                    here = f"embedding.layers.{place}.{branch}"
+                self._move(f"mlp_extractor.{branch}_net.{2 * place}", here)
         self._move("action_net", "head.policy")
         self._move("value_net", "head.value")
         branches = Branches(policy=policy, value=value, activation=self._activation(), lstm=lstm)
@@ -208,13 +209,12 @@ class _Network:
     def _embedding(
         self, policy: tuple[int, ...], value: tuple[int, ...], lstm: str
     ) -> tuple[str, int]:
-        """Move the embedding's tensors; return its name and width."""
+        """Move the tensors of a features extractor; return the embedding's name and width."""
         if not any(".cnn." in name for name in self.tensors):
-            if lstm == "none" and policy and value:
-                for branch in ("policy", "value"):
-                    self._move(f"mlp_extractor.{branch}_net.0", f"embedding.branches.{branch}")
-                return "mlp_branches", policy[0] + value[0]
-            return "flatten", math.prod(self.observation_shape)
+            size = math.prod(self.observation_shape)
+            if lstm == "none" and (policy or value):
+                return "mlp_branches", (size, *policy)[-1] + (size, *value)[-1]
+            return "flatten", size
         # The extractor's tensors are there under three names, and in old files under one.
         names = ("pi_features_extractor", "vf_features_extractor")
         if not any(name.startswith(names[0]) for name in self.tensors):

@@ -36,33 +36,39 @@ def orthogonal(module: nn.Module, gain: float) -> None:
 
 
 class BranchedVectorEmbedding(nn.Module):
-    """The first hidden layers of policy and value, side by side.
+    """The hidden layers of policy and value, side by side; layer 0 of both is one block.
+
+    A branch without hidden layers passes the observation on.
 
     Args:
         observation_shape: Of one observation, flattened before the layers.
-        config: Its ``branches`` give the widths, which must add up to ``embedding_size``.
+        config: Its ``branches`` give the widths; the last two must add up to ``embedding_size``.
 
     Raises:
-        InputError: They do not, or a branch has no hidden layer.
+        InputError: They do not, or neither branch has a hidden layer.
     """
 
     def __init__(self, observation_shape: tuple[int, ...], config: AgentConfig) -> None:
         super().__init__()
-        branches = config.branches
-        if not (branches.policy and branches.value):
+        branches, size = config.branches, math.prod(observation_shape)
+        widths = {"policy": [size, *branches.policy], "value": [size, *branches.value]}
+        depth = max(len(branches.policy), len(branches.value))
+        if not depth:
             raise InputError(
-                "the embedding 'mlp_branches' is the first hidden layer of policy and value, and "
-                "one of them has none; give both agent.branches.policy and agent.branches.value a "
-                "width, or use the embedding flatten"
+                "the embedding 'mlp_branches' is the hidden layers of policy and value, and there "
+                "are none; give agent.branches.policy or agent.branches.value a width, or use the "
+                "embedding flatten"
             )
-        size = math.prod(observation_shape)
-        check_width(config, branches.policy[0] + branches.value[0], "agent.branches")
-        # In one module, because they are one block of the embedding.
-        self.branches = nn.ModuleDict(
-            {
-                "policy": nn.Linear(size, branches.policy[0]),
-                "value": nn.Linear(size, branches.value[0]),
-            }
+        check_width(config, widths["policy"][-1] + widths["value"][-1], "agent.branches")
+        self.layers = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    branch: nn.Linear(*sizes[place : place + 2])
+                    for branch, sizes in widths.items()
+                    if place + 1 < len(sizes)
+                }
+            )
+            for place in range(depth)
         )
         self.activation = ACTIVATIONS[branches.activation]()
         orthogonal(self, math.sqrt(2))
@@ -70,9 +76,12 @@ class BranchedVectorEmbedding(nn.Module):
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Map observations [N, ...] to [N, D]."""
         x = as_numbers(observations.flatten(1), torch.float32)
-        layers = [layer(x) for layer in self.branches.values()]
-        features: torch.Tensor = self.activation(torch.cat(layers, dim=-1))
-        return features
+        features = {"policy": x, "value": x}
+        for layers in self.layers:
+            assert isinstance(layers, nn.ModuleDict)
+            for branch, layer in layers.items():
+                features[branch] = self.activation(layer(features[branch]))
+        return torch.cat(list(features.values()), dim=-1)
 
 
 class BranchedImageEmbedding(nn.Module):
@@ -119,9 +128,9 @@ def check_width(config: AgentConfig, width: int, what: str) -> None:
 class BranchedHead(nn.Module):
     """Embedding -> LSTMs, if there are any -> hidden layers of policy and of value -> both.
 
-    If the embedding has branches too, the policy's layers see its first half (or the policy's
-    width), and the value's layers the rest. The first hidden layers of vectors are then in the
-    embedding. The last action and reward go to both branches.
+    If the embedding has branches too, the policy's branch sees its first half (or the policy's
+    width), and the value's branch the rest. After ``mlp_branches`` there are no hidden layers,
+    because that embedding has them. The last action and reward go to both branches.
 
     Its parts: ``lstm`` (the policy's, or both branches'), ``value_lstm``, ``value_linear`` (in
     place of the value's LSTM), ``policy_layers``, ``value_layers``, ``policy``, ``value``.
@@ -202,8 +211,9 @@ def embedding_widths(config: AgentConfig) -> tuple[list[int], tuple[Sequence[int
     """
     branches = config.branches
     if config.embedding == "mlp_branches":
-        widths = [branches.policy[0], branches.value[0]]
-        return widths, (branches.policy[1:], branches.value[1:])
+        first = config.embedding_size - sum(branches.value[-1:])
+        first = branches.policy[-1] if branches.policy else first
+        return [first, config.embedding_size - first], ((), ())
     if config.embedding == "nature_branches":
         return [half_of(config)] * 2, (branches.policy, branches.value)
     return [config.embedding_size], (branches.policy, branches.value)
