@@ -63,7 +63,7 @@ class BranchedVectorEmbedding(nn.Module):
         self.layers = nn.ModuleList(
             nn.ModuleDict(
                 {
-                    branch: nn.Linear(*sizes[place : place + 2])
+                    branch: nn.Linear(sizes[place], sizes[place + 1])
                     for branch, sizes in widths.items()
                     if place + 1 < len(sizes)
                 }
