@@ -128,9 +128,14 @@ class RunSpec(Config, frozen=True, kw_only=True):
     (16 hex digits of SHA-256 either way)."""
     update_rule: UpdateRule | None
     """None: the uniform random policy."""
+    source_step: Positive | msgspec.UnsetType = msgspec.UNSET
+    """The step of the pretraining whose policy is the source, if it is not the last one. What is
+    unset is not in the hash."""
     seed: Natural
     steps: Natural
     """Agent decisions to learn from; 0 if nothing trains."""
+    milestones: tuple[Positive, ...] | msgspec.UnsetType = msgspec.UNSET
+    """The steps at which the run keeps its policy, rising."""
     environment: dict[str, Scalar] = msgspec.field(default_factory=dict)
     agent: AgentConfig = AgentConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

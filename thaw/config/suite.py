@@ -14,6 +14,7 @@ import msgspec
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError, check_no_repeats, nearest
 from thaw.config.flavor import Flavor
+from thaw.config.milestones import NumMilestones, milestone_steps
 from thaw.config.named_rules import NAMED_RULES
 from thaw.config.racing import MOST_SEEDS, RacingConfig
 from thaw.config.run_spec import EvaluationConfig, check_shares, split_environment
@@ -85,6 +86,11 @@ class Suite(Config, frozen=True, kw_only=True):
     """Seeds are added in blocks, and only to conditions that may still be the best."""
     pretrain_steps: Positive
     """Agent decisions in the source flavor."""
+    milestones: NumMilestones | None = None
+    """Keep so many policies of each pretraining, log-spaced from 1 % of its steps to all."""
+    source_steps: Literal["final", "all"] | tuple[Positive, ...] = "final"
+    """The milestones from which the conditions start, each in runs of its own. They always start
+    from the final policy too."""
     transfer_steps: Positive
     """Agent decisions of every transfer and of scratch."""
     environment: dict[str, Scalar] = msgspec.field(default_factory=dict)
@@ -116,6 +122,7 @@ class Suite(Config, frozen=True, kw_only=True):
         if self.is_raced:
             self._check_racers()
             msgspec.structs.force_setattr(self, "seeds", self._raced_seeds())
+        self._check_source_steps()
         check_no_repeats("conditions", self.conditions)
         check_no_repeats("seeds", self.seed_list)
         check_no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
@@ -126,6 +133,47 @@ class Suite(Config, frozen=True, kw_only=True):
     def is_raced(self) -> bool:
         """Whether runs are added in blocks: there is a race, and no seeds were added by hand."""
         return self.racing is not None and not self.racing.by_hand
+
+    def _check_source_steps(self) -> None:
+        kept = self.kept_steps
+        if self.source_steps == "final":
+            return
+        if not kept:
+            raise InputError(
+                "source_steps needs milestones, as in milestones: 4; without them a pretraining "
+                "keeps its final policy only"
+            )
+        for step in () if self.source_steps == "all" else self.source_steps:
+            if step not in kept:
+                raise InputError(
+                    f"source_steps: no policy is kept at {step}; the milestones are "
+                    f"{', '.join(map(str, kept))}"
+                )
+        if self.is_raced:
+            raise InputError(
+                "a race asks for more seeds by the final policy alone; leave out racing, or "
+                "source_steps"
+            )
+        for condition in self.conditions:
+            rule = self.rule(condition)
+            if rule is not None and rule.optimizer == "source":
+                raise InputError(
+                    f"condition '{condition}' has optimizer=source, but milestones have weights "
+                    "only; leave out the condition, or source_steps"
+                )
+
+    @property
+    def kept_steps(self) -> tuple[int, ...]:
+        """The steps at which a pretraining keeps its policy; the last is its end."""
+        if self.milestones is None:
+            return ()
+        return milestone_steps(self.milestones, self.pretrain_steps)
+
+    @property
+    def earlier_steps(self) -> tuple[int, ...]:
+        """The steps before the end of the pretraining from which conditions start too."""
+        asked = self.kept_steps if self.source_steps == "all" else self.source_steps
+        return tuple(step for step in self.kept_steps[:-1] if step in asked)
 
     def _check_racers(self) -> None:
         rules = [self.rule(condition) for condition in self.conditions]

@@ -164,7 +164,7 @@ class Driver:
             if not self.executor.has_room(alone=alone):
                 break
             run = self.queue.pop()
-            source = self.folder.run_folder(run.source_key).path if run.source_key else None
+            source = self.folder.source_of(run)
             path = self.folder.run_folder(run).path
             self.num_attempts[run.key] = len(self.attempts(run))
             self.executor.start(Task(run.key, run.spec, path, source, alone))

@@ -147,6 +147,15 @@ class SuiteFolder:
         """Return the folder of a run."""
         return RunFolder(self.path / "runs" / (run if isinstance(run, str) else run.key))
 
+    def source_of(self, run: PlannedRun) -> Path | None:
+        """Return the folder that holds the policy from which a run starts; None without one."""
+        if run.source_key is None:
+            return None
+        pretraining, step = self.run_folder(run.source_key), run.spec.source_step
+        if step is msgspec.UNSET:
+            return pretraining.path
+        return pretraining.milestones.path / str(step)
+
     def status(self, run: PlannedRun) -> Status:
         """Return how a run stands, as far as its own folder tells."""
         return self._look(run).status

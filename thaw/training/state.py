@@ -12,6 +12,7 @@ from thaw.files.checkpoint import (
     load_tensors_into,
     load_training_state,
     save_checkpoint,
+    save_milestone,
 )
 from thaw.files.run_folder import RunFolder
 from thaw.impala.learner import Learner
@@ -53,6 +54,16 @@ class TrainingState(NamedTuple):
             tensors["teacher/state"] = teacher.state
         save_checkpoint(folder, self.policy, tensors, counters)
 
+    def keep(self, folder: RunFolder, step: int) -> None:
+        """Keep the policy as the milestone of a step.
+
+        Raises:
+            As :meth:`save`.
+        """
+        self.health.check()
+        self.learner.frozen.check()
+        save_milestone(folder, self.policy, step)
+
     def resume(self, folder: RunFolder, checkpoint: Path | None) -> None:
         """Continue from a checkpoint of the folder; drop what was logged after it.
 
@@ -66,6 +77,7 @@ class TrainingState(NamedTuple):
         """
         if checkpoint is None:
             self.log.restart()
+            folder.milestones.drop_after(0)
             return
         try:
             tensors, counters = load_training_state(checkpoint)
@@ -85,5 +97,6 @@ class TrainingState(NamedTuple):
                 teacher.state.copy_(tensors["teacher/state"])
             self.clock.set_state(tensors)
             self.log.restore(counters, self.clock.learned_steps)
+            folder.milestones.drop_after(self.clock.learned_steps)
         except KeyError as error:
             raise folder.cannot_resume(f"{checkpoint} is damaged: it has no {error}") from error
