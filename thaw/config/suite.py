@@ -172,8 +172,10 @@ class Suite(Config, frozen=True, kw_only=True):
     @property
     def earlier_steps(self) -> tuple[int, ...]:
         """The steps before the end of the pretraining from which conditions start too."""
-        asked = self.kept_steps if self.source_steps == "all" else self.source_steps
-        return tuple(step for step in self.kept_steps[:-1] if step in asked)
+        earlier, asked = self.kept_steps[:-1], self.source_steps
+        if isinstance(asked, str):
+            return earlier if asked == "all" else ()
+        return tuple(step for step in earlier if step in asked)
 
     def _check_racers(self) -> None:
         rules = [self.rule(condition) for condition in self.conditions]
