@@ -1408,8 +1408,8 @@ BUGS = (
     Bug(
         "run-one does not wait for the pretraining",
         "experiment/one_run.py",
-        "        if not source.is_done:\n",
-        "        if False:\n",
+        "not suite_folder.run_folder(run.source_key).is_done:",
+        "False:",
         "experiment/test_job_array.py",
         "waits_for_its_pretraining",
     ),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from uuid import uuid4
 
 from thaw.config.errors import InputError
 from thaw.files.atomic import as_write_failed, sync
@@ -58,8 +58,8 @@ class Milestones:
         self._check_owner()
         place = self.path / str(step)
         with as_write_failed(place):
-            self.path.mkdir(exist_ok=True)
-            new = Path(tempfile.mkdtemp(prefix=NEW, dir=self.path))  # no two owners share one
+            new = self.path / f"{NEW}{uuid4().hex}"  # no two owners share one
+            new.mkdir(parents=True)
             try:
                 for name, data in (*files.items(), (CHECKSUMS, checksums(files))):
                     (new / name).write_bytes(data)

@@ -39,8 +39,7 @@ class TrainingState(NamedTuple):
             RuntimeError: A frozen tensor changed.
             WriteFailed: The disk is full, for example; the old checkpoint is intact.
         """
-        self.health.check()
-        self.learner.frozen.check()
+        self._check()
         optimizer = named("optimizer/", self.learner.state_tensors())
         counters: dict[str, object] = {
             "num_updates": self.learner.num_updates,
@@ -58,11 +57,15 @@ class TrainingState(NamedTuple):
         """Keep the policy as the milestone of a step.
 
         Raises:
-            As :meth:`save`.
+            NotFinite, RuntimeError, WriteFailed: As in :meth:`save`.
         """
+        self._check()
+        save_milestone(folder, self.policy, step)
+
+    def _check(self) -> None:
+        """Check what is about to be saved."""
         self.health.check()
         self.learner.frozen.check()
-        save_milestone(folder, self.policy, step)
 
     def resume(self, folder: RunFolder, checkpoint: Path | None) -> None:
         """Continue from a checkpoint of the folder; drop what was logged after it.
