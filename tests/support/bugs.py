@@ -1615,7 +1615,7 @@ BUGS = (
     Bug(
         "a transfer from a milestone starts from the final policy",
         "experiment/suite_folder.py",
-        "if step is msgspec.UNSET:",
+        "if step is None:",
         "if True:",
         "experiment/test_milestones.py",
         "its_own_policy",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -73,6 +73,8 @@ class Transfer(Config, frozen=True, kw_only=True):
 
 class Suite(Config, frozen=True, kw_only=True):
     """Transfers x conditions x seeds x budgets: everything that one report needs."""
+
+    later: ClassVar[tuple[str, ...]] = ("milestones", "source_steps")
 
     name: str
     transfers: Annotated[tuple[Transfer, ...], msgspec.Meta(min_length=1)]

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from msgspec import UNSET, UnsetType
-
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec
@@ -96,7 +94,7 @@ def plan(suite: Suite) -> Plan:
         flavor: Flavor,
         seed: int,
         source: PlannedRun | None,
-        source_step: int | UnsetType = UNSET,
+        source_step: int | None = None,
     ) -> PlannedRun:
         rule = suite.rule("scratch" if condition == "pretrain" else condition)
         steps = suite.pretrain_steps if condition == "pretrain" else suite.transfer_steps
@@ -107,7 +105,7 @@ def plan(suite: Suite) -> Plan:
             source_hash=source.spec.content_hash if source else None,
             source_step=source_step,
             update_rule=rule,
-            milestones=suite.kept_steps or UNSET if condition == "pretrain" else UNSET,
+            milestones=suite.kept_steps if condition == "pretrain" else (),
             seed=seed,
             steps=steps if rule is not None and rule.trains else 0,
             environment=suite.environment,
@@ -171,7 +169,7 @@ def run_key(spec: RunSpec) -> str:
     step of the pretraining if it is not the last one.
     """
     condition = spec.condition
-    if spec.source_step is not UNSET:
+    if spec.source_step is not None:
         condition += f"-after-{spec.source_step}"
     if spec.source is not None:
         usual = (spec.flavor.family, spec.flavor.name, "default", ())

@@ -152,7 +152,7 @@ class SuiteFolder:
         if run.source_key is None:
             return None
         pretraining, step = self.run_folder(run.source_key), run.spec.source_step
-        if step is msgspec.UNSET:
+        if step is None:
             return pretraining.path
         return pretraining.milestones.path / str(step)
 

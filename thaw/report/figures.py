@@ -146,7 +146,7 @@ def _draw_curves(
             for condition, points in panel.curves:
                 drawn[condition] = None
                 counts |= {int(n) for n in points.num_seeds}
-                _draw(axes, points, seen[condition], condition)
+                _draw(axes, points, seen[condition], condition, marked=bool(ticks))
             if ticks:
                 axes.set_xscale("log")
                 axes.set_xlim(0.9 * ticks[0], 1.1 * ticks[-1])
@@ -253,10 +253,10 @@ def short_steps(steps: float) -> str:
     return f"{steps:.4g}"
 
 
-def _draw(axes: Axes, points: CurvePoints, look: Look, condition: str) -> None:
-    alone = "." if len(points.steps) == 1 else ""
+def _draw(axes: Axes, points: CurvePoints, look: Look, condition: str, marked: bool) -> None:
+    marker = "." if marked or len(points.steps) == 1 else ""
     axes.plot(
-        points.steps, points.mean, color=look.color, linestyle=look.dashes, marker=alone,
+        points.steps, points.mean, color=look.color, linestyle=look.dashes, marker=marker,
         label=f"mean:{condition}",
     )  # fmt: skip
     axes.fill_between(

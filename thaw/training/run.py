@@ -168,7 +168,7 @@ def train(
     learner, clock, log = state.learner, state.clock, state.log
     batch_steps = spec.agent.unroll_length * spec.num_envs
     updates_per_row = max(1, spec.steps // batch_steps // PROGRESS_ROWS)
-    milestones = [step for step in spec.milestones or () if step > clock.learned_steps]
+    milestones = [step for step in spec.milestones if step > clock.learned_steps]
     episodes: list[EpisodeStats] = []
     saved = time.monotonic()
 
