@@ -49,11 +49,12 @@ COMMANDS = {
         "LIBRARY", "FILE", "--out", "--flavor", "--map", "--embedding", "--head", "--set",
     ],
     "train": [
-        "FLAVOR", "--out", "--steps", "--seed", "--set", "--device", "--threads", "--stall-seconds",
+        "FLAVOR", "--out", "--steps", "--seed", "--milestones", "--set", "--device", "--threads",
+        "--stall-seconds",
     ],
     "transfer": [
-        "CHECKPOINT", "FLAVOR", "--rule", "--out", "--steps", "--seed", "--set", "--trust-code",
-        "--device", "--threads", "--stall-seconds",
+        "CHECKPOINT", "FLAVOR", "--rule", "--out", "--steps", "--seed", "--source-step", "--set",
+        "--trust-code", "--device", "--threads", "--stall-seconds",
     ],
     "evaluate": [
         "CHECKPOINT|random", "FLAVOR", "--episodes", "--seed", "--greedy", "--set", "--trust-code",

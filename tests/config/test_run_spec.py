@@ -29,6 +29,8 @@ def test_every_field_of_a_run_decides_its_hash() -> None:
         "flavor": "catch",
         "source": None,
         "source_hash": None,
+        "source_step": 7,
+        "milestones": [7, 100],
         "update_rule": "update_all",
         "seed": 1,
         "steps": 101,

@@ -9,7 +9,7 @@ from command_line import TINY
 from thaw.config.errors import InputError
 from thaw.config.named_rules import NAMED_RULES
 from thaw.config.run_spec import RunSpec
-from thaw.config.strict import from_plain, parse_yaml, to_yaml
+from thaw.config.strict import from_plain, parse_yaml, to_plain, to_yaml
 from thaw.config.suite import Suite
 from thaw.experiment.plan import PlannedRun, plan
 from thaw.experiment.suite_folder import SuiteFolder
@@ -272,10 +272,11 @@ def test_agent_environment_and_evaluation_change_every_run() -> None:
 
 
 def test_what_does_not_decide_a_result_is_no_field_of_a_run() -> None:
-    # Device, threads, cadence and folders live in Runtime, which nothing hashes.
+    # Device, threads, cadence and folders live in Runtime, which nothing hashes. Milestones are
+    # policies that a run leaves, and others start from them.
     assert set(RunSpec.__struct_fields__) == {
         "condition", "flavor", "source", "source_hash", "update_rule", "seed", "steps",
-        "environment", "agent", "evaluation", "results_version",
+        "environment", "agent", "evaluation", "results_version", "source_step", "milestones",
     }  # fmt: skip
 
 
@@ -290,3 +291,25 @@ def test_catch_rules_has_the_runs_of_catch_quick_and_nine_more_rules() -> None:
         "scratch", "freeze_all", "random_features", "reset_value", "norms_only",
     }  # fmt: skip
     assert len(conditions) - 2 == 12
+
+
+def test_conditions_start_from_milestones_in_runs_of_their_own() -> None:
+    kept = hashes(milestones=3)
+    asked = hashes(milestones=3, source_steps="all")
+    own = {key for key in asked if key not in kept}
+    assert {key: asked[key] for key in kept} == kept  # so they can be asked for later
+    conditions = ("update_all", "freeze_embedding", "freeze_head", "freeze_all")
+    assert own == {
+        f"catch@large_ball/{condition}-after-{step}/seed0"
+        for condition in conditions
+        for step in (4, 40)
+    }
+    assert len(set(asked.values())) == len(asked)
+    last = [run.key for run in plan(suite(milestones=3, source_steps="all")).runs][-8:]
+    assert set(last) == own
+
+
+def test_what_is_not_used_is_not_in_the_hash() -> None:
+    plain = runs()["catch/pretrain/seed0"].spec
+    assert not {"milestones", "source_step"} & set(to_plain(plain))
+    assert to_plain(runs(milestones=2)["catch/pretrain/seed0"].spec)["milestones"] == (4, 400)

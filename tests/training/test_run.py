@@ -159,6 +159,8 @@ OTHER_VALUES: dict[str, Any] = {
     "flavor": Flavor("catch@large_ball"),
     "source": Flavor("catch"),
     "source_hash": "0123456789abcdef",
+    "source_step": 1,
+    "milestones": (1, 2),
     "update_rule": UpdateRule("freeze_head"),
     "seed": 1,
     "steps": 1,

@@ -15,6 +15,7 @@ from thaw.cli.parsing import (
     FlavorName,
     Folder,
     Json,
+    Number,
     PolicyName,
     Set,
     StallSeconds,
@@ -22,6 +23,7 @@ from thaw.cli.parsing import (
 )
 from thaw.config.errors import InputError, check_above_zero, check_at_least
 from thaw.config.runtime import STALL_SECONDS, Runtime
+from thaw.files.milestones import Milestones
 
 if TYPE_CHECKING:
     from thaw.config.run_spec import RunSpec
@@ -33,6 +35,7 @@ def train(
     out: Folder,
     steps: int,
     seed: int = 0,
+    milestones: Number = None,
     overrides: Set = (),
     device: Device = "auto",
     threads: int = 1,
@@ -45,6 +48,7 @@ def train(
         out: The run's folder. The same command continues a stopped run.
         steps: How many decisions the agent makes.
         seed: Decides initial weights, episodes and sampling.
+        milestones: Keep so many policies on the way, log-spaced from 1 % of the steps to all.
         overrides: Change agent.*, environment.* or evaluation.*, as in --set agent.discount=0.9.
         device: Where the network computes.
         threads: Threads of the network on a CPU. More than 1 help only the deep network.
@@ -52,7 +56,7 @@ def train(
     """
     from thaw.experiment.single import train_spec
 
-    spec = train_spec(flavor, steps=steps, seed=seed, overrides=overrides)
+    spec = train_spec(flavor, steps=steps, seed=seed, milestones=milestones, overrides=overrides)
     return _execute(spec, out, device, threads, stall_seconds)
 
 
@@ -64,6 +68,7 @@ def transfer(
     out: Folder,
     steps: int,
     seed: int = 0,
+    source_step: Number = None,
     overrides: Set = (),
     trust_code: TrustCode = False,
     device: Device = "auto",
@@ -80,6 +85,7 @@ def transfer(
         out: The run's folder. The same command continues a stopped run.
         steps: How many decisions the agent makes.
         seed: Decides fresh weights, episodes and sampling.
+        source_step: Start from this milestone of the checkpoint's run (`thaw train --milestones`).
         overrides: As for `thaw train`. By default the checkpoint decides agent and environment.
         trust_code: Execute the code that the checkpoint names. Only for files that you trust.
         device: Where the network computes.
@@ -88,9 +94,12 @@ def transfer(
     """
     from thaw.experiment.single import transfer_spec
 
+    if source_step is not None:
+        checkpoint = Milestones(checkpoint).find(source_step)
     with prints_on_stderr():
         spec = transfer_spec(
-            checkpoint, flavor, rule, steps=steps, seed=seed, overrides=overrides,
+            checkpoint, flavor, rule, steps=steps, seed=seed,
+            source_step=source_step, overrides=overrides,
             trust_code=trust_code, how=WITH_TRUST,
         )  # fmt: skip
     return _execute(spec, out, device, threads, stall_seconds, source=checkpoint)

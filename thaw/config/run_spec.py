@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -116,6 +116,8 @@ def content_hash_of(plain: object) -> str:
 class RunSpec(Config, frozen=True, kw_only=True):
     """Everything that decides one run's result; its hash names the result."""
 
+    later: ClassVar[tuple[str, ...]] = ("source_step", "milestones")
+
     condition: str
     """``pretrain``, or one of the suite's conditions."""
     flavor: Flavor
@@ -128,9 +130,13 @@ class RunSpec(Config, frozen=True, kw_only=True):
     (16 hex digits of SHA-256 either way)."""
     update_rule: UpdateRule | None
     """None: the uniform random policy."""
+    source_step: Positive | None = None
+    """The step of the pretraining whose policy is the source, if it is not the last one."""
     seed: Natural
     steps: Natural
     """Agent decisions to learn from; 0 if nothing trains."""
+    milestones: tuple[Positive, ...] = ()
+    """The steps at which the run keeps its policy, rising."""
     environment: dict[str, Scalar] = msgspec.field(default_factory=dict)
     agent: AgentConfig = AgentConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

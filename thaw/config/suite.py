@@ -14,6 +14,7 @@ import msgspec
 from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError, check_no_repeats, nearest
 from thaw.config.flavor import Flavor
+from thaw.config.milestones import NumMilestones, milestone_steps
 from thaw.config.named_rules import NAMED_RULES
 from thaw.config.racing import MOST_SEEDS, RacingConfig
 from thaw.config.run_spec import EvaluationConfig, check_shares, split_environment
@@ -73,7 +74,9 @@ class Transfer(Config, frozen=True, kw_only=True):
 class Suite(Config, frozen=True, kw_only=True):
     """Transfers x conditions x seeds x budgets: everything that one report needs."""
 
-    later: ClassVar[tuple[str, ...]] = ("source_checkpoint", "source_hashes")
+    later: ClassVar[tuple[str, ...]] = (
+        "source_checkpoint", "source_hashes", "milestones", "source_steps"
+    )  # fmt: skip
 
     name: str
     transfers: Annotated[tuple[Transfer, ...], msgspec.Meta(min_length=1)]
@@ -92,6 +95,11 @@ class Suite(Config, frozen=True, kw_only=True):
     in it stand for the seed and for the source flavor."""
     source_hashes: dict[str, str] = msgspec.field(default_factory=dict)
     """The hash of the policy in each of these folders, which thaw fills in."""
+    milestones: NumMilestones | None = None
+    """Keep so many policies of each pretraining, log-spaced from 1 % of its steps to all."""
+    source_steps: Literal["final", "all"] | tuple[Positive, ...] = "final"
+    """The milestones from which the conditions start, each in runs of its own. They always start
+    from the final policy too."""
     transfer_steps: Positive
     """Agent decisions of every transfer and of scratch."""
     environment: dict[str, Scalar] = msgspec.field(default_factory=dict)
@@ -124,6 +132,7 @@ class Suite(Config, frozen=True, kw_only=True):
         if self.is_raced:
             self._check_racers()
             msgspec.structs.force_setattr(self, "seeds", self._raced_seeds())
+        self._check_source_steps()
         check_no_repeats("conditions", self.conditions)
         check_no_repeats("seeds", self.seed_list)
         check_no_repeats("transfers", [f"{t.source} -> {t.target}" for t in self.transfers])
@@ -136,6 +145,11 @@ class Suite(Config, frozen=True, kw_only=True):
                 raise InputError("the key 'pretrain_steps' is missing")
             return
         msgspec.structs.force_setattr(self, "pretrain_steps", None)
+        if self.milestones is not None:
+            raise InputError(
+                "milestones are policies of a pretraining, which source_checkpoint replaces; leave "
+                "out one of them"
+            )
         words = set(re.findall(r"\{.*?\}", self.source_checkpoint))
         if unknown := sorted(words - {"{seed}", "{source}"}):
             raise InputError(
@@ -158,6 +172,49 @@ class Suite(Config, frozen=True, kw_only=True):
     def is_raced(self) -> bool:
         """Whether runs are added in blocks: there is a race, and no seeds were added by hand."""
         return self.racing is not None and not self.racing.by_hand
+
+    def _check_source_steps(self) -> None:
+        kept = self.kept_steps
+        if self.source_steps == "final":
+            return
+        if not kept:
+            raise InputError(
+                "source_steps needs milestones, as in milestones: 4; without them a pretraining "
+                "keeps its final policy only"
+            )
+        for step in () if self.source_steps == "all" else self.source_steps:
+            if step not in kept:
+                raise InputError(
+                    f"source_steps: no policy is kept at {step}; the milestones are "
+                    f"{', '.join(map(str, kept))}"
+                )
+        if self.is_raced:
+            raise InputError(
+                "a race asks for more seeds by the final policy alone; leave out racing, or "
+                "source_steps"
+            )
+        for condition in self.conditions:
+            rule = self.rule(condition)
+            if rule is not None and rule.optimizer == "source":
+                raise InputError(
+                    f"condition '{condition}' has optimizer=source, but milestones have weights "
+                    "only; leave out the condition, or source_steps"
+                )
+
+    @property
+    def kept_steps(self) -> tuple[int, ...]:
+        """The steps at which a pretraining keeps its policy; the last is its end."""
+        if self.milestones is None or self.pretrain_steps is None:
+            return ()
+        return milestone_steps(self.milestones, self.pretrain_steps)
+
+    @property
+    def earlier_steps(self) -> tuple[int, ...]:
+        """The steps before the end of the pretraining from which conditions start too."""
+        earlier, asked = self.kept_steps[:-1], self.source_steps
+        if isinstance(asked, str):
+            return earlier if asked == "all" else ()
+        return tuple(step for step in earlier if step in asked)
 
     def _check_racers(self) -> None:
         rules = [self.rule(condition) for condition in self.conditions]

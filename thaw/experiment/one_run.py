@@ -56,10 +56,8 @@ def run_one(
     run_folder = suite_folder.run_folder(run)
     if run_folder.is_done:
         return OneRun(run.key, "done", "was done already")
-    if run.source_key is not None:
-        source = suite_folder.run_folder(run.source_key)
-        if not source.is_done:
-            return OneRun(run.key, "not ready", f"waits for {run.source_key}")
+    if run.source_key is not None and not suite_folder.run_folder(run.source_key).is_done:
+        return OneRun(run.key, "not ready", f"waits for {run.source_key}")
     before = len(read_attempts(run_folder.path))
     try:
         outcome = run_alone(

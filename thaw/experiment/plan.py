@@ -93,7 +93,13 @@ def plan(suite: Suite) -> Plan:
     """
     runs: dict[str, PlannedRun] = {}
 
-    def add(condition: str, flavor: Flavor, seed: int, source: PlannedRun | None) -> PlannedRun:
+    def add(
+        condition: str,
+        flavor: Flavor,
+        seed: int,
+        source: PlannedRun | None,
+        source_step: int | None = None,
+    ) -> PlannedRun:
         is_first = condition == "pretrain"
         checkpoint = suite.checkpoint_of(flavor, seed) if is_first else None
         rule = suite.rule("scratch" if is_first else condition)
@@ -106,7 +112,9 @@ def plan(suite: Suite) -> Plan:
             flavor=flavor,
             source=source.spec.flavor if source else None,
             source_hash=source_hash,
+            source_step=source_step,
             update_rule=rule,
+            milestones=suite.kept_steps if is_first else (),
             seed=seed,
             steps=steps if rule is not None and rule.trains else 0,
             environment=suite.environment,
@@ -132,14 +140,19 @@ def plan(suite: Suite) -> Plan:
                 source = None
                 if rule is not None and rule.needs_source:
                     source = add("pretrain", transfer.source, seed, None)
+                    for step in suite.earlier_steps:
+                        add(condition, transfer.target, seed, source, step)
                 elif condition == "random" and pretrains:
                     # The report asks whether the pretraining beat it where it was trained.
                     add("random", transfer.source, seed, None)
                 add(condition, transfer.target, seed, source)
     _check_upper_case(runs)
-    # Pretrainings first, because other runs wait for them. The sort keeps the order of the rest.
-    ordered = sorted(runs.values(), key=lambda run: run.spec.condition != "pretrain")
-    return Plan(suite, tuple(ordered))
+    return Plan(suite, tuple(sorted(runs.values(), key=_place_in_order)))
+
+
+def _place_in_order(run: PlannedRun) -> int:
+    """Return 0 for pretrainings, for which others wait, 2 for runs that start from milestones."""
+    return 0 if run.spec.condition == "pretrain" else 1 + bool(run.spec.source_step)
 
 
 def _check_upper_case(keys: Iterable[str]) -> None:
@@ -162,9 +175,12 @@ MAX_SEGMENT_LETTERS = 150
 def run_key(spec: RunSpec) -> str:
     """Return the readable key of a run, which is its folder below ``runs/``.
 
-    The key names the source if it is not the default variant of the target's environment.
+    The key names the source if it is not the default variant of the target's environment, and the
+    step of the pretraining if it is not the last one.
     """
     condition = spec.condition
+    if spec.source_step is not None:
+        condition += f"-after-{spec.source_step}"
     if spec.source is not None:
         usual = (spec.flavor.family, spec.flavor.name, "default", ())
         source = spec.source

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thaw.config.errors import InputError
-from thaw.experiment.results import RUNS_FILE, derive_results
+from thaw.experiment.results import RUNS_FILE, SOURCE_STEPS_FILE, derive_results
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import check_out, read_json, write_files
 from thaw.files.attempts import read_attempts, summarized
@@ -33,7 +33,8 @@ def publish_suite(folder: str | Path, out: str | Path) -> Published:
         folder: The suite's folder; it is only read.
         out: Created if needed; gets suite.yaml, scores.csv, curves.csv and runs.jsonl.gz, which
             has run.json, result.json and machine.json of each finished run in one line, and how
-            each of its attempts started and ended; and the pictures of the flavors.
+            each of its attempts started and ended; source_steps.csv where there is one; and the
+            pictures of the flavors.
 
     Raises:
         InputError: ``folder`` is no suite's folder, has no finished run, or has a damaged one.
@@ -64,6 +65,8 @@ def publish_suite(folder: str | Path, out: str | Path) -> Published:
         "curves.csv": results.curves.to_csv(index=False, float_format="%.6g").encode(),
         RUNS_FILE: gzip.compress(b"\n".join(lines) + b"\n", mtime=0),
     }
+    if results.source_steps is not None:
+        files[SOURCE_STEPS_FILE] = results.source_steps.to_csv(index=False).encode()
     target.mkdir(parents=True, exist_ok=True)
     write_files(target, files)
     if pictures := {p.name: p.read_bytes() for p in (suite_folder.path / "pictures").glob("*.png")}:

@@ -95,6 +95,7 @@ def report_spec(suite: Suite, folder: SuiteFolder | None = None) -> ReportSpec:
         more_seeds=_more_seeds(suite, folder) if folder is not None else "",
         num_workers=num_cores(),
         racing=suite.racing,
+        source_steps=(*earlier, suite.kept_steps[-1]) if (earlier := suite.earlier_steps) else (),
     )
 
 
@@ -113,7 +114,9 @@ def write_suite(read: ReadSuite, out: Path) -> Path:
 
     results = read.results
     background = background_of(read.folder, read.planned, results.scores, out)
-    return write_report(results.scores, results.curves, read.spec, out, background)
+    return write_report(
+        results.scores, results.curves, read.spec, out, background, results.source_steps
+    )
 
 
 def _more_seeds(suite: Suite, folder: SuiteFolder) -> str:

@@ -29,6 +29,9 @@ SCORE_COLUMNS = (
 
 CURVE_COLUMNS = (*RUN_COLUMNS, "steps", "frames", "mean_return", "num_episodes")
 
+SOURCE_STEPS_FILE = "source_steps.csv"
+"""Of a suite whose conditions start from milestones too."""
+
 RUNS_FILE = "runs.jsonl.gz"
 """In a published folder: what its runs say about themselves. It has no run folders."""
 
@@ -42,6 +45,9 @@ class Results(NamedTuple):
     """One row per finished run and bin of training steps, CURVE_COLUMNS."""
     left_out: tuple[str, ...] = ()
     """One line for each run that counts as finished but is damaged, or has no score."""
+    source_steps: pd.DataFrame | None = None
+    """Where conditions start from milestones too: one row per finished run that started from a
+    pretraining, SCORE_COLUMNS and source_step. No other table has the runs from milestones."""
 
 
 def load_results(path: str | Path) -> Results:
@@ -67,6 +73,11 @@ def write_results(folder: SuiteFolder, results: Results) -> None:
         return
     write_atomic(folder.path / "scores.csv", results.scores.to_csv(index=False).encode())
     write_atomic(folder.path / "curves.csv", results.curves.to_csv(index=False).encode())
+    by_step = folder.path / SOURCE_STEPS_FILE
+    if results.source_steps is not None:
+        write_atomic(by_step, results.source_steps.to_csv(index=False).encode())
+    else:
+        by_step.unlink(missing_ok=True)
 
 
 def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
@@ -84,12 +95,18 @@ def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
     import pandas as pd
 
     if folder.is_published:
-        from thaw.report.scores import read_curves, read_scores
+        from thaw.report.scores import read_curves, read_scores, read_source_steps
 
         path = folder.path
-        return Results(read_scores(path / "scores.csv"), read_curves(path / "curves.csv"))
+        by_step = path / SOURCE_STEPS_FILE
+        return Results(
+            read_scores(path / "scores.csv"),
+            read_curves(path / "curves.csv"),
+            source_steps=read_source_steps(by_step) if by_step.is_file() else None,
+        )
     score_rows: list[dict[str, Any]] = []
     curve_rows: list[dict[str, Any]] = []
+    by_source_step: list[dict[str, Any]] = []
     left_out: list[str] = []
     for run in planned.runs:
         run_folder = folder.run_folder(run)
@@ -106,11 +123,19 @@ def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
                 "steps; give it more, or score by evaluations (evaluation.score: evaluation)"
             )
             continue
-        score_rows.append(score)
-        curve_rows.extend(curve)
+        if run.source_key is not None:
+            step = run.spec.source_step or planned.suite.pretrain_steps
+            by_source_step.append(score | {"source_step": step})
+        if not run.spec.source_step:  # what follows is about the final policy
+            score_rows.append(score)
+            curve_rows.extend(curve)
+    source_steps = None
+    if planned.suite.earlier_steps:
+        columns = [*SCORE_COLUMNS, "source_step"]
+        source_steps = pd.DataFrame(by_source_step, columns=columns)
     scores = pd.DataFrame(score_rows, columns=list(SCORE_COLUMNS))
     curves = pd.DataFrame(curve_rows, columns=list(CURVE_COLUMNS))
-    return Results(scores, curves, tuple(left_out))
+    return Results(scores, curves, tuple(left_out), source_steps)
 
 
 def _rows(

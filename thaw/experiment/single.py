@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from thaw.config.errors import InputError, check_at_least
 from thaw.config.flavor import Flavor
+from thaw.config.milestones import milestone_steps
 from thaw.config.presets import expand_preset, set_values
 from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
@@ -33,6 +34,7 @@ def train_spec(
     *,
     steps: int,
     seed: int = 0,
+    milestones: int | None = None,
     embedding: str | None = None,
     overrides: Iterable[str] = (),
 ) -> RunSpec:
@@ -42,6 +44,7 @@ def train_spec(
         flavor: Where the policy acts and learns.
         steps: Decisions of the agent.
         seed: Decides initial weights, episodes and sampling.
+        milestones: How many log-spaced policies to keep; None keeps the final one only.
         embedding: Of the agent; None is the default.
         overrides: ``dotted.key=value`` items below agent, environment and evaluation.
 
@@ -49,7 +52,8 @@ def train_spec(
         InputError: An unknown key, or a value that is not allowed.
     """
     check_at_least("--steps", steps, 1)
-    plain = {
+    check_at_least("--milestones", milestones, 1)
+    plain: dict[str, Any] = {
         "condition": "pretrain",
         "flavor": flavor,
         "update_rule": "scratch",
@@ -57,6 +61,8 @@ def train_spec(
         "steps": steps,
         "agent": {} if embedding is None else {"embedding": embedding},
     }
+    if milestones is not None:
+        plain["milestones"] = milestone_steps(milestones, steps)
     return _spec(plain, overrides)
 
 
@@ -67,6 +73,7 @@ def transfer_spec(
     *,
     steps: int,
     seed: int = 0,
+    source_step: int | None = None,
     overrides: Iterable[str] = (),
     trust_code: bool = False,
     how: str = TRUST_IN_PYTHON,
@@ -82,6 +89,7 @@ def transfer_spec(
         rule: A built-in rule, or one like ``embedding=source:frozen,head=random:trained``.
         steps: Decisions of the agent, if the rule trains a part.
         seed: Decides fresh weights, episodes and sampling.
+        source_step: The milestone that the checkpoint is, if it is one.
         overrides: As for :func:`train_spec`; agent and environment are the checkpoint's by default.
         trust_code: Import, call and start what the checkpoint and its run name (SECURITY.md).
         how: What to type for a checkpoint that is trusted; part of the error.
@@ -105,6 +113,8 @@ def transfer_spec(
         "agent": to_plain(source.description.agent),
         "environment": dict(origin.environment) if origin else {},
     }
+    if source_step is not None and update_rule.needs_source:
+        plain["source_step"] = source_step
     spec = _spec(plain, overrides)
     if not trust_code:
         said = [*code_named_in(Flavor(flavor)), *overrides]

@@ -148,10 +148,13 @@ class SuiteFolder:
         return RunFolder(self.path / "runs" / (run if isinstance(run, str) else run.key))
 
     def source_of(self, run: PlannedRun) -> Path | None:
-        """Return where the policy lies from which a run starts; None if it needs none."""
+        """Return the folder that holds the policy from which a run starts; None without one."""
         if run.checkpoint is not None:
             return Path(run.checkpoint)
-        return self.run_folder(run.source_key).path if run.source_key is not None else None
+        if run.source_key is None:
+            return None
+        pretraining, step = self.run_folder(run.source_key), run.spec.source_step
+        return pretraining.path if step is None else pretraining.milestones.path / str(step)
 
     def status(self, run: PlannedRun) -> Status:
         """Return how a run stands, as far as its own folder tells."""

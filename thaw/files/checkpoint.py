@@ -66,20 +66,31 @@ def save_checkpoint(
     Raises:
         WriteFailed: Disk full, no permission, and the like; the old checkpoint is intact.
     """
+    files = _policy_files(policy)
+    if state is not None:
+        files[STATE_FILE] = save(_plain_tensors(state.items()))
+        files[STATE_JSON] = encode_json(dict(counters or {}))
+    folder.replace_checkpoint(files)
+
+
+def save_milestone(folder: RunFolder, policy: Policy, step: int) -> None:
+    """Keep a run's policy at a step, beside its checkpoint.
+
+    Raises:
+        WriteFailed: Disk full, no permission, and the like.
+    """
+    folder.milestones.keep(step, _policy_files(policy))
+
+
+def _policy_files(policy: Policy) -> dict[str, bytes]:
+    """Return the policy's file: its tensors, and the description needed to build it again."""
     description = PolicyDescription(
         observation_shape=policy.observation_shape,
         num_actions=policy.num_actions,
         agent=policy.config,
     )
-    files = {
-        POLICY_FILE: save(
-            _plain_tensors(policy.parts()), {"thaw": json.dumps(to_plain(description))}
-        ),
-    }
-    if state is not None:
-        files[STATE_FILE] = save(_plain_tensors(state.items()))
-        files[STATE_JSON] = encode_json(dict(counters or {}))
-    folder.replace_checkpoint(files)
+    metadata = {"thaw": json.dumps(to_plain(description))}
+    return {POLICY_FILE: save(_plain_tensors(policy.parts()), metadata)}
 
 
 def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -255,7 +266,7 @@ def origin_of(policy_file: Path) -> RunSpec | None:
     Raises:
         InputError: The run's run.json is broken or edited.
     """
-    for folder in (policy_file.parent, policy_file.parent.parent):
+    for folder in list(policy_file.parents)[:3]:  # a run, its checkpoint, or a milestone
         if (folder / "run.json").is_file():
             return RunFolder(folder).spec()
     return None

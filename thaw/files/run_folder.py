@@ -29,6 +29,7 @@ from thaw.files.atomic import (
 from thaw.files.checksums import CHECKSUMS, Damaged, check_files, checksums
 from thaw.files.counters import Counters, read_counters
 from thaw.files.csv_log import CsvLog
+from thaw.files.milestones import Milestones
 from thaw.files.ownership import Lost, Ownership, owned
 
 EPISODE_COLUMNS = ("step", "return", "length", "flavor", "phase", "truncated")
@@ -94,6 +95,11 @@ class RunFolder:
     def progress(self) -> CsvLog:
         """A row every few updates."""
         return CsvLog(self.path / "progress.csv", PROGRESS_COLUMNS, self.check_owner)
+
+    @cached_property
+    def milestones(self) -> Milestones:
+        """The policies kept on the way."""
+        return Milestones(self.path, self.check_owner)
 
     @cached_property
     def error_log(self) -> Path:

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from thaw.report.curves import CurvePoints
 from thaw.report.panels import CurvePanel, FinalPanel, curve_panels, final_panels
@@ -125,6 +125,18 @@ def learning_curves_figure(
 
 def draw_learning_curves(panels: Sequence[CurvePanel], spec: ReportSpec) -> Figure:
     """Draw the learning curves of every transfer, at least one."""
+    return _draw_curves(panels, spec, "Agent steps after transfer")
+
+
+def draw_pretraining(panels: Sequence[CurvePanel], spec: ReportSpec) -> Figure:
+    """Draw the return of every transfer by the steps of pretraining, on a logarithmic axis."""
+    return _draw_curves(panels, spec, "Agent steps of pretraining", ticks=spec.source_steps)
+
+
+def _draw_curves(
+    panels: Sequence[CurvePanel], spec: ReportSpec, title: str, ticks: Sequence[int] = ()
+) -> Figure:
+    """Draw curves; with ticks the axis of steps is logarithmic and has these alone."""
     with matplotlib.rc_context(STYLE):
         figure, all_axes = _panels(spec, height_per_row=1.75, share_returns=True)
         seen = looks(spec)
@@ -134,12 +146,17 @@ def draw_learning_curves(panels: Sequence[CurvePanel], spec: ReportSpec) -> Figu
             for condition, points in panel.curves:
                 drawn[condition] = None
                 counts |= {int(n) for n in points.num_seeds}
-                _draw(axes, points, seen[condition], condition)
-            axes.set_xlim(0, panel.last_step)
+                _draw(axes, points, seen[condition], condition, marked=bool(ticks))
+            if ticks:
+                axes.set_xscale("log")
+                axes.set_xlim(0.9 * ticks[0], 1.1 * ticks[-1])
+                axes.xaxis.set_minor_locator(NullLocator())
+            else:
+                axes.set_xlim(0, panel.last_step)
             axes.xaxis.set_major_formatter(FuncFormatter(lambda steps, _: short_steps(steps)))
-            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.xaxis.set_major_locator(FixedLocator(ticks) if ticks else MaxNLocator(4))
         for axes in _bottom_panels(all_axes):
-            axes.set_xlabel("Agent steps after transfer")
+            axes.set_xlabel(title)
         for axes in _left_panels(all_axes):
             axes.set_ylabel("Return")
         _legend(figure, spec, list(drawn), counts)
@@ -236,10 +253,10 @@ def short_steps(steps: float) -> str:
     return f"{steps:.4g}"
 
 
-def _draw(axes: Axes, points: CurvePoints, look: Look, condition: str) -> None:
-    alone = "." if len(points.steps) == 1 else ""
+def _draw(axes: Axes, points: CurvePoints, look: Look, condition: str, marked: bool) -> None:
+    marker = "." if marked or len(points.steps) == 1 else ""
     axes.plot(
-        points.steps, points.mean, color=look.color, linestyle=look.dashes, marker=alone,
+        points.steps, points.mean, color=look.color, linestyle=look.dashes, marker=marker,
         label=f"mean:{condition}",
     )  # fmt: skip
     axes.fill_between(

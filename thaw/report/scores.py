@@ -59,6 +59,12 @@ SCORE_COLUMNS = (
 )
 """The columns of scores.csv, one row per finished run. Other columns may be there."""
 
+SOURCE_STEP_COLUMNS = (
+    *SCORE_COLUMNS,
+    CsvColumn("source_step", "integer", "step of the pretraining it started from", required=True),
+)
+"""The columns of source_steps.csv, one row per finished run that started from a pretraining."""
+
 CURVE_COLUMNS = (
     *(column for column in SCORE_COLUMNS if column.name in ("family", "name", *RUN_IDENTITY)),
     CsvColumn("steps", "integer", "right edge of the bin, in agent steps", required=True),
@@ -131,6 +137,26 @@ def check_scores(scores: pd.DataFrame, where: str = "scores") -> pd.DataFrame:
     frame = _check(scores, SCORE_COLUMNS, where)
     _check_unique(frame, RUN_IDENTITY, "run", where)
     return frame
+
+
+def read_source_steps(path: str | PathLike[str]) -> pd.DataFrame:
+    """Read a file of scores by the step of the pretraining that each run started from.
+
+    Raises:
+        InputError: As for :func:`read_scores`.
+    """
+    return check_source_steps(read_csv(path, _required(SOURCE_STEP_COLUMNS)), where=str(path))
+
+
+def check_source_steps(frame: pd.DataFrame, where: str = "source steps") -> pd.DataFrame:
+    """Return a checked copy, as :func:`check_scores` does for scores.
+
+    Raises:
+        InputError: As for :func:`read_scores`.
+    """
+    checked = _check(frame, SOURCE_STEP_COLUMNS, where)
+    _check_unique(checked, (*RUN_IDENTITY, "source_step"), "run", where)
+    return checked
 
 
 def check_curves(curves: pd.DataFrame, where: str = "curves") -> pd.DataFrame:

@@ -74,6 +74,8 @@ class ReportSpec:
             empty where there is none.
         num_workers: How many runs execute at once; for the estimated time of that command.
         racing: How seeds were added; None if all were planned from the beginning.
+        source_steps: The steps of the pretraining from which the conditions start, rising; the
+            last is its end. Empty if they start only there.
 
     Raises:
         InputError: No transfer, condition or seed; one of them twice; ``pretrain`` as a
@@ -95,6 +97,7 @@ class ReportSpec:
     more_seeds: str = ""
     num_workers: int = 1
     racing: RacingConfig | None = None
+    source_steps: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         fields: dict[str, tuple[object, ...]] = {

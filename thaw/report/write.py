@@ -12,13 +12,23 @@ from thaw.files.atomic import as_write_failed, write_atomic
 from thaw.report.aggregates import aggregates_frame, profiles_frame
 from thaw.report.background import Background
 from thaw.report.card import card, card_json, card_markdown
-from thaw.report.figures import draw_final_returns, draw_learning_curves, figure_files
+from thaw.report.figures import (
+    draw_final_returns,
+    draw_learning_curves,
+    draw_pretraining,
+    figure_files,
+)
 from thaw.report.learning.curve_metrics import curve_metrics_frame
 from thaw.report.learning.speed_tables import budget_table, speed_table
 from thaw.report.metrics import metrics_frame, metrics_json
 from thaw.report.page import page
 from thaw.report.panels import curve_panels, final_panels
-from thaw.report.scores import check_curves, check_scores
+from thaw.report.pretraining import (
+    amounts_of_pretraining,
+    pretraining_frame,
+    pretraining_panels,
+)
+from thaw.report.scores import check_curves, check_scores, check_source_steps
 from thaw.report.spec import ReportSpec
 from thaw.report.tables import (
     TableFrame,
@@ -37,6 +47,7 @@ def write_report(
     spec: ReportSpec,
     out: str | os.PathLike[str],
     background: Background | None = None,
+    source_steps: pd.DataFrame | None = None,
 ) -> Path:
     """Write the whole report, and replace the files of an earlier one.
 
@@ -46,6 +57,8 @@ def write_report(
         spec: What was planned.
         out: The folder; created if needed.
         background: What a suite's folder tells; for the page.
+        source_steps: One row per run that started from a pretraining, with its step, where
+            ``spec.source_steps`` names more than its end.
 
     Returns:
         The path of index.html, which is written last.
@@ -68,6 +81,12 @@ def write_report(
     panels = [] if curves is None else curve_panels(curves, metrics, spec)
     if panels:
         figures |= figure_files(draw_learning_curves(panels, spec), "learning_curves")
+    amounts = []
+    if source_steps is not None and spec.source_steps:
+        amounts = amounts_of_pretraining(check_source_steps(source_steps), scores, spec)
+    by_pretraining = pretraining_panels(amounts, scores, spec) if amounts else []
+    if by_pretraining:
+        figures |= figure_files(draw_pretraining(by_pretraining, spec), "pretraining")
 
     folder = Path(out)
     with as_write_failed(folder):
@@ -97,11 +116,19 @@ def write_report(
         "card.json": card_json(document),
         "card.md": card_markdown(document, tables[0]),
     }
+    if amounts:
+        frame = pretraining_frame(amounts)
+        texts["pretraining.csv"] = frame.to_csv(
+            index=False, float_format="%.6g", lineterminator="\n"
+        )
     for name, image in figures.items():
         write_atomic(folder / "figures" / name, image)
-    if not panels:
-        for kind in ("svg", "pdf", "png"):  # a figure of an earlier report shows other scores
-            (folder / "figures" / f"learning_curves.{kind}").unlink(missing_ok=True)
+    # What an earlier report wrote and this one does not would show other scores.
+    for name, drawn in (("learning_curves", panels), ("pretraining", by_pretraining)):
+        for kind in ("svg", "pdf", "png") if not drawn else ():
+            (folder / "figures" / f"{name}.{kind}").unlink(missing_ok=True)
+    if not amounts:
+        (folder / "pretraining.csv").unlink(missing_ok=True)
     for name, text in texts.items():
         write_atomic(folder / name, text.encode())
     index = folder / "index.html"
@@ -116,6 +143,8 @@ def write_report(
         curves=panels,
         finals=finals,
         speed_tables=speed_tables,
+        amounts=amounts,
+        by_pretraining=by_pretraining,
         background=background,
     )
     write_atomic(index, content.encode())

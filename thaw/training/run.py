@@ -168,6 +168,7 @@ def train(
     learner, clock, log = state.learner, state.clock, state.log
     batch_steps = spec.agent.unroll_length * spec.num_envs
     updates_per_row = max(1, spec.steps // batch_steps // PROGRESS_ROWS)
+    milestones = [step for step in spec.milestones if step > clock.learned_steps]
     episodes: list[EpisodeStats] = []
     saved = time.monotonic()
 
@@ -192,6 +193,8 @@ def train(
         if learner.num_updates % updates_per_row == 0:
             state.health.check_updates()
             log.log_update(update, learner)
+        while milestones and milestones[0] <= clock.learned_steps:
+            state.keep(folder, milestones.pop(0))
         watch(log.progress)
         try:
             stop_if_asked()

@@ -11,6 +11,7 @@ from thaw.files.checkpoint import (
     load_tensors_into,
     load_training_state,
     save_checkpoint,
+    save_milestone,
 )
 from thaw.files.policy_file import POLICY_FILE
 from thaw.files.run_folder import RunFolder
@@ -38,8 +39,7 @@ class TrainingState(NamedTuple):
             RuntimeError: A frozen tensor changed.
             WriteFailed: The disk is full, for example; the old checkpoint is intact.
         """
-        self.health.check()
-        self.learner.frozen.check()
+        self._check()
         optimizer = named("optimizer/", self.learner.state_tensors())
         counters: dict[str, object] = {
             "num_updates": self.learner.num_updates,
@@ -52,6 +52,20 @@ class TrainingState(NamedTuple):
         if (teacher := self.learner.teacher) is not None:
             tensors["teacher/state"] = teacher.state
         save_checkpoint(folder, self.policy, tensors, counters)
+
+    def keep(self, folder: RunFolder, step: int) -> None:
+        """Keep the policy as the milestone of a step.
+
+        Raises:
+            NotFinite, RuntimeError, WriteFailed: As in :meth:`save`.
+        """
+        self._check()
+        save_milestone(folder, self.policy, step)
+
+    def _check(self) -> None:
+        """Check what is about to be saved."""
+        self.health.check()
+        self.learner.frozen.check()
 
     def resume(self, folder: RunFolder, checkpoint: Path | None) -> None:
         """Continue from a checkpoint of the folder; drop what was logged after it.
@@ -66,6 +80,7 @@ class TrainingState(NamedTuple):
         """
         if checkpoint is None:
             self.log.restart()
+            folder.milestones.drop_after(0)
             return
         try:
             tensors, counters = load_training_state(checkpoint)
@@ -85,5 +100,6 @@ class TrainingState(NamedTuple):
                 teacher.state.copy_(tensors["teacher/state"])
             self.clock.set_state(tensors)
             self.log.restore(counters, self.clock.learned_steps)
+            folder.milestones.drop_after(self.clock.learned_steps)
         except KeyError as error:
             raise folder.cannot_resume(f"{checkpoint} is damaged: it has no {error}") from error

@@ -18,7 +18,7 @@ from thaw.files.run_folder import RunFolder
 Program = Literal["tensorboard", "wandb"]
 
 POLL_SECONDS = 5.0
-"""Between two looks at the runs' folders; a run saves every few minutes."""
+"""Between two looks at the runs' folders; a run saves once a minute."""
 
 
 class Writer(Protocol):

@@ -61,6 +61,24 @@ class Axis:
         return [place * step + 0.0 for place in range(first, last + 1)]
 
 
+class LogAxis(Axis):
+    """Maps values above zero to pixels by their logarithms; its ticks are given."""
+
+    def __init__(self, ticks: Sequence[float], start: float, end: float):
+        """Keep the range of the ticks, of which there are at least two."""
+        super().__init__(ticks[0], ticks[-1], start, end)
+        self.given = list(ticks)
+
+    def at(self, value: float) -> str:
+        """Return the pixel of a value."""
+        share = math.log(value / self.low) / math.log(self.high / self.low)
+        return _pixel(self.start + share * self.length)
+
+    def ticks(self) -> list[float]:
+        """Return the given ticks."""
+        return self.given
+
+
 def look_variables(spec: ReportSpec) -> tuple[str, str]:
     """Return the style's variables of the conditions' colors: for light and for dark pages."""
     seen = [look for _, look in _looks(spec)]
@@ -103,9 +121,28 @@ def curve_svg(panel: CurvePanel, spec: ReportSpec, shared: tuple[float, float] |
         spec: What was planned.
         shared: The range of returns that all panels show; None where each has its own.
     """
+    x = Axis(0.0, panel.last_step, _LEFT, WIDTH - _RIGHT)
+    name = f"Learning curves on {panel.title}: return over agent steps after the transfer"
+    return _curves(panel, spec, shared, x, "Agent steps after transfer", name)
+
+
+def pretraining_svg(panel: CurvePanel, spec: ReportSpec, shared: tuple[float, float] | None) -> str:
+    """Return the returns of one transfer by the steps of pretraining; arguments as there."""
+    x = LogAxis(spec.source_steps, _LEFT, WIDTH - _RIGHT)
+    name = f"How much pretraining: return on {panel.title} over agent steps of pretraining"
+    return _curves(panel, spec, shared, x, "Agent steps of pretraining", name)
+
+
+def _curves(
+    panel: CurvePanel,
+    spec: ReportSpec,
+    shared: tuple[float, float] | None,
+    x: Axis,
+    title: str,
+    name: str,
+) -> str:
     low, high = shared or return_range(panel)
     pad = 0.04 * (high - low)
-    x = Axis(0.0, panel.last_step, _LEFT, WIDTH - _RIGHT)
     y = Axis(low - pad, high + pad, HEIGHT - _BOTTOM, _TOP)
     seen = dict(_looks(spec))
     places = {condition: place for place, condition in enumerate(seen)}
@@ -117,16 +154,15 @@ def curve_svg(panel: CurvePanel, spec: ReportSpec, shared: tuple[float, float] |
             up = _path(x, y, steps, points.high[part])
             down = _path(x, y, steps[::-1], points.low[part][::-1])
             bands.append(f'<path d="{up}L{down[1:]}Z" fill="var(--look-{place})" class="band"/>')
-        title = f"<title>{escape(condition_name(condition))}</title>"
+        label = f"<title>{escape(condition_name(condition))}</title>"
         stroke = _stroke(place, look)
         if len(points.steps) == 1:
             spot = f'cx="{x.at(points.steps[0])}" cy="{y.at(points.mean[0])}"'
-            lines.append(f'<circle {spot} r="3" fill="var(--look-{place})">{title}</circle>')
+            lines.append(f'<circle {spot} r="3" fill="var(--look-{place})">{label}</circle>')
         else:
             path = _path(x, y, points.steps, points.mean)
-            lines.append(f'<path d="{path}" class="line"{stroke}>{title}</path>')
-    inside = _grid(x, y, "Agent steps after transfer") + "".join(bands) + "".join(lines)
-    name = f"Learning curves on {panel.title}: return over agent steps after the transfer"
+            lines.append(f'<path d="{path}" class="line"{stroke}>{label}</path>')
+    inside = _grid(x, y, title) + "".join(bands) + "".join(lines)
     return _svg(WIDTH, HEIGHT, name, inside)
 
 

@@ -24,6 +24,7 @@ from thaw.report.page.charts import (
     legend,
     look_number,
     look_variables,
+    pretraining_svg,
 )
 from thaw.report.page.grids import aggregates as aggregates_table
 from thaw.report.page.grids import heat_map, table
@@ -32,6 +33,7 @@ from thaw.report.page.parts import glossary
 from thaw.report.page.runs import health, run_list
 from thaw.report.panels import CurvePanel, FinalPanel, return_range
 from thaw.report.paper import PAPER_TABLES
+from thaw.report.pretraining import Amounts
 from thaw.report.spec import ReportSpec, condition_name, flavor_name
 from thaw.report.tables import TableFrame
 from thaw.report.verdict import Verdict
@@ -73,6 +75,8 @@ def page(
     curves: Sequence[CurvePanel],
     finals: Sequence[FinalPanel],
     speed_tables: Sequence[TableFrame] = (),
+    amounts: Sequence[Amounts] = (),
+    by_pretraining: Sequence[CurvePanel] = (),
     background: Background | None = None,
 ) -> str:
     """Return the text of the page.
@@ -88,6 +92,8 @@ def page(
         curves: The learning curves; empty if there are none.
         finals: The final returns.
         speed_tables: What the curves say in numbers, if there are any.
+        amounts: How much pretraining is enough, where that was asked.
+        by_pretraining: The same as curves.
         background: What a suite's folder tells; None for scores from elsewhere.
     """
     background = background or Background()
@@ -97,6 +103,7 @@ def page(
         "Results": _results(spec, scores, tables, metrics, aggregates, background),
         "Learning curves": _curves(spec, curves) + _speed(spec, speed_tables),
         "Final returns": _finals(spec, finals),
+        **({"How much pretraining": _amounts(spec, amounts, by_pretraining)} if amounts else {}),
         "Back on the source flavor": _source(spec, source_table),
         "Runs": runs.html,
         "Health": health(spec, scores, runs.num_missing, background.health),
@@ -193,10 +200,7 @@ def _results(
 def _curves(spec: ReportSpec, panels: Sequence[CurvePanel]) -> str:
     if not panels:
         return "<p>None: there is no curves.csv, or it has no run that trained.</p>"
-    ranges = [return_range(panel) for panel in panels]
-    shared = None
-    if spec.is_one_game:
-        shared = min(low for low, _ in ranges), max(high for _, high in ranges)
+    shared = _shared_range(spec, panels)
     figures = "".join(
         f'<figure data-panel="{place}"><figcaption>{escape(panel.title)}</figcaption>'
         f"{curve_svg(panel, spec, shared)}</figure>"
@@ -205,6 +209,39 @@ def _curves(spec: ReportSpec, panels: Sequence[CurvePanel]) -> str:
     return (
         f'{legend(spec, panels)}<div class="panels">{figures}</div>'
         f"{_paper_links('learning_curves')}{curve_data(panels, spec, shared)}"
+    )
+
+
+def _shared_range(spec: ReportSpec, panels: Sequence[CurvePanel]) -> tuple[float, float] | None:
+    """Return the range of returns of all panels; None where each has its own unit."""
+    if not spec.is_one_game:
+        return None
+    ranges = [return_range(panel) for panel in panels]
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def _amounts(spec: ReportSpec, amounts: Sequence[Amounts], panels: Sequence[CurvePanel]) -> str:
+    """Return the return by the steps of pretraining: a sentence for each condition, and curves."""
+    shared, parts = _shared_range(spec, panels), []
+    for panel in panels:
+        sentences = "".join(
+            f"<li>{escape(found.sentence)}</li>"
+            for found in amounts
+            if (found.source, found.target) == panel.transfer
+        )
+        parts.append(
+            f"<figure><figcaption>{escape(panel.title)}</figcaption>"
+            f"{pretraining_svg(panel, spec, shared)}<ul>{sentences}</ul></figure>"
+        )
+    note = (
+        "Each point is a transfer that started from an earlier policy of the pretraining. Such "
+        "runs are in no other section. An amount is enough if it and every larger one were shown "
+        "to lose less than the margin; each interval is for that amount alone. "
+    )
+    links = '<a href="pretraining.csv">pretraining.csv</a>'
+    return (
+        f'<p class="soft">{escape(note)}The numbers: {links}.</p>{legend(spec, panels)}'
+        f'<div class="panels">{"".join(parts)}</div>{_paper_links("pretraining")}'
     )
 
 
