@@ -137,14 +137,13 @@ def test_a_node_that_is_taken_for_dead_and_wakes_later_changes_no_byte(
     assert differences(suite.parent / "unbroken", out, suite) == []
 
 
-@pytest.mark.parametrize("number", range(tries(2, 1)))
+@pytest.mark.parametrize("number", range(tries(3, 1)))
 def test_an_interrupted_suite_on_ray_goes_on_to_the_same_bits(
     number: int, suite: Path, cluster: SmallCluster, place: Path, tally: Tally
 ) -> None:
     draw = generator("ray", number)
     out = place / "out"
-    for turn in range(3):
-        interruption = INTERRUPTIONS[(3 * number + turn) % len(INTERRUPTIONS)]
+    for interruption in CHAINS[number % len(CHAINS)]:
         thaw = start(suite, out, cluster, place)
         try:
             interrupt(interruption, thaw, out, cluster, draw)

@@ -70,6 +70,6 @@ def test_the_modules_of_a_suite_are_those_that_its_runs_import() -> None:
         transfers=(transfer, plain),
         pretrain_steps=1,
         transfer_steps=1,
-        agent=AgentConfig(embedding="nets:small"),
+        agent=AgentConfig(embedding="nets:small", head="heads:wide"),
     )
-    assert modules_of(suite) == ("nets", "games", "more.games")
+    assert modules_of(suite) == ("nets", "heads", "games", "more.games")

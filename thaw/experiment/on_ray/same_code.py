@@ -18,7 +18,7 @@ from pathlib import Path
 from thaw.config.suite import Suite
 
 PACKAGES = (
-    "torch", "numpy", "gymnasium", "safetensors", "msgspec", "envpool", "ale-py", "android-env",
+    "torch", "numpy", "gymnasium", "safetensors", "msgspec", "envpool", "ale-py", "android-env", "timm",
 )  # fmt: skip
 """What decides a run's result beside thaw itself; those that are not installed are compared too."""
 
@@ -29,11 +29,12 @@ Code = Mapping[str, str]
 
 
 def modules_of(suite: Suite) -> tuple[str, ...]:
-    """Return the modules that a suite's runs import by name: its embedding's, its environments'."""
-    named = [suite.agent.embedding]
+    """Return the modules that a suite's runs import by name: the networks', the environments'."""
+    named = [getattr(suite.agent, name) for name in suite.agent.code]
     for transfer in suite.transfers:
-        named += [f.name for f in (transfer.source, transfer.target) if f.family == "gym"]
-    return tuple(dict.fromkeys(name.partition(":")[0] for name in named if ":" in name))
+        flavors = (transfer.source, transfer.target)
+        named += [f.name for f in flavors if f.family == "gym" and ":" in f.name]
+    return tuple(dict.fromkeys(name.partition(":")[0] for name in named))
 
 
 def code_here(modules: Iterable[str]) -> dict[str, str]:
