@@ -32,7 +32,8 @@ pytestmark = [
 
 END_SECONDS = 600
 
-INTERRUPTIONS = ("kill driver", "SIGINT", "kill a run", "kill a worker", "SIGTERM", "kill a node")
+CHAINS = (("kill driver", "kill a run"), ("SIGINT", "kill a worker"), ("SIGTERM", "kill a node"))
+"""The first ends the driver; the second is survived."""
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from pathlib import Path
 from thaw.config.suite import Suite
 
 PACKAGES = (
-    "torch", "numpy", "gymnasium", "safetensors", "msgspec", "envpool", "ale-py", "android-env", "timm",
+    "torch", "numpy", "gymnasium", "safetensors", "msgspec", "envpool", "ale-py", "android-env",
+    "timm",
 )  # fmt: skip
 """What decides a run's result beside thaw itself; those that are not installed are compared too."""
 
