@@ -179,7 +179,7 @@ def interrupt(
     elif interruption == "kill a worker":
         for worker in descendants(cluster.raylet_of(last)):
             with suppress(OSError):
-                if "ray::" in Path(f"/proc/{worker}/cmdline").read_text():
+                if "ray::thaw " in Path(f"/proc/{worker}/cmdline").read_text():
                     os.kill(worker, signal.SIGKILL)
     elif interruption.startswith("SIG"):
         thaw.send(signal.Signals[interruption], group=False)
