@@ -6,6 +6,7 @@ in one folder. Those of the other pages are read by the real command line, but n
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -14,7 +15,9 @@ import sys
 import textwrap
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 from command_line import TINY, Say, thaw_command
 
 import thaw
@@ -174,10 +177,22 @@ def test_every_yaml_block_is_a_suite_or_a_part_of_one(
     if "source_checkpoint" in page.read_text(encoding="utf-8"):
         policy = thaw.Policy((4,), 2, thaw.AgentConfig(embedding="mlp"))
         save_checkpoint(RunFolder(tmp_path / "imported/seed0"), policy)
-    for number, block in enumerate(blocks(page, "yaml")):
+    suites = [block for block in blocks(page, "yaml") if "cluster_name:" not in block]
+    for number, block in enumerate(suites):
         path = tmp_path / f"{number}.yaml"
         path.write_text(block if "transfers:" in block else TINY + block)
         assert thaw.plan(thaw.load_suite(path)).runs
+
+
+def test_ray_understands_the_cluster_and_gives_its_head_no_runs() -> None:
+    ray = pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
+    schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    (block,) = blocks(ROOT / "docs/scaling.md", "yaml")
+    cluster = yaml.safe_load(block)
+    jsonschema.validate(cluster, json.loads(schema.read_text(encoding="utf-8")))
+    kinds = cluster["available_node_types"]
+    assert kinds[cluster["head_node_type"]]["resources"] == {"CPU": 0}
+    assert sum(kind.get("max_workers", 0) for kind in kinds.values()) == cluster["max_workers"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -48,7 +48,9 @@ def run(
     trust_code: TrustCode = False,
     seeds: Number = None,
     race: Race = False,
-    executor: Literal["local"] = "local",
+    executor: Literal["local", "ray"] = "local",
+    ray_address: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT|auto")] = None,
+    runs_per_gpu: Number = None,
     workers: Number = None,
     device: Device = "auto",
     stall_seconds: StallSeconds = STALL_SECONDS,
@@ -64,7 +66,9 @@ def run(
         trust_code: Execute the code that the file names. Only for files that you trust.
         seeds: Short for --set seeds=N.
         race: Add seeds in blocks, and only where the verdict is open: looks at 3, 5, 8, 12 seeds.
-        executor: Where runs execute: in processes on this machine.
+        executor: Where runs execute: in processes on this machine, or as tasks on a Ray cluster.
+        ray_address: The cluster of --executor ray. By default RAY_ADDRESS, else a Ray of its own.
+        runs_per_gpu: With --executor ray --device cuda: how many runs share a GPU. By default 1.
         workers: How many runs execute at once. By default one for each core, at most 4 on a GPU.
         device: Where the networks compute.
         stall_seconds: Kill a run that makes no progress for this long, and start it once more.
@@ -74,7 +78,19 @@ def run(
     from thaw.experiment.execute import execute
 
     check_above_zero("--stall-seconds", stall_seconds)
-    runtime = Runtime(device=device, stall_seconds=stall_seconds)
+    check_at_least("--runs-per-gpu", runs_per_gpu, 1)
+    if executor != "ray":
+        for option, value in (("--ray-address", ray_address), ("--runs-per-gpu", runs_per_gpu)):
+            if value is not None:
+                raise InputError(f"{option} needs --executor ray")
+    elif runs_per_gpu is not None and device != "cuda":
+        raise InputError("--runs-per-gpu needs --device cuda: without it, runs compute on CPUs")
+    runtime = Runtime(
+        device=device,
+        stall_seconds=stall_seconds,
+        ray_address=ray_address,
+        runs_per_gpu=runs_per_gpu or 1,
+    )
     chosen = _with_race(
         load_suite_to_execute(
             suite, _with_seeds(overrides, seeds), trust_code=trust_code, how=WITH_TRUST

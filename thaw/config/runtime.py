@@ -23,7 +23,10 @@ class Runtime(Config, frozen=True, kw_only=True):
     """A run that makes no progress for this long is ended, and in a suite started once more; the
     time in which it starts counts. Progress is an update or a step of an evaluation."""
     ray_address: str | None = None
-    """Ray cluster of these actors; None: the variable RAY_ADDRESS, else this machine."""
+    """Ray cluster of these actors, and of a suite's runs if Ray executes them; None: the variable
+    RAY_ADDRESS, else this machine."""
+    runs_per_gpu: Positive = 1
+    """How many runs share one GPU, if Ray executes them; each can take its share of the memory."""
 
 
 def num_cores() -> int:

@@ -18,6 +18,7 @@ from thaw.experiment.check import canonical_suite, check_suite
 from thaw.experiment.driver import Driver, Summary
 from thaw.experiment.executor import Executor
 from thaw.experiment.local_executor import LocalExecutor
+from thaw.experiment.on_ray.executor import RayExecutor
 from thaw.experiment.plan import Plan, describe_selection, plan, select
 from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.screens import draw_pictures
@@ -32,7 +33,7 @@ from thaw.policy.timm_embedding import with_checksum
 from thaw.training.build import check_policy, check_same_spaces
 from thaw.training.machine import resolve_device
 
-ExecutorName = Literal["local"]
+ExecutorName = Literal["local", "ray"]
 
 
 def run(
@@ -112,18 +113,16 @@ def execute(
     """
     if num_workers is not None and num_workers < 1:
         raise InputError(f"--workers is {num_workers}; it must be at least 1")
-    device = str(resolve_device(runtime.device))
-    if num_workers is None:
-        num_workers = default_num_workers(device)
+    device = device_of(executor, runtime.device)
     folder = SuiteFolder(out)
     planned = _planned(suite, folder, device)
     chosen = planned if only is None else select(planned, only)
     notice = "" if only is None else describe_selection(planned, chosen, only)
     # Several runs with one thread each are faster than one run after the other with all threads.
     settings = msgspec.structs.replace(runtime, device=device, num_threads=1)
+    place = make_executor(executor, planned, folder, num_workers, settings)
     with _owned(folder.path) as owner:
         folder.begin(planned.suite)
-        place = make_executor(executor, planned, num_workers, settings)
         driver = Driver(
             chosen, folder, place, retry_failed=retry_failed, notice=notice, check=owner.check
         )
@@ -150,20 +149,59 @@ def _owned(path: Path) -> Iterator[Ownership]:
         raise InputError(str(error)) from None
 
 
+def device_of(executor: ExecutorName, name: str) -> str:
+    """Return the device on which runs compute.
+
+    With Ray, that is a device of other machines, so this one is not asked: ``auto`` is the CPU.
+
+    Raises:
+        InputError: There is no such device.
+    """
+    if executor == "local":
+        return str(resolve_device(name))
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(
+            f"--device {name}: with --executor ray, say cpu or cuda; Ray chooses which one"
+        )
+    return "cuda" if name == "cuda" else "cpu"
+
+
 def make_executor(
-    name: ExecutorName, planned: Plan, num_workers: int, runtime: Runtime
+    name: ExecutorName,
+    planned: Plan,
+    folder: SuiteFolder,
+    num_workers: int | None,
+    runtime: Runtime,
 ) -> Executor:
     """Return where the runs of a plan execute.
 
     Args:
         name: As in ``thaw run --executor NAME``; ``local`` is in processes on this machine.
         planned: The runs.
-        num_workers: How many execute at once.
+        folder: The suite's folder.
+        num_workers: How many execute at once; None: as many as there is room for.
         runtime: Device, threads, cadence of each run.
+
+    Raises:
+        InputError: Ray is not installed, there is no cluster, or the runs need Ray themselves.
     """
+    room_here = num_workers or default_num_workers(runtime.device)
     match name:
         case "local":
-            return LocalExecutor(planned.suite.agent, num_workers, runtime)
+            return LocalExecutor(planned.suite.agent, room_here, runtime)
+        case "ray":
+            if planned.suite.agent.clock == "asynchronous":
+                raise InputError(
+                    "--executor ray gives each run one CPU, and agent.clock asynchronous has "
+                    "actors on more; use --executor local, or the clock lockstep or overlapped"
+                )
+            return RayExecutor(
+                planned.suite,
+                folder.path,
+                num_workers=num_workers,
+                local_workers=room_here,
+                runtime=runtime,
+            )
 
 
 def prepare(suite: Suite, out: str | Path, device: str) -> Plan:
@@ -222,11 +260,20 @@ def check_policies(suite: Suite, observation_shape: tuple[int, ...]) -> None:
 def resolve_suite(
     suite: Suite, folder: SuiteFolder, observation_shape: tuple[int, ...], device: str
 ) -> Suite:
-    """Resolve ``precision: auto``: as in the folder's earlier runs, else by the rule."""
+    """Resolve ``precision: auto``: as in the folder's earlier runs, else by the rule.
+
+    Raises:
+        InputError: The rule asks a GPU, and this machine has none: only others have.
+    """
     agent = suite.agent
     if agent.precision == "auto" and folder.suite_yaml.is_file():
         earlier = folder.suite().agent.precision
         agent = msgspec.structs.replace(agent, precision=earlier)
+    if agent.precision == "auto" and device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "agent.precision is auto, which asks the GPU, and this machine has none; add --set "
+            "agent.precision=bfloat16, or float32 for GPUs before compute capability 8.0"
+        )
     agent = resolve_precision(with_checksum(agent), observation_shape, torch.device(device))
     return msgspec.structs.replace(suite, agent=agent)
 

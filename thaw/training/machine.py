@@ -40,6 +40,12 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def limit_gpu_memory(device: torch.device, num_runs: int) -> None:
+    """Leave other runs their share of a GPU's memory, which Ray does not watch over."""
+    if device.type == "cuda" and num_runs > 1:
+        torch.cuda.set_per_process_memory_fraction(1 / num_runs, device)
+
+
 def describe_machine(runtime: Runtime, flavor: Flavor) -> dict[str, object]:
     """Return versions and hardware; environment variables, which may be secret, never."""
     device = resolve_device(runtime.device)

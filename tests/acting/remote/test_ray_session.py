@@ -206,7 +206,7 @@ def test_a_death_of_ray_that_ends_the_process_at_once_is_explained_too(tmp_path:
     script = """
 import os, signal, time
 from thaw.acting.remote.ray_session import RaySession
-session = RaySession("local", 1, 2**20)
+session = RaySession("local", num_cpus=1, store_bytes=2**20)
 from pathlib import Path
 (raylet,) = (p for p in Path("/proc").glob("[0-9]*/comm") if p.read_text() == "raylet\\n"
              and session.folder in os.fsdecode((p.parent / "cmdline").read_bytes()))
@@ -245,7 +245,7 @@ def test_ray_is_this_user_s_on_this_machine_alone(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for _ in range(2):  # the second session has another token
-        session = RaySession("local", 1, 2**20)
+        session = RaySession("local", num_cpus=1, store_bytes=2**20)
         try:
             assert ray.get(ray.remote(lambda: 7).remote(), timeout=60) == 7
             assert session.folder is not None

@@ -15,7 +15,7 @@ from typing import Any
 from thaw.acting.remote.messages import ActorsFailed, ActorsRefused, Arrays, Delivery, RayFailed
 from thaw.acting.remote.process import ActorProcess, Failure, Task
 from thaw.acting.remote.ray_session import RaySession
-from thaw.config.errors import one_line
+from thaw.config.errors import InputError, one_line
 from thaw.config.run_spec import RunSpec
 from thaw.config.runtime import Runtime
 
@@ -88,8 +88,17 @@ class RemoteActors:
         self.pending: dict[Any, _Slot] = {}  # oldest request first
         batch_bytes = unroll_bytes(spec, observation_shape, store_embeddings)
         num_actors = spec.agent.actors
-        self.session = RaySession(runtime.ray_address, num_actors, (NUM_REQUESTS + 1) * batch_bytes)
+        self.session = RaySession(
+            runtime.ray_address, num_cpus=num_actors, store_bytes=(NUM_REQUESTS + 1) * batch_bytes
+        )
         self.ray = self.session.ray
+        num_cpus = self.ray.cluster_resources().get("CPU", 0)
+        if num_cpus < num_actors:
+            self.session.close()
+            raise InputError(
+                f"agent.actors is {num_actors}, but the Ray cluster has {num_cpus:g} CPUs and each "
+                "actor takes one"
+            )
         self.kind = self.ray.remote(num_cpus=1)(ActorProcess)
         self.slots = [_Slot(i, self.start(i, 0)) for i in range(num_actors)]
 

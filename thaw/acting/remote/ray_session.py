@@ -27,6 +27,10 @@ BASE_STORE_BYTES = 100 * MIB
 
 CONNECT_SECONDS = 5.0
 
+ASKED_BY = "agent.clock asynchronous"
+
+INSTEAD = "choose the clock lockstep or overlapped"
+
 RAYLET_DIED = (
     "Ray's raylet process died; was it killed, or is memory short? The same command continues the "
     "run from its last checkpoint"
@@ -37,19 +41,24 @@ MAX_PARENT_LETTERS = 20
 
 
 class RaySession:
-    """Ray for one run: on a cluster, or on this machine for this run alone.
+    """Ray on a cluster, or on this machine for this process alone.
 
     Args:
         address: Address of a cluster; None means the environment's RAY_ADDRESS, or this machine.
-        num_actors: Each takes one CPU of a cluster; on this machine they share all CPUs.
-        store_bytes: Size of the unrolls that actors sent and the learner has not taken yet.
+        num_cpus: How many tasks and actors of one CPU work at once if Ray is started here; they
+            share this machine's CPUs.
+        num_gpus: Of this machine, if Ray is started here.
+        store_bytes: Size of the objects that wait in Ray at once, such as unrolls that actors sent
+            and the learner has not taken yet.
 
     Raises:
-        InputError: Ray is not installed, there is no cluster at the address, or it is too small.
+        InputError: Ray is not installed, or there is no cluster at the address.
         RayFailed: Ray did not start on this machine.
     """
 
-    def __init__(self, address: str | None, num_actors: int, store_bytes: int) -> None:
+    def __init__(
+        self, address: str | None, *, num_cpus: int, num_gpus: int = 0, store_bytes: int = 0
+    ) -> None:
         self.ray = import_ray()
         self.reaper: subprocess.Popen[bytes] | None = None
         self.is_ours = not self.ray.is_initialized()
@@ -61,9 +70,9 @@ class RaySession:
         try:
             with _own_signals():
                 if self.is_ours and address == "local":
-                    self.start(num_actors, store_bytes)
+                    self.start(num_cpus, num_gpus, store_bytes)
                 elif self.is_ours:
-                    self.join(address, num_actors)
+                    self.join(address)
                 self.raylet = connect_to_raylet(self.ray)
             if self.raylet is not None:
                 self.tell_reaper(self.raylet.getpeername())
@@ -71,7 +80,7 @@ class RaySession:
             self.close()
             raise
 
-    def start(self, num_actors: int, store_bytes: int) -> None:
+    def start(self, num_cpus: int, num_gpus: int, store_bytes: int) -> None:
         """Start Ray on this machine; all of it ends with this process, even if that is killed.
 
         Ray listens on the loopback interface only. Only this user can read its folder.
@@ -104,8 +113,8 @@ class RaySession:
             try:
                 self.ray.init(
                     "local",
-                    num_cpus=num_actors,
-                    num_gpus=0,
+                    num_cpus=num_cpus,
+                    num_gpus=num_gpus,
                     include_dashboard=False,
                     object_store_memory=BASE_STORE_BYTES + store_bytes,
                     logging_level=logging.ERROR,
@@ -115,11 +124,11 @@ class RaySession:
             except Exception as error:  # Ray raises bare ones
                 raise RayFailed(f"Ray did not start: {one_line(error)}") from error
 
-    def join(self, address: str, num_actors: int) -> None:
+    def join(self, address: str) -> None:
         """Join a cluster.
 
         Raises:
-            InputError: There is none, or it is too small.
+            InputError: There is none.
         """
         try:
             with _environment({"RAY_USAGE_STATS_ENABLED": "0"}):
@@ -131,12 +140,6 @@ class RaySession:
                 "(RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH), or unset RAY_ADDRESS to use this "
                 "machine alone"
             ) from None
-        num_cpus = self.ray.cluster_resources().get("CPU", 0)
-        if num_cpus < num_actors:
-            raise InputError(
-                f"agent.actors is {num_actors}, but the Ray cluster at '{address}' has "
-                f"{num_cpus:g} CPUs and each actor takes one"
-            )
 
     def close(self) -> None:
         """Leave the cluster, or end the Ray that was started."""
@@ -156,6 +159,13 @@ class RaySession:
             with suppress(BrokenPipeError):  # somebody killed it
                 self.reaper.stdin.write(f"{line}\n".encode())
                 self.reaper.stdin.flush()
+
+    def be_quiet(self) -> None:
+        """Print nothing of what happens to other processes: it is a page for a machine's death.
+
+        Ray has no setting for that; ``log_to_driver`` is about what processes print.
+        """
+        self.ray._private.worker.print_to_stdstream = lambda *args, **kwargs: None
 
     def check_alive(self) -> None:
         """Check that Ray's local process, the raylet, is alive.
@@ -180,6 +190,11 @@ class RaySession:
             raise RayFailed(RAYLET_DIED)
 
 
+def this_machine() -> str:
+    """Return Ray's id of the machine on which this process executes a task."""
+    return str(import_ray().get_runtime_context().get_node_id())
+
+
 def connect_to_raylet(ray: Any) -> socket.socket | None:
     """Connect to Ray's process on this machine; the system closes the connection when it dies.
 
@@ -198,13 +213,13 @@ def connect_to_raylet(ray: Any) -> socket.socket | None:
     return raylet
 
 
-def check_ray(address: str | None) -> None:
-    """Check that Ray can be used, before a run writes anything.
+def check_ray(address: str | None, asked_by: str = ASKED_BY, instead: str = INSTEAD) -> None:
+    """Check that Ray can be used, before anything is written; see :func:`import_ray`.
 
     Raises:
         InputError: Ray is not installed, or no server listens at the cluster's address.
     """
-    import_ray()
+    import_ray(asked_by, instead)
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
@@ -217,8 +232,12 @@ def check_ray(address: str | None) -> None:
             ) from None
 
 
-def import_ray() -> Any:
+def import_ray(asked_by: str = ASKED_BY, instead: str = INSTEAD) -> Any:
     """Return the module; its type is Any, because Ray's annotations are too loose to check.
+
+    Args:
+        asked_by: The setting that needs it, for the error.
+        instead: What to do without it.
 
     Raises:
         InputError: It is not installed; the message has the pip line.
@@ -227,10 +246,7 @@ def import_ray() -> Any:
         with _own_signals():
             import ray
     except ImportError:
-        raise InputError(
-            f"agent.clock asynchronous needs Ray: {install_hint('ray')}, or choose the clock "
-            "lockstep or overlapped"
-        ) from None
+        raise InputError(f"{asked_by} needs Ray: {install_hint('ray')}, or {instead}") from None
     return ray
 
 
