@@ -222,7 +222,7 @@ def test_a_second_driver_is_refused_and_status_tells_where_runs_are(
 
 
 def test_a_driver_whose_folder_was_taken_stops_and_saves(tmp_path: Path) -> None:
-    words = sleepy_suite(tmp_path, "conditions=[scratch]", "transfer_steps=40000")
+    words = sleepy_suite(tmp_path, "conditions=[scratch]", "transfer_steps=6000")
     folder = RunFolder(tmp_path / "s" / TARGET / "scratch/seed0")
     with thaw_process(
         *words, "--out", "s", cwd=tmp_path, PYTHONPATH=SUPPORT, SLEEP="0.02"

@@ -14,7 +14,7 @@ from command_line import TINY, thaw_process
 
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.watch import watch
-from thaw.files.ownership import owned
+from thaw.files.ownership import LEASE, owned
 from thaw.files.run_folder import RunFolder
 
 TARGET = "catch@large_ball"
@@ -69,6 +69,31 @@ def test_each_end_is_told_once_and_failures_are_counted(
     ]
     assert "out of memory" in lines[0]
     assert "return" in lines[1]
+
+
+def test_it_looks_on_while_another_machine_works_on_a_run(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copied"))
+    run = folder / "runs" / TARGET / "scratch/seed0"
+    result = (run / "result.json").read_bytes()
+    (run / "result.json").unlink()
+    assert watch(folder) == 1, "nobody works on it"
+    (run / LEASE).write_text("filelock/2\npid=1\nhost=elsewhere\nmode=lease\ntoken=a\n")
+
+    def end() -> None:
+        (run / LEASE).unlink()
+        (run / "result.json").write_bytes(result)
+
+    happens = iter([lambda: None, end])
+    monkeypatch.setattr("thaw.experiment.watch.time.sleep", lambda seconds: next(happens)())
+    capfd.readouterr()
+    assert watch(folder) == 0
+    assert next(happens, None) is None
+    assert capfd.readouterr().err.startswith(f"[8/8] {TARGET}/scratch/seed0 ")
 
 
 def test_a_finished_suite_has_nothing_to_tell(

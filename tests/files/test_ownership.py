@@ -18,6 +18,7 @@ from thaw.config.errors import InputError
 from thaw.files import ownership
 from thaw.files.ownership import LEASE, Lost, owned, owner_of
 from thaw.files.run_folder import RunFolder
+from thaw.training.progress import Stopped
 from thaw.training.run import execute_run
 
 SHORT_SECONDS = 1.5
@@ -74,6 +75,22 @@ def test_who_works_in_a_folder_can_be_asked_from_anywhere(tmp_path: Path) -> Non
     long_ago = time.time() - ownership.LEASE_SECONDS - 1
     os.utime(lease, (long_ago, long_ago))
     assert owner_of(tmp_path) is None, "it was silent for too long"
+
+
+def test_a_run_that_waits_for_another_owner_can_be_stopped(tmp_path: Path) -> None:
+    asked: list[float] = []
+
+    def should_stop() -> bool:
+        asked.append(time.monotonic())
+        return len(asked) > 3
+
+    began = time.monotonic()
+    with owned(tmp_path / "run"), pytest.raises(Stopped):
+        execute_run(
+            SPEC, RunFolder(tmp_path / "run"), SAVE_ALWAYS, should_stop=should_stop, wait_seconds=60
+        )
+    assert time.monotonic() - began < 30
+    assert not RunFolder(tmp_path / "run").progress.path.exists()
 
 
 def test_an_owner_whose_lease_was_taken_is_told(tmp_path: Path) -> None:

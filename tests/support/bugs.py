@@ -689,6 +689,14 @@ BUGS = (
         "tried_twice",
     ),
     Bug(
+        "thaw watch ends while another machine works on a run",
+        "experiment/watch.py",
+        '                may_continue |= status == "running"\n',
+        "",
+        "experiment/test_watch.py",
+        "another_machine",
+    ),
+    Bug(
         "a driver does not see that another one has its folder",
         "experiment/driver.py",
         "                        self.check()\n",

@@ -21,6 +21,7 @@ from thaw.experiment.run_queue import RunQueue
 from thaw.experiment.signals import StopRequest, handled
 from thaw.experiment.stalls import LOOK_SECONDS
 from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.atomic import WriteFailed
 from thaw.files.attempts import (
     Attempts,
     Cause,
@@ -216,10 +217,10 @@ class Driver:
         before, name = self.num_attempts[run.key], self.executor.name
         attempts = with_end_of(before, self.attempts(run), name, steps, cause, death.text)
         decision = decide(attempts, steps)
-        if not decision.again:
-            attempts = given_up(attempts)
-        with suppress(OSError):  # a full disk; the runs go on as they can
-            write_attempts(folder.path, attempts)
+        try:
+            write_attempts(folder.path, attempts if decision.again else given_up(attempts))
+        except WriteFailed:  # what cannot be counted is not tried again by itself
+            decision = Decision(again=False, alone=False)
         if is_stopped:
             if self.stop.is_urgent or death.cause == "stall":
                 self.not_saved.append(run.key)

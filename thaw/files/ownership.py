@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -72,7 +72,9 @@ class Ownership:
 
 
 @contextmanager
-def owned(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[Ownership]:
+def owned(
+    folder: Path, *, wait_seconds: float = 0.0, should_stop: Callable[[], bool] | None = None
+) -> Iterator[Ownership]:
     """Own a folder; create it if needed.
 
     The lease of a process that died on this machine is taken at once, that of another machine when
@@ -81,6 +83,7 @@ def owned(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[Ownership]:
     Args:
         folder: The folder.
         wait_seconds: How long to wait for another owner to end or to fall silent.
+        should_stop: Asked meanwhile; the wait ends if it returns true.
 
     Raises:
         InputError: Another process owns it.
@@ -90,7 +93,7 @@ def owned(folder: Path, *, wait_seconds: float = 0.0) -> Iterator[Ownership]:
         folder.mkdir(parents=True, exist_ok=True)
     lease = SoftFileLease(folder / LEASE, lease_duration=LEASE_SECONDS, timeout=wait_seconds)
     try:
-        lease.acquire()
+        lease.acquire(cancel_check=should_stop)
     except Timeout:
         raise InputError(
             f"another thaw works in {folder} already{_described(_last_owner(folder))}; wait for "

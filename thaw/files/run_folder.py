@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -62,10 +62,12 @@ class RunFolder:
         self.is_lost = False  # whether another process has taken the folder from this one
 
     @contextmanager
-    def owned(self, *, wait_seconds: float = 0.0) -> Iterator[None]:
+    def owned(
+        self, *, wait_seconds: float = 0.0, should_stop: Callable[[], bool] | None = None
+    ) -> Iterator[None]:
         """Own the folder; see :func:`thaw.files.ownership.owned`."""
         try:
-            with owned(self.path, wait_seconds=wait_seconds) as self.owner:
+            with owned(self.path, wait_seconds=wait_seconds, should_stop=should_stop) as self.owner:
                 for left in self.path.glob("checkpoint.new*"):  # by an owner that was killed
                     shutil.rmtree(left, ignore_errors=True)
                 yield

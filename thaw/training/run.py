@@ -112,7 +112,8 @@ def execute_run(
             files["parts.txt"] = f"{spec.update_rule}\n\n{table}".encode()
         write_files(folder.path, files)
         log = RunLog(spec, folder, frames_per_step(envs[0]))
-        with folder.owned(wait_seconds=wait_seconds), ExitStack() as attempt:
+        waiting = folder.owned(wait_seconds=wait_seconds, should_stop=should_stop)
+        with waiting, ExitStack() as attempt:
             if folder.is_done:  # by the process that owned it before
                 return folder.result()
             attempt.enter_context(attempted(folder, where))
@@ -146,6 +147,9 @@ def execute_run(
                 result["diverged"] = True
             folder.finish(result, done_files(folder))
             return result
+    except InputError:
+        stop_if_asked()  # it was stopped while another process owned the folder
+        raise
     except NotFinite as error:
         raise NotFinite(f"{error}; {what_is_kept(folder)}") from error
     finally:
