@@ -46,6 +46,12 @@ def test_a_study_says_what_was_asked_and_what_it_does_not_show(study: Path) -> N
     assert "**What it does not show**" in text
 
 
+def test_the_page_of_rules_has_the_table_that_came_out() -> None:
+    page = (RESULTS.parent / "docs" / "rules.md").read_text(encoding="utf-8")
+    table = (RESULTS / "catch-rules" / "report" / "table.md").read_text(encoding="utf-8")
+    assert table.split("\n\n")[1] in page
+
+
 def test_all_studies_together_are_small() -> None:
     size = sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file())
     assert size < MOST_BYTES, f"{size / 1e6:.1f} MB"
