@@ -11,10 +11,11 @@ import pytest
 import torch
 from catch_twins import CatchTwins
 
-from thaw.config.agent import AgentConfig
+from thaw.config.agent import AgentConfig, Branches
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import EvaluationConfig, RunSpec
 from thaw.config.runtime import Runtime
+from thaw.config.strict import from_plain
 from thaw.config.update_rule import UpdateRule
 from thaw.envs.catch.knobs import VARIANTS
 from thaw.envs.catch.vector_env import CatchVectorEnv
@@ -59,6 +60,16 @@ def test_the_first_updates_lose_what_they_do_on_a_cpu(
     # CPU from nearly equal logits: sooner or later one differs, so the first six are compared.
     on_cpu = losses(tmp_path, "cpu", clock=clock, env_groups=env_groups).head(6)
     on_gpu = losses(tmp_path, "cuda", clock=clock, env_groups=env_groups).head(6)
+    for name in ("total_loss", "baseline_loss", "entropy_loss", "gradient_norm"):
+        np.testing.assert_allclose(on_gpu[name], on_cpu[name], rtol=2e-2, atol=1e-2, err_msg=name)
+
+
+@pytest.mark.parametrize("lstm", ["none", "separate"])
+def test_heads_lose_what_they_do_on_a_cpu(tmp_path: Path, lstm: str) -> None:
+    """With an empty state, and with two LSTMs."""
+    settings = {"head": "branches", "branches": from_plain({"lstm": lstm}, Branches, "test")}
+    on_cpu = losses(tmp_path, "cpu", **settings).head(6)
+    on_gpu = losses(tmp_path, "cuda", **settings).head(6)
     for name in ("total_loss", "baseline_loss", "entropy_loss", "gradient_norm"):
         np.testing.assert_allclose(on_gpu[name], on_cpu[name], rtol=2e-2, atol=1e-2, err_msg=name)
 

@@ -131,3 +131,11 @@ def test_a_remembered_state_belongs_to_its_episode(source: RunFolder) -> None:
         environment = same.movedim(1, 0)
         assert environment[0].all(), name
         assert not environment[1].all(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["feedforward", "separate LSTM"])
+def test_actors_in_other_processes_play_with_every_state(tmp_path: Path, head: str) -> None:
+    pytest.importorskip("ray", reason="pip install 'thaw[ray]'")
+    spec = changed(SPEC, agent=HEADS[head] | {"clock": "asynchronous", "actors": 2})
+    assert execute_run(spec, RunFolder(tmp_path), RUNTIME)["steps"] >= SPEC.steps
