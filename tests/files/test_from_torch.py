@@ -110,7 +110,7 @@ def test_layers_are_taken_in_their_order_and_lstms_are_translated(tmp_path: Path
         (MAPS[:-1], [], "no --map fills 'head.value.weight', 'head.value.bias' of the policy"),
         ([*MAPS, "actor.4=head.policy"], [], "'head.policy.weight' is filled already"),
         (["actr=embedding", *MAPS], [], "has no 'actr'; did you mean 'actor'?"),
-        (["actor=embeddings", *MAPS], [], "the policy has no 'embeddings'; did you mean 'embedding'?"),
+        (["actor=embedding_", *MAPS], [], "policy has no 'embedding_'; did you mean 'embedding'?"),
         (["actor", *MAPS], [], "--map actor: expected MODULE=PART"),
         (["actor=head", *MAPS[:2]], [], "do not fit .* name by name or layer by layer"),
         (
