@@ -24,7 +24,8 @@ NAMES = {
 COMMANDS = {
     "run": [
         "SUITE", "--out", "--set", "--trust-code", "--seeds", "--race", "--executor",
-        "--workers", "--device", "--stall-seconds", "--only", "--retry-failed",
+        "--ray-address", "--runs-per-gpu", "--workers", "--device", "--stall-seconds", "--only",
+        "--retry-failed",
     ],
     "plan": [
         "SUITE", "--set", "--trust-code", "--seeds", "--race", "--workers", "--json", "--yaml",
