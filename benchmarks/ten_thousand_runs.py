@@ -1,8 +1,9 @@
 """What `thaw plan`, `run`, `status` and `report` take where a suite has ten thousand runs.
 
-``python benchmarks/ten_thousand_runs.py FOLDER`` makes a suite's folder with 10,500 finished runs: one
-run of each condition is executed, and its files stand for those of all others, with descriptions of
-their own. Then each command is timed as a user calls it: CPU seconds of its processes, and seconds
+``python benchmarks/ten_thousand_runs.py FOLDER`` makes a suite's folder with 10,500 finished runs:
+one run of each condition is executed, and its files stand for those of all others, with
+descriptions of their own. Then each command is timed as a user calls it: CPU seconds of its
+processes, and seconds
 on the clock. "first run" is the time until the first run of a fresh folder is done.
 """
 
@@ -18,12 +19,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from thaw.experiment.execute import run
 from thaw.experiment.plan import PlannedRun
 from thaw.experiment.suite_folder import SuiteFolder
-from thaw.experiment.suites import load_suite
-from thaw.files.atomic import encode_json, write_atomic
-from thaw.config.strict import to_plain
 
 SUITE = """\
 name: ten-thousand
@@ -47,26 +47,20 @@ def make(folder: Path, num_seeds: int) -> SuiteFolder:
     one.write_text(SUITE.replace("SEEDS", "1"))
     all_.write_text(SUITE.replace("SEEDS", str(num_seeds)))
     run(str(one), folder / "one")
-    template, suite = SuiteFolder(folder / "one"), load_suite(str(all_))
-    done = SuiteFolder(folder / "all")
+    template, done = SuiteFolder(folder / "one"), SuiteFolder(folder / "all")
     done.path.mkdir()
-    done.begin(template.suite().__class__(**{**_fields(template), "seeds": num_seeds}))
+    done.begin(msgspec.structs.replace(template.suite(), seeds=num_seeds))
     of = {(str(r.spec.flavor), r.spec.condition): r for r in template.plan().runs}
     for planned in done.plan().runs:
         _copy(template, of[str(planned.spec.flavor), planned.spec.condition], done, planned)
-    assert suite.name == "ten-thousand"
     return done
 
 
-def _fields(folder: SuiteFolder) -> dict[str, object]:
-    suite = folder.suite()
-    return {name: getattr(suite, name) for name in suite.__struct_fields__}
-
-
 def _copy(template: SuiteFolder, old: PlannedRun, done: SuiteFolder, new: PlannedRun) -> None:
-    here, there = template.run_folder(old).path, done.run_folder(new).path
-    shutil.copytree(here, there, ignore=shutil.ignore_patterns("checkpoint*"))
-    write_atomic(there / "run.json", encode_json(to_plain(new.spec)))
+    here, there = template.run_folder(old).path, done.run_folder(new)
+    there.begin(new.spec)
+    left_out = shutil.ignore_patterns("checkpoint*", "run.json")
+    shutil.copytree(here, there.path, ignore=left_out, dirs_exist_ok=True)
 
 
 def timed(words: Sequence[object], *, until: Path | None = None) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
@@ -136,14 +137,25 @@ def _leave_out(config: object, plain: Any) -> None:
     """Take a struct's later fields out of its plain form where they are at their default."""
     if not isinstance(config, Config):
         return
-    for field in msgspec.structs.fields(config):
-        value, default = getattr(config, field.name), field.default
-        if default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
-            default = field.default_factory()
-        if field.name in config.later and value == default:
-            del plain[field.name]
+    defaults = _defaults_of_later(type(config))
+    for name in config.__struct_fields__:
+        value = getattr(config, name)
+        if name in defaults and value == defaults[name]:
+            del plain[name]
         else:
-            _leave_out(value, plain[field.name])
+            _leave_out(value, plain[name])
+
+
+@functools.cache
+def _defaults_of_later(kind: type[Config]) -> dict[str, Any]:
+    """Return the defaults of a struct's later fields; reading a struct's fields takes long."""
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    return {
+        name: fields[name].default_factory()
+        if fields[name].default is msgspec.NODEFAULT
+        else fields[name].default
+        for name in kind.later
+    }
 
 
 def from_plain(plain: object, kind: type[T], where: str) -> T:
