@@ -136,7 +136,7 @@ def test_a_node_that_is_taken_for_dead_and_wakes_later_changes_no_byte(
         assert lost.cause == "lost"
         assert [attempt.cause for attempt in others] == ["done"]
         assert others[0].steps > 0, "it went on from the checkpoint"
-        assert "its machine was lost; it starts again" in thaw.err
+        assert "its machine was lost; attempt 2 starts" in thaw.err
         assert thaw.err.count("\n") < 20, "Ray would write pages about it"
     assert differences(suite.parent / "unbroken", out, suite) == []
 
