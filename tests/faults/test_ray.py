@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +19,7 @@ from fault_suite import differences, suite_text
 from fault_tally import Tally
 from ray_cluster import SmallCluster, small_cluster
 
+from thaw.acting.remote import reaper
 from thaw.experiment.process_tree import descendants
 from thaw.files.attempts import read_attempts
 from thaw.files.ownership import LEASE
@@ -133,7 +136,7 @@ def test_a_node_that_is_taken_for_dead_and_wakes_later_changes_no_byte(
         assert lost.cause == "lost"
         assert [attempt.cause for attempt in others] == ["done"]
         assert others[0].steps > 0, "it went on from the checkpoint"
-        assert "its machine was lost; it starts again" in thaw.err
+        assert "its machine was lost; attempt 2 starts" in thaw.err
         assert thaw.err.count("\n") < 20, "Ray would write pages about it"
     assert differences(suite.parent / "unbroken", out, suite) == []
 
@@ -160,6 +163,35 @@ def test_an_interrupted_suite_on_ray_goes_on_to_the_same_bits(
     assert thaw.end(patience(END_SECONDS)) == 0, thaw.err
     assert differences(suite.parent / "unbroken", out, suite) == []
     assert list(out.glob(".driver-*")) == []
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_a_ray_of_its_own_ends_with_the_driver(
+    signum: signal.Signals, suite: Path, place: Path, tally: Tally
+) -> None:
+    out = place / "out"
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # Ray's sockets lie in it: a short path
+    command = ["run", suite, "--out", out, "--executor", "ray", "--workers", 2]
+    thaw = RunningThaw(command, place, TMPDIR=str(folder))
+    try:
+        is_saved = wait_until(
+            lambda: any((run / "checkpoint").exists() for run in owners(out)) or thaw.is_over,
+            patience(END_SECONDS),
+        )
+        assert is_saved
+        assert not thaw.is_over, thaw.err
+        processes = reaper.belonging(str(folder))
+        assert len(processes) > 8, "Ray has six, and each run three"
+        thaw.send(signum, group=False)
+        tally.tried()
+        status = thaw.end(patience(60))
+        assert status == (-signum if signum == signal.SIGKILL else 128 + signum), thaw.err
+        assert wait_until(lambda: not reaper.belonging(str(folder)), patience(20))
+        assert wait_until(lambda: not owners(out), patience(5))
+        assert wait_until(lambda: list(folder.glob("thaw-ray-*")) == [], patience(20))
+    finally:
+        thaw.clear()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def interrupt(

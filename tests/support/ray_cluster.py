@@ -48,6 +48,7 @@ class SmallCluster:
 @contextmanager
 def small_cluster(num_nodes: int) -> Iterator[SmallCluster]:
     """Start a cluster, and end it with everything that it has started."""
+    import ray
     from ray.cluster_utils import Cluster
 
     # The paths of Ray's sockets have at most 107 letters, and pytest's folders are deep.
@@ -58,6 +59,9 @@ def small_cluster(num_nodes: int) -> Iterator[SmallCluster]:
     settings = SETTINGS | {"RAY_AUTH_TOKEN_PATH": str(token)}
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
+    # A process keeps the token that Ray has read first, in another test perhaps.
+    token_cache = ray._raylet.AuthenticationTokenLoader.instance()  # type: ignore[attr-defined]
+    token_cache.reset_cache()
     cluster = None
     try:
         cluster = Cluster(
@@ -81,4 +85,5 @@ def small_cluster(num_nodes: int) -> Iterator[SmallCluster]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+        token_cache.reset_cache()
         shutil.rmtree(folder, ignore_errors=True)

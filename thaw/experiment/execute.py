@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 import torch
 
+from thaw.acting.remote.ray_session import resolve_address
 from thaw.config.errors import InputError
 from thaw.config.runtime import Runtime, num_cores
 from thaw.config.strict import from_plain, to_plain
@@ -18,7 +19,7 @@ from thaw.experiment.check import canonical_suite, check_suite
 from thaw.experiment.driver import Driver, Summary
 from thaw.experiment.executor import Executor
 from thaw.experiment.local_executor import LocalExecutor
-from thaw.experiment.on_ray.executor import RayExecutor
+from thaw.experiment.on_ray.executor import RayExecutor, RoomHere
 from thaw.experiment.plan import Plan, describe_selection, plan, select
 from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.screens import draw_pictures
@@ -44,10 +45,11 @@ def run(
     num_workers: int | None = None,
     runtime: Runtime | None = None,
     trust_code: bool = False,
+    executor: ExecutorName = "local",
     only: str | None = None,
     retry_failed: bool = False,
 ) -> Summary:
-    """Execute a suite on this machine, or continue it, and derive its tables.
+    """Execute a suite, or continue it, and derive its tables.
 
     Runs are processes: in a script, call this below ``if __name__ == "__main__":``.
 
@@ -56,9 +58,10 @@ def run(
         out: The suite's folder.
         overrides: ``dotted.key=value`` items that replace the suite's own values.
         num_workers: How many runs execute at once; by default one for each core, a few on a GPU.
-        runtime: Device and how often to save; decides no result.
+        runtime: Device and how often to save, the address of a Ray cluster; decides no result.
         trust_code: Import, call and start what a YAML file names (SECURITY.md). A Suite object
             and a ``module:function`` are the caller's own code and need no permission.
+        executor: Where runs execute: ``local`` is processes of this machine, ``ray`` is Ray.
         only: A glob pattern of the keys of runs that are to be done, as ``*/scratch/*``; their
             pretrainings are done too.
         retry_failed: Try runs again that failed for good in an earlier call.
@@ -78,6 +81,7 @@ def run(
         out,
         num_workers=num_workers,
         runtime=runtime or Runtime(),
+        executor=executor,
         only=only,
         retry_failed=retry_failed,
     )
@@ -113,7 +117,7 @@ def execute(
     """
     if num_workers is not None and num_workers < 1:
         raise InputError(f"--workers is {num_workers}; it must be at least 1")
-    device = device_of(executor, runtime.device)
+    device = device_of(executor, runtime)
     folder = SuiteFolder(out)
     planned = _planned(suite, folder, device)
     chosen = planned if only is None else select(planned, only)
@@ -149,21 +153,22 @@ def _owned(path: Path) -> Iterator[Ownership]:
         raise InputError(str(error)) from None
 
 
-def device_of(executor: ExecutorName, name: str) -> str:
+def device_of(executor: ExecutorName, runtime: Runtime) -> str:
     """Return the device on which runs compute.
 
-    With Ray, that is a device of other machines, so this one is not asked: ``auto`` is the CPU.
+    On a cluster, that is a device of other machines, so this one is not asked: ``auto`` is the CPU.
 
     Raises:
         InputError: There is no such device.
     """
-    if executor == "local":
-        return str(resolve_device(name))
-    if name not in ("auto", "cpu", "cuda"):
+    name = runtime.device
+    if executor == "ray" and name not in ("auto", "cpu", "cuda"):
         raise InputError(
             f"--device {name}: with --executor ray, say cpu or cuda; Ray chooses which one"
         )
-    return "cuda" if name == "cuda" else "cpu"
+    if executor == "ray" and resolve_address(runtime.ray_address) != "local":
+        return "cuda" if name == "cuda" else "cpu"
+    return str(resolve_device(name))
 
 
 def make_executor(
@@ -185,10 +190,10 @@ def make_executor(
     Raises:
         InputError: Ray is not installed, there is no cluster, or the runs need Ray themselves.
     """
-    room_here = num_workers or default_num_workers(runtime.device)
     match name:
         case "local":
-            return LocalExecutor(planned.suite.agent, room_here, runtime)
+            room = num_workers or default_num_workers(runtime.device)
+            return LocalExecutor(planned.suite.agent, room, runtime)
         case "ray":
             if planned.suite.agent.clock == "asynchronous":
                 raise InputError(
@@ -199,9 +204,17 @@ def make_executor(
                 planned.suite,
                 folder.path,
                 num_workers=num_workers,
-                local_workers=room_here,
+                here=room_here(num_workers, runtime),
                 runtime=runtime,
             )
+
+
+def room_here(num_workers: int | None, runtime: Runtime) -> RoomHere:
+    """Return what a Ray has that is started on this machine."""
+    if runtime.device != "cuda":
+        return RoomHere(num_workers or num_cores(), 0)
+    num_gpus = torch.cuda.device_count()
+    return RoomHere(num_workers or num_gpus * runtime.runs_per_gpu, num_gpus)
 
 
 def prepare(suite: Suite, out: str | Path, device: str) -> Plan:

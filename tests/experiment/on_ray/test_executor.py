@@ -20,7 +20,8 @@ from thaw.config.runtime import Runtime
 from thaw.config.suite import Suite
 from thaw.experiment.execute import execute
 from thaw.experiment.executor import Death, Event, Task
-from thaw.experiment.on_ray.executor import RayExecutor
+from thaw.experiment.on_ray import executor as ray_executor
+from thaw.experiment.on_ray.executor import Flight, RayExecutor, RoomHere
 from thaw.experiment.plan import plan
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
@@ -38,7 +39,7 @@ def ray_here() -> Iterator[None]:
     """One Ray for all tests: starting takes seconds."""
     handler = signal.getsignal(signal.SIGTERM)
     ray.init(
-        "local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR,
+        "local", num_cpus=2, num_gpus=1, include_dashboard=False, logging_level=logging.ERROR,
         log_to_driver=False, object_store_memory=100 * 2**20,
     )  # fmt: skip
     yield
@@ -57,7 +58,7 @@ def executor(suite: Suite, tmp_path: Path) -> Iterator[RayExecutor]:
     """Where runs execute, not ready yet."""
     out = tmp_path / "out"
     out.mkdir()
-    executor = RayExecutor(suite, out, num_workers=2, local_workers=2, runtime=Runtime())
+    executor = RayExecutor(suite, out, num_workers=2, here=RoomHere(2, 0), runtime=Runtime())
     yield executor
     executor.close()
     assert list(out.glob(".driver-*")) == []
@@ -77,6 +78,12 @@ def events_until(executor: RayExecutor, is_enough: Callable[[list[Event]], bool]
         assert time.monotonic() < deadline, events
         events += executor.wait(0.5)
     return events
+
+
+def end_of_one(executor: RayExecutor) -> Event:
+    """How the only run ends."""
+    events = events_until(executor, lambda events: any(e.kind != "progress" for e in events))
+    return events[-1]
 
 
 def process_of(task: Task) -> int:
@@ -114,6 +121,18 @@ def test_runs_on_ray_have_the_results_of_runs_here(
         assert run_differences(here, there) == []
     assert list(out.glob(".driver-*")) == []
     assert ray.is_initialized(), "it was there before"
+    # An answer that got lost on its way is given again, at once and without an attempt.
+    executor = RayExecutor(suite, out, num_workers=2, here=RoomHere(2, 0), runtime=Runtime())
+    folder = SuiteFolder(out).run_folder(keys[0])
+    before = folder.path.joinpath("attempts.json").read_bytes()
+    try:
+        executor.begin(lambda: False)
+        executor.start(Task(keys[0], folder.spec(), folder.path, None))
+        event = end_of_one(executor)
+    finally:
+        executor.close()
+    assert event == Event(keys[0], "done", folder.result())
+    assert folder.path.joinpath("attempts.json").read_bytes() == before
 
 
 @pytest.mark.usefixtures("ray_here")
@@ -180,6 +199,50 @@ def test_a_machine_that_joins_later_is_refused_too(
         events_until(executor, lambda events: False)
     assert "it gets no more runs" in caplog.text
     assert not task.folder.exists()
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_share_of_a_gpu_decides_how_many_runs_there_is_room_for(
+    suite: Suite, tmp_path: Path
+) -> None:
+    """Ray is told of a GPU that is not there: the run gets it, and then does not find it."""
+    (tmp_path / "out").mkdir()
+    for runs_per_gpu, slots in ((1, 1), (2, 2), (3, 2)):  # and there are two CPUs
+        runtime = Runtime(device="cuda", runs_per_gpu=runs_per_gpu)
+        executor = RayExecutor(
+            suite, tmp_path / "out", num_workers=None, here=RoomHere(2, 1), runtime=runtime
+        )
+        try:
+            executor.begin(lambda: False)
+            assert executor.cluster.count_slots() == slots
+            if runs_per_gpu == 3:
+                executor.start(endless(tmp_path, "on_gpu"))
+                event = end_of_one(executor)
+                assert event.kind == "failed"
+                assert "device 'cuda' is not there" in event.content
+        finally:
+            executor.close()
+
+
+@pytest.mark.usefixtures("ray_here")
+def test_a_result_that_is_not_seen_yet_is_waited_for(
+    executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system may show a file long after Ray has said that the run is done."""
+    executor.begin(lambda: False)
+    task = endless(tmp_path, "late")
+    done = Event("late", "done", {})
+    executor.hidden.append((time.monotonic(), Flight(task, 1), done))
+    assert executor.wait(0) == []
+    task.folder.mkdir(parents=True)
+    (task.folder / "result.json").touch()
+    assert executor.wait(0) == [done]
+    assert executor.wait(0) == []
+    never = endless(tmp_path, "never")
+    monkeypatch.setattr(ray_executor, "RESULT_SECONDS", 0.0)
+    executor.hidden.append((time.monotonic() - 1, Flight(never, 2), done))
+    (event,) = executor.wait(0)
+    assert event.content.cause == "lost"
 
 
 def test_wrong_input_is_one_line_and_nothing_is_written(

@@ -66,7 +66,7 @@ class RaySession:
         self.raylet: socket.socket | None = None
         self.folder: str | None = None
         """Files of a Ray that was started here; deleted at the end."""
-        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        address = resolve_address(address)
         try:
             with _own_signals():
                 if self.is_ours and address == "local":
@@ -213,6 +213,11 @@ def connect_to_raylet(ray: Any) -> socket.socket | None:
     return raylet
 
 
+def resolve_address(address: str | None) -> str:
+    """Return the address of a cluster; ``local`` is a Ray of this process's own."""
+    return address or os.environ.get("RAY_ADDRESS") or "local"
+
+
 def check_ray(address: str | None, asked_by: str = ASKED_BY, instead: str = INSTEAD) -> None:
     """Check that Ray can be used, before anything is written; see :func:`import_ray`.
 
@@ -220,7 +225,7 @@ def check_ray(address: str | None, asked_by: str = ASKED_BY, instead: str = INST
         InputError: Ray is not installed, or no server listens at the cluster's address.
     """
     import_ray(asked_by, instead)
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = resolve_address(address)
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         try:  # Ray itself would try for minutes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ DEAD_SECONDS = 5.0
 
 LOST_SECONDS = 30.0
 """After a machine's death, Ray has this much time to end its tasks."""
+
+
+_log = logging.getLogger("thaw")
 
 
 class Cluster:
@@ -142,6 +146,9 @@ class Cluster:
         """
         strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         names = self.machines()
+        if not names:
+            what = "a CPU" if self.runs_per_gpu is None else "a CPU and a GPU"
+            _log.warning("no machine of the Ray cluster has %s; the runs wait for one", what)
         with self.calling():
             ask = self.ray.remote(trouble_here)
             asked = {

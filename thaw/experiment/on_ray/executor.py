@@ -38,6 +38,14 @@ READS_AT_ONCE = 20
 _log = logging.getLogger("thaw")
 
 
+class RoomHere(NamedTuple):
+    """What a Ray has that is started on this machine."""
+
+    num_cpus: int
+    """As many runs execute at once, whatever the machine has."""
+    num_gpus: int
+
+
 class Shown(NamedTuple):
     """A run's progress, as its files have it."""
 
@@ -45,7 +53,7 @@ class Shown(NamedTuple):
     mean_return: float | None
 
 
-class _Flight:
+class Flight:
     """A run that Ray has: it waits for a machine, or is on one."""
 
     def __init__(self, task: Task, number: int) -> None:
@@ -63,7 +71,7 @@ class RayExecutor:
         suite: Whose runs; it names the user's modules.
         suite_folder: The suite's folder, which all machines mount.
         num_workers: How many runs execute at once; None is as many as there is room for.
-        local_workers: How many there is room for if Ray is started on this machine.
+        here: What Ray has if it is started on this machine.
         runtime: Device, threads, cadence of each run; the address of the cluster.
 
     Raises:
@@ -78,12 +86,12 @@ class RayExecutor:
         suite_folder: Path,
         *,
         num_workers: int | None,
-        local_workers: int,
+        here: RoomHere,
         runtime: Runtime,
     ) -> None:
         check_ray(runtime.ray_address, "--executor ray", "use --executor local")
         self.runtime = runtime
-        self.num_workers, self.local_workers = num_workers, local_workers
+        self.num_workers, self.here = num_workers, here
         self.shared = SharedFolder(suite_folder)
         modules = modules_of(suite)
         self.demand = Demand(
@@ -95,9 +103,9 @@ class RayExecutor:
         self.session: RaySession | None = None
         self.count = 0
         """Of the runs that Ray was given, each time that it was."""
-        self.flights: dict[Any, _Flight] = {}
+        self.flights: dict[Any, Flight] = {}
         """By Ray's reference to the answer."""
-        self.hidden: list[tuple[float, _Flight, Event]] = []
+        self.hidden: list[tuple[float, Flight, Event]] = []
         """Runs that are done since a moment, but whose results have not arrived here."""
         self.stop_asked: float | None = None
         self.is_killed = False
@@ -110,9 +118,8 @@ class RayExecutor:
             RayFailed: Ray failed.
         """
         runs_per_gpu = self.runtime.runs_per_gpu if self.runtime.device == "cuda" else None
-        num_gpus = -(-self.local_workers // runs_per_gpu) if runs_per_gpu else 0
         self.session = RaySession(
-            self.runtime.ray_address, num_cpus=self.local_workers, num_gpus=num_gpus
+            self.runtime.ray_address, num_cpus=self.here.num_cpus, num_gpus=self.here.num_gpus
         )
         self.session.be_quiet()
         self.ray = self.session.ray
@@ -196,7 +203,7 @@ class RayExecutor:
         self.count += 1
         pickled = pickle.dumps((task, self.runtime))
         request = self.cluster.submit(task, self.demand, self.count, pickled)
-        self.flights[request] = _Flight(task, self.count)
+        self.flights[request] = Flight(task, self.count)
 
     def _take(self, request: Any) -> Iterator[Event]:
         """Take the answer of a run that has ended; how Ray's tasks end decides what that means."""
@@ -245,7 +252,7 @@ class RayExecutor:
         places = self.shared.places()
         return [r for r, flight in self.flights.items() if places.get(flight.number) in lost]
 
-    def _death_with_machine(self, flight: _Flight) -> Event:
+    def _death_with_machine(self, flight: Flight) -> Event:
         """Give a run up; if its machine lives and only seems dead, it is to stop."""
         self.shared.give_up(flight.number)
         return Event(flight.task.key, "died", Death("lost", "its machine was lost"))
