@@ -3,8 +3,8 @@
 ``python benchmarks/ten_thousand_runs.py FOLDER`` makes a suite's folder with 10,500 finished runs:
 one run of each condition is executed, and its files stand for those of all others, with
 descriptions of their own. Then each command is timed as a user calls it: CPU seconds of its
-processes, and seconds
-on the clock. "first run" is the time until the first run of a fresh folder is done.
+processes, and seconds on the clock. "first run" is the time until the first run of a fresh folder
+is done.
 """
 
 from __future__ import annotations

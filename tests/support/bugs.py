@@ -1487,7 +1487,7 @@ BUGS = (
     Bug(
         "a new field is in the hashes of runs that do not use it",
         "config/strict.py",
-        "if field.name in config.later and value == default:",
+        "if name in defaults and value == defaults[name]:",
         "if False:",
         "config/test_agent.py",
         "came_later",
