@@ -1,6 +1,6 @@
 """Drives the runs of a suite: which is next, which are done, and what becomes of one that died.
 
-Where runs execute, the driver does not know: an :class:`~thaw.experiment.executor.Executor` does.
+Where runs execute, the driver does not know: an :mod:`executor <thaw.experiment.executors>` does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from thaw.config.errors import InputError
 from thaw.experiment.display import Display
-from thaw.experiment.executor import Death, Event, Executor, Task
+from thaw.experiment.executors.executor import Death, Event, Executor, Task
 from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.pretraining_check import PretrainingCheck
 from thaw.experiment.raced_runs import RacedRuns

@@ -17,9 +17,9 @@ from thaw.config.strict import from_plain, to_plain
 from thaw.config.suite import Suite
 from thaw.experiment.check import canonical_suite, check_suite
 from thaw.experiment.driver import Driver, Summary
-from thaw.experiment.executor import Executor
-from thaw.experiment.local_executor import LocalExecutor
-from thaw.experiment.on_ray.executor import RayExecutor, RoomHere
+from thaw.experiment.executors.executor import Executor
+from thaw.experiment.executors.local_executor import LocalExecutor
+from thaw.experiment.executors.on_ray.executor import RayExecutor, RoomHere
 from thaw.experiment.plan import Plan, describe_selection, plan, select
 from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.screens import draw_pictures

@@ -10,11 +10,11 @@ from pathlib import Path
 from thaw.config.agent import AgentConfig
 from thaw.config.flavor import Flavor
 from thaw.config.suite import Suite, Transfer
-from thaw.experiment.on_ray.same_code import code_here, differences, modules_of
+from thaw.experiment.executors.on_ray.same_code import code_here, differences, modules_of
 
 ASK = """
 import json, sys
-from thaw.experiment.on_ray.same_code import code_here
+from thaw.experiment.executors.on_ray.same_code import code_here
 json.dump(code_here(sys.argv[1:]), sys.stdout)
 """
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from thaw.config.agent import AgentConfig
 from thaw.config.runtime import Runtime
-from thaw.experiment.executor import Death, Event, Task
+from thaw.experiment.executors.executor import Death, Event, Task
+from thaw.experiment.executors.run_process import Message, run_in_process
 from thaw.experiment.process_tree import kill_tree
-from thaw.experiment.run_process import Message, run_in_process
 from thaw.experiment.signals import blocked
 from thaw.experiment.stalls import LOOK_SECONDS, Silence, describe_stall
 
@@ -77,7 +77,7 @@ class LocalExecutor:
         """Runs that send nothing more; their processes are about to end."""
         # The fork server imports torch once, and has no threads when it forks.
         self.context = multiprocessing.get_context("forkserver")
-        preloaded = ["thaw.experiment.preload"]
+        preloaded = ["thaw.experiment.executors.preload"]
         if agent.optimizer != "rmsprop":
             preloaded.append("torch._dynamo")  # torch's optimizers import it, for two seconds
         self.context.set_forkserver_preload(preloaded)

@@ -16,11 +16,11 @@ from thaw.acting.remote.ray_session import RaySession, check_ray
 from thaw.config.errors import InputError, one_line
 from thaw.config.runtime import Runtime
 from thaw.config.suite import Suite
-from thaw.experiment.executor import Death, Event, Task
-from thaw.experiment.on_ray.cluster import Cluster
-from thaw.experiment.on_ray.same_code import code_here, modules_of
-from thaw.experiment.on_ray.shared_folder import SharedFolder, is_listed
-from thaw.experiment.on_ray.task import Demand
+from thaw.experiment.executors.executor import Death, Event, Task
+from thaw.experiment.executors.on_ray.cluster import Cluster
+from thaw.experiment.executors.on_ray.same_code import code_here, modules_of
+from thaw.experiment.executors.on_ray.shared_folder import SharedFolder, is_listed
+from thaw.experiment.executors.on_ray.task import Demand
 from thaw.files.run_folder import RunFolder
 
 SAVE_SECONDS = 60.0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from thaw.experiment.on_ray import shared_folder
-from thaw.experiment.on_ray.shared_folder import (
+from thaw.experiment.executors.on_ray import shared_folder
+from thaw.experiment.executors.on_ray.shared_folder import (
     PREFIX,
     SharedFolder,
     is_listed,

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 from thaw.acting.remote.ray_session import this_machine
 from thaw.config.runtime import Runtime
-from thaw.experiment.executor import Event, Task
-from thaw.experiment.local_executor import LocalExecutor
-from thaw.experiment.on_ray.same_code import code_here, differences
-from thaw.experiment.on_ray.shared_folder import (
+from thaw.experiment.executors.executor import Event, Task
+from thaw.experiment.executors.local_executor import LocalExecutor
+from thaw.experiment.executors.on_ray.same_code import code_here, differences
+from thaw.experiment.executors.on_ray.shared_folder import (
     executing,
     is_listed,
     is_over,
@@ -46,9 +46,9 @@ class Demand(NamedTuple):
     """What a machine must fit to; plain data."""
 
     folder: str
-    """The driver's, see :mod:`thaw.experiment.on_ray.shared_folder`."""
+    """The driver's, see :mod:`thaw.experiment.executors.on_ray.shared_folder`."""
     code: tuple[tuple[str, str], ...]
-    """Of the driver's machine, see :func:`thaw.experiment.on_ray.same_code.code_here`."""
+    """Of the driver's machine, see :func:`thaw.experiment.executors.on_ray.same_code.code_here`."""
     modules: tuple[str, ...]
     """The user's modules among them."""
     import_from: tuple[str, ...]

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 from thaw.config.errors import InputError, one_line
 from thaw.config.runtime import Runtime
-from thaw.experiment.executor import Death, Task
+from thaw.experiment.executors.executor import Death, Task
 from thaw.experiment.signals import STOP_SIGNALS, StopRequest, set_handlers
 from thaw.files.attempts import read_attempts
 from thaw.files.ownership import LEASE_SECONDS

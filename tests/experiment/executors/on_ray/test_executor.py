@@ -19,9 +19,9 @@ from thaw.config.errors import InputError
 from thaw.config.runtime import Runtime
 from thaw.config.suite import Suite
 from thaw.experiment.execute import execute
-from thaw.experiment.executor import Death, Event, Task
-from thaw.experiment.on_ray import executor as ray_executor
-from thaw.experiment.on_ray.executor import Flight, RayExecutor, RoomHere
+from thaw.experiment.executors.executor import Death, Event, Task
+from thaw.experiment.executors.on_ray import executor as ray_executor
+from thaw.experiment.executors.on_ray.executor import Flight, RayExecutor, RoomHere
 from thaw.experiment.plan import plan
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite

@@ -11,9 +11,9 @@ from typing import Any
 from thaw.acting.remote.messages import RayFailed
 from thaw.acting.remote.ray_session import RaySession
 from thaw.config.errors import InputError, one_line
-from thaw.experiment.executor import Task
-from thaw.experiment.on_ray.shared_folder import SEEN_SECONDS, SharedFolder
-from thaw.experiment.on_ray.task import Demand, execute_here, trouble_here
+from thaw.experiment.executors.executor import Task
+from thaw.experiment.executors.on_ray.shared_folder import SEEN_SECONDS, SharedFolder
+from thaw.experiment.executors.on_ray.task import Demand, execute_here, trouble_here
 from thaw.experiment.stalls import LOOK_SECONDS
 
 CHECK_SECONDS = 120.0
