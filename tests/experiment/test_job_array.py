@@ -6,18 +6,15 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from command_line import TINY, Say, thaw_process
+from stand_in_sbatch import stand_in
 
 from thaw.experiment.job_array import NOT_YET
 from thaw.experiment.suite_folder import SuiteFolder
-
-THAW = str(Path(sys.executable).with_name("thaw"))
-STAND_IN = Path(__file__).parents[1] / "support" / "stand_in_sbatch.py"
 
 
 @pytest.fixture
@@ -96,10 +93,9 @@ def test_slurm_s_arrays_do_the_whole_suite(planned: Path, tmp_path: Path, say: S
     script = (planned / "slurm" / "transfer-0.sbatch").read_text()
     assert "#SBATCH --time=01:00:00\n" in script
     assert "#SBATCH --array=0-3\n" in script
-    _stand_in(tmp_path / "bin")
     subprocess.run(
         ["sh", str(planned / "slurm" / "submit.sh")],
-        env=_environment(tmp_path),
+        env=os.environ | stand_in(tmp_path),
         check=True,
         capture_output=True,
     )
@@ -113,12 +109,11 @@ def test_transfers_do_not_start_after_a_pretraining_that_failed(
     planned: Path, tmp_path: Path, say: Say
 ) -> None:
     say("plan", str(planned / "suite.yaml"), "--out", str(planned), "--slurm")
-    _stand_in(tmp_path / "bin")
     first = planned / "slurm" / "pretrain-0.sbatch"
     first.write_text(first.read_text().replace("run-one", "run-none"))
     ended = subprocess.run(
         ["sh", str(planned / "slurm" / "submit.sh")],
-        env=_environment(tmp_path),
+        env=os.environ | stand_in(tmp_path),
         check=False,
         capture_output=True,
         text=True,
@@ -128,32 +123,18 @@ def test_transfers_do_not_start_after_a_pretraining_that_failed(
     assert not (planned / "runs").exists()
 
 
+@pytest.mark.parametrize("code", [NOT_YET, 128 + signal.SIGUSR1, 128 + signal.SIGTERM, 1])
 def test_a_task_that_was_warned_is_queued_again_alone(
-    planned: Path, tmp_path: Path, say: Say
+    code: int, planned: Path, tmp_path: Path, say: Say
 ) -> None:
     say("plan", str(planned / "suite.yaml"), "--out", str(planned), "--slurm")
-    _stand_in(tmp_path / "bin")
     script = planned / "slurm" / "pretrain-0.sbatch"
-    environment = _environment(tmp_path) | {
+    environment = os.environ | stand_in(tmp_path) | {
         "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0",
     }  # fmt: skip
     text = script.read_text()
     command = next(line for line in text.splitlines() if line.endswith(" &"))
-    script.write_text(text.replace(command, f"sh -c 'exit {NOT_YET}' &"))
+    script.write_text(text.replace(command, f"sh -c 'exit {code}' &"))
     subprocess.run(["sh", str(script)], env=environment, check=False)
-    assert (tmp_path / "requeued").read_text() == "7_0\n"
-
-
-def _stand_in(folder: Path) -> None:
-    folder.mkdir()
-    for name, body in (
-        ("sbatch", f'exec {sys.executable} {STAND_IN} "$@"'),
-        ("scontrol", 'echo "$2" >> "$STAND_IN/requeued"'),
-    ):
-        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
-        (folder / name).chmod(0o755)
-
-
-def _environment(place: Path) -> dict[str, str]:
-    path = f"{place / 'bin'}:{Path(THAW).parent}:{os.environ['PATH']}"
-    return os.environ | {"STAND_IN": str(place), "PATH": path, "OMP_NUM_THREADS": "1"}
+    requeued = tmp_path / "requeued"
+    assert (requeued.read_text() if requeued.exists() else "") == ("" if code == 1 else "7_0\n")

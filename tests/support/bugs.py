@@ -1430,6 +1430,14 @@ BUGS = (
         "do_not_start_after",
     ),
     Bug(
+        "a task of a job array that was warned while it loads is not queued again",
+        "experiment/job_array.py",
+        "{NOT_YET} | 138 | 143)",
+        "{NOT_YET})",
+        "experiment/test_job_array.py",
+        "is_queued_again_alone",
+    ),
+    Bug(
         "a published folder leaves out the records of its runs",
         "experiment/published.py",
         '"ended": round(ended), **records}',

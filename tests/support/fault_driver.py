@@ -11,13 +11,14 @@ import sys
 
 
 def save_often() -> None:
-    """Let `thaw run` save at another cadence; it decides no result."""
-    from thaw.cli import suites
+    """Let `thaw run` and `run-one` save at another cadence; it decides no result."""
+    from thaw.cli import job_array, suites
     from thaw.config.runtime import Runtime
 
-    assert vars(suites)["Runtime"] is Runtime, "`thaw run` takes its Runtime from elsewhere"
     seconds = float(os.environ["FAULT_CHECKPOINT_SECONDS"])
-    vars(suites)["Runtime"] = functools.partial(Runtime, checkpoint_seconds=seconds)
+    for module in (suites, job_array):
+        assert vars(module)["Runtime"] is Runtime, "the command takes its Runtime from elsewhere"
+        vars(module)["Runtime"] = functools.partial(Runtime, checkpoint_seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -36,12 +36,14 @@ class RunningThaw:
         environment: More variables.
     """
 
+    program: Sequence[str] = (sys.executable, fault_driver.__file__)
+
     def __init__(self, arguments: Sequence[object], cwd: Path, **environment: str) -> None:
         self.mark = uuid.uuid4().hex
         self.out_file, self.err_file = cwd / f"{self.mark}.out", cwd / f"{self.mark}.err"
         with self.out_file.open("wb") as out, self.err_file.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, fault_driver.__file__, *map(str, arguments)],
+                [*self.program, *map(str, arguments)],
                 cwd=cwd,
                 env=os.environ
                 | {"OMP_NUM_THREADS": "1", "FAULT_CHECKPOINT_SECONDS": str(CHECKPOINT_SECONDS)}

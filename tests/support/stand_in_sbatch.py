@@ -13,6 +13,26 @@ import sys
 from pathlib import Path
 
 
+def stand_in(place: Path, **programs: str) -> dict[str, str]:
+    """Make sbatch and scontrol.
+
+    Args:
+        place: Where they note jobs and what is to be queued again; they are in ``bin`` there.
+        programs: More programs by name, in the language of the shell.
+
+    Returns:
+        The variables with which they are found.
+    """
+    sbatch = f'exec {sys.executable} {__file__} "$@"'
+    scontrol = 'echo "$2" >> "$STAND_IN/requeued"'
+    (place / "bin").mkdir()
+    for name, body in {"sbatch": sbatch, "scontrol": scontrol, **programs}.items():
+        (place / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
+        (place / "bin" / name).chmod(0o755)
+    path = f"{place / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"STAND_IN": str(place), "PATH": path, "OMP_NUM_THREADS": "1"}
+
+
 def main() -> None:
     place = Path(os.environ["STAND_IN"])
     options = [word for word in sys.argv[1:-1] if word.startswith("--")]

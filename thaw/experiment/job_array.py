@@ -105,7 +105,8 @@ def _task(
     return f"""#!/bin/sh
 {lines}
 # Before its time is over, SLURM signals this shell. It passes that on; the run saves and ends with
-# {NOT_YET}, and this task, and no other of the array, is queued again.
+# {NOT_YET}, and this task, and no other of the array, is queued again. If the signal comes before
+# the run has begun, thaw ends with 138 (SIGUSR1) or 143 (SIGTERM).
 {command} --index $((SLURM_ARRAY_TASK_ID + {first})) &
 child=$!
 trap 'kill -USR1 "$child" 2>/dev/null' USR1 TERM
@@ -115,8 +116,8 @@ while kill -0 "$child" 2>/dev/null; do  # a signal has ended the first wait
     code=0
     wait "$child" || code=$?
 done
-if [ "$code" -eq {NOT_YET} ]; then
-    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
-fi
+case "$code" in
+{NOT_YET} | 138 | 143) scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}" ;;
+esac
 exit "$code"
 """
