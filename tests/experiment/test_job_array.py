@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,18 +124,40 @@ def test_transfers_do_not_start_after_a_pretraining_that_failed(
     assert not (planned / "runs").exists()
 
 
-@pytest.mark.parametrize("code", [NOT_YET, 128 + signal.SIGUSR1, 128 + signal.SIGTERM, 1])
-def test_a_task_that_was_warned_is_queued_again_alone(
-    code: int, planned: Path, tmp_path: Path, say: Say
-) -> None:
+@pytest.fixture
+def element(planned: Path, tmp_path: Path, say: Say) -> Callable[[str], subprocess.Popen[bytes]]:
+    """Start an array's script with another command in the place of thaw."""
     say("plan", str(planned / "suite.yaml"), "--out", str(planned), "--slurm")
     script = planned / "slurm" / "pretrain-0.sbatch"
-    environment = os.environ | stand_in(tmp_path) | {
-        "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0",
-    }  # fmt: skip
     text = script.read_text()
-    command = next(line for line in text.splitlines() if line.endswith(" &"))
-    script.write_text(text.replace(command, f"sh -c 'exit {code}' &"))
-    subprocess.run(["sh", str(script)], env=environment, check=False)
+    thaw = next(line for line in text.splitlines() if line.endswith(" &"))
+    environment = stand_in(tmp_path) | {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+
+    def start(command: str) -> subprocess.Popen[bytes]:
+        script.write_text(text.replace(thaw, f"sh -c {shlex.quote(command)} &"))
+        return subprocess.Popen(["sh", str(script)], env=os.environ | environment)
+
+    return start
+
+
+@pytest.mark.parametrize("code", [NOT_YET, 128 + signal.SIGUSR1, 1])
+def test_a_task_that_was_warned_is_queued_again_alone(
+    code: int, element: Callable[[str], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    assert element(f"exit {code}").wait(60) == code
     requeued = tmp_path / "requeued"
     assert (requeued.read_text() if requeued.exists() else "") == ("" if code == 1 else "7_0\n")
+
+
+def test_a_task_that_was_canceled_stays_so(
+    element: Callable[[str], subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    trap = f"trap 'exit {NOT_YET}' TERM USR1; touch {tmp_path}/begun; while :; do sleep 0.1; done"
+    task = element(trap)
+    for _ in range(600):
+        if (tmp_path / "begun").exists():
+            break
+        time.sleep(0.05)
+    task.terminate()  # as `scancel` does
+    assert task.wait(60) == NOT_YET
+    assert not (tmp_path / "requeued").exists()

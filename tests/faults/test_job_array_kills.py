@@ -58,8 +58,8 @@ class Task(RunningThaw):
     ) -> None:
         self.id = f"{array}_{index}"
         self.run = run
-        self.is_told = False
-        """Whether a signal has asked it to save and to end."""
+        self.told = 0
+        """The signal that has asked it to save and to end."""
         super().__init__(
             [place / f"out/slurm/{array}-0.sbatch"],
             place,
@@ -125,10 +125,11 @@ class Cluster:
         print(said)
         assert "Traceback" not in task.err, said
         assert task.leaves_nothing(), (said, task.family())
-        if task.is_told and status != 0:
-            # The others: the signal came before the run had begun.
-            assert status in {NOT_YET, 128 + signal.SIGUSR1, 128 + signal.SIGTERM}, said
-            self.asked_again[task.id] += 1
+        if task.told and status != 0:
+            # The second: the signal came before the run had begun.
+            assert status in {NOT_YET, 128 + task.told}, said
+            if task.told == signal.SIGUSR1:
+                self.asked_again[task.id] += 1
         else:
             assert status in {0, -signal.SIGKILL, 128 + signal.SIGKILL}, said
             if status != 0 and (task.run / "result.json").exists():
@@ -153,10 +154,10 @@ class Cluster:
                 with suppress(ProcessLookupError):
                     os.kill(thaw[0], signal.SIGKILL)
             case "SIGUSR1":  # SLURM's warning comes to the script alone
-                task.is_told = True
+                task.told = signal.SIGUSR1
                 task.send(signal.SIGUSR1, group=False)
-            case "SIGTERM":  # preemption
-                task.is_told = True
+            case "SIGTERM":  # preemption, after which SLURM itself queues the task again
+                task.told = signal.SIGTERM
                 task.send(signal.SIGTERM, group=True)
             case "start it twice":
                 array, _, index = task.id.rpartition("_")

@@ -1432,10 +1432,18 @@ BUGS = (
     Bug(
         "a task of a job array that was warned while it loads is not queued again",
         "experiment/job_array.py",
-        "{NOT_YET} | 138 | 143)",
-        "{NOT_YET})",
+        ' | "no 138")',
+        ")",
         "experiment/test_job_array.py",
         "is_queued_again_alone",
+    ),
+    Bug(
+        "a task of a job array that was canceled is queued again",
+        "experiment/job_array.py",
+        "trap 'canceled=yes; kill",
+        "trap 'kill",
+        "experiment/test_job_array.py",
+        "was_canceled_stays_so",
     ),
     Bug(
         "a published folder leaves out the records of its runs",

@@ -104,20 +104,23 @@ def _task(
     lines = "\n".join(f"#SBATCH {option}" for option in head)
     return f"""#!/bin/sh
 {lines}
-# Before its time is over, SLURM signals this shell. It passes that on; the run saves and ends with
-# {NOT_YET}, and this task, and no other of the array, is queued again. If the signal comes before
-# the run has begun, thaw ends with 138 (SIGUSR1) or 143 (SIGTERM).
+# Before its time is over, SLURM sends SIGUSR1 to this shell, which passes it on. The run saves and
+# ends with {NOT_YET}; a run that has only begun to load ends with 138. Then this task, and no other
+# of the array, is queued again. After SIGTERM it is not: `scancel` sends that. A preempted task is
+# queued again by SLURM itself.
 {command} --index $((SLURM_ARRAY_TASK_ID + {first})) &
 child=$!
-trap 'kill -USR1 "$child" 2>/dev/null' USR1 TERM
+canceled=no
+trap 'kill -USR1 "$child" 2>/dev/null' USR1
+trap 'canceled=yes; kill -TERM "$child" 2>/dev/null' TERM
 code=0
 wait "$child" || code=$?
 while kill -0 "$child" 2>/dev/null; do  # a signal has ended the first wait
     code=0
     wait "$child" || code=$?
 done
-case "$code" in
-{NOT_YET} | 138 | 143) scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}" ;;
+case "$canceled $code" in
+"no {NOT_YET}" | "no 138") scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}" ;;
 esac
 exit "$code"
 """
