@@ -19,8 +19,9 @@ PROMISES = {
         "A run that was killed or stopped goes on, and its result is the same bit for bit",
         "kill -9 of the group, the driver, a worker and the fork server, SIGINT, SIGTERM, SIGHUP, "
         "SIGUSR1, SIGUSR2, SIGSTOP with SIGCONT, at random moments from the start to the report, "
-        "under both repeatable clocks with one and two groups; then the same command, and a "
-        "comparison of weights, episodes, losses and scores with an unbroken run",
+        "under both repeatable clocks with one and two groups; nodes, drivers and runs on Ray; "
+        "nodes, tasks and runs of job arrays, and tasks that start twice; then the same command, "
+        "and a comparison of weights, episodes, losses and scores with an unbroken run",
         "interruptions",
     ),
     "damage": Promise(
