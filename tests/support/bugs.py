@@ -1432,15 +1432,15 @@ BUGS = (
     Bug(
         "a task of a job array that was warned while it loads is not queued again",
         "experiment/job_array.py",
-        ' | "no 138")',
-        ")",
+        "{NOT_YET} | 138)",
+        "{NOT_YET})",
         "experiment/test_job_array.py",
         "is_queued_again_alone",
     ),
     Bug(
         "a task of a job array that was canceled is queued again",
         "experiment/job_array.py",
-        "trap 'canceled=yes; kill",
+        "trap 'told=TERM; kill",
         "trap 'kill",
         "experiment/test_job_array.py",
         "was_canceled_stays_so",

@@ -108,19 +108,23 @@ def _task(
 # ends with {NOT_YET}; a run that has only begun to load ends with 138. Then this task, and no other
 # of the array, is queued again. After SIGTERM it is not: `scancel` sends that. A preempted task is
 # queued again by SLURM itself.
+child=
+told=
+trap 'told=USR1; kill -USR1 "$child" 2>/dev/null' USR1
+trap 'told=TERM; kill -TERM "$child" 2>/dev/null' TERM
 {command} --index $((SLURM_ARRAY_TASK_ID + {first})) &
 child=$!
-canceled=no
-trap 'kill -USR1 "$child" 2>/dev/null' USR1
-trap 'canceled=yes; kill -TERM "$child" 2>/dev/null' TERM
+[ -z "$told" ] || kill "-$told" "$child" 2>/dev/null  # it came before the line above
 code=0
 wait "$child" || code=$?
 while kill -0 "$child" 2>/dev/null; do  # a signal has ended the first wait
     code=0
     wait "$child" || code=$?
 done
-case "$canceled $code" in
-"no {NOT_YET}" | "no 138") scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}" ;;
+case "$code" in
+{NOT_YET} | 138)
+    [ "$told" = TERM ] || scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+    ;;
 esac
 exit "$code"
 """
