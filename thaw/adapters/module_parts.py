@@ -64,7 +64,7 @@ class ModuleParts(TwoParts):
         return renamed
 
     def follow_modes(self) -> None:
-        """Keep frozen modules in evaluation mode, whoever calls ``train`` on any of the modules."""
+        """Keep frozen modules in evaluation mode, also where a caller trains one of the modules."""
         (module,) = self.shown
         for part in module.modules():  # each by itself: a loop may switch only one of them
             part.__dict__["train"] = functools.partial(self._train, part)

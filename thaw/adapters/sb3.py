@@ -1,6 +1,6 @@
 """Update rules for the models of Stable-Baselines3: PPO, A2C, DQN, and RecurrentPPO of its contrib.
 
-It has two traps for whoever freezes parts by hand: each update writes one learning rate into every
+It has two traps for those who freeze parts by hand: each update writes one learning rate into every
 group of the optimizer, and switches all modules to training mode, so that the statistics of frozen
 normalization layers move.
 """
