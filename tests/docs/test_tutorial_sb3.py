@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import pandas as pd
 import pytest
 from command_line import thaw_command
+from stable_baselines3 import PPO
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/tutorial-sb3.md"
 SMALL = ["--set", "transfer_steps=400", "--set", "evaluation.episodes=4", "--workers", "1"]
@@ -47,3 +49,37 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
     (verdict,) = json.loads((tmp_path / "moved/report/card.json").read_text())["verdicts"]
     assert verdict["outcome"] in ("decided", "equal", "open", "no_verdict")
     assert (tmp_path / "moved/report/index.html").is_file()
+
+
+CATCH = """\
+name: moved
+transfers:
+  - {source: "catch?downsample=8&frames_per_step=39", target: "catch@large_ball?downsample=8&frames_per_step=39"}
+conditions: [random, freeze_all, update_all, freeze_embedding, freeze_head, reset_value]
+seeds: 1
+source_checkpoint: imported
+transfer_steps: 400
+environment: {num_envs: 4}
+evaluation: {episodes: 4}
+"""  # noqa: E501
+
+
+@pytest.mark.slow
+def test_a_policy_that_sees_pictures_goes_the_same_way(tmp_path: Path) -> None:
+    env = gymnasium.make("thaw.envs.catch:thaw/Catch-v0", downsample=8, frames_per_step=39)
+    model = PPO("CnnPolicy", env, n_steps=64, seed=0, device="cpu")
+    model.learn(64)
+    model.save(tmp_path / "catch.zip")
+    (tmp_path / "moved.yaml").write_text(CATCH)
+    flavor = "catch?downsample=8&frames_per_step=39"
+    for words in (
+        ["import", "sb3", "catch.zip", "--out", "imported", "--flavor", flavor],
+        ["evaluate", "imported", flavor, "--episodes", "4"],
+        ["run", "moved.yaml", "--out", "moved"],
+        ["report", "moved"],
+    ):
+        spoken = thaw_command(*words, cwd=tmp_path)
+        assert spoken.status == 0, (words, spoken.err)
+    scores = pd.read_csv(tmp_path / "moved/scores.csv")
+    assert set(scores["condition"]) >= {"freeze_all", "freeze_embedding", "reset_value"}
+    assert scores["mean_return"].notna().all()
