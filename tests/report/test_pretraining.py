@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 import pytest
 
-from thaw.report.pretraining import amounts_of_pretraining, pretraining_frame, pretraining_panels
+from thaw.report.pretraining import (
+    Amount,
+    amounts_of_pretraining,
+    enough_sentence,
+    pretraining_frame,
+    pretraining_panels,
+)
 from thaw.report.scores import check_scores, check_source_steps
 from thaw.report.spec import ReportSpec
+from thaw.report.statistics import NO_ESTIMATE, paired_difference
 
 STEPS = (100, 1_000, 10_000)
 SEEDS = range(5)
@@ -78,6 +89,35 @@ def test_an_open_question_names_what_is_surely_not_enough() -> None:
     assert said.startswith("Update all: not decided which amount is enough; from 1,000 to 10,000")
     assert "100 steps are not enough: the rest adds 0.700 [" in said
     assert "set report.margin" in sentences((0.1, 0.8, 0.8), margin=None)[0]
+
+
+def drawn(rng: np.random.Generator, levels: Sequence[float]) -> str:
+    """Return what is said of five seeds whose mean returns are these plus noise."""
+    base = rng.normal(0, 0.5, 5)
+    *earlier, final = [base + level + rng.normal(0, 0.2, 5) for level in levels]
+    amounts = [
+        Amount(step, NO_ESTIMATE, paired_difference(final, values), True)
+        for step, values in zip((100, 300, 1_000, 3_000), earlier, strict=True)
+    ]
+    return enough_sentence(amounts, 10_000, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("levels", "wrong"),
+    [
+        ((0.0, 0.0, 0.0, 0.0, 0.0), r"all of the|not enough"),
+        ((0.0, 0.0, 0.0, 0.2, 0.2), r"^(100|300|1,000) steps are enough"),
+    ],
+    ids=["equal", "as much as the margin"],
+)
+def test_what_is_said_is_wrong_in_one_of_twenty_sets_at_most(
+    levels: Sequence[float], wrong: str
+) -> None:
+    """With 6,000 sets the share has a standard error of 0.3 %."""
+    rng = np.random.default_rng(5)
+    said = [drawn(rng, levels) for _ in range(6_000)]
+    assert sum(bool(re.search(wrong, text)) for text in said) / len(said) < 0.055
+    assert any("enough" in text for text in said)
 
 
 def test_amounts_are_compared_by_pretraining() -> None:

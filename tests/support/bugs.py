@@ -1493,6 +1493,22 @@ BUGS = (
         "warns_once",
     ),
     Bug(
+        "random is played after the runs from scratch",
+        "experiment/run_queue.py",
+        '"random": 2}',
+        '"random": 3}',
+        "experiment/test_pretraining_check.py",
+        "before_the_transfers",
+    ),
+    Bug(
+        "any amount of pretraining may be called too little by chance",
+        "report/pretraining.py",
+        "itertools.takewhile(",
+        "filter(",
+        "report/test_pretraining.py",
+        "one_of_twenty",
+    ),
+    Bug(
         "a run without a score spoils the report",
         "experiment/results.py",
         'if score["mean_return"] is None:',

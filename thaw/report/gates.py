@@ -106,7 +106,9 @@ def pretraining_failed(table: RunTable, source: str) -> Gate | None:
     if not gain.has_interval and worse < all_worse:  # one or two seeds, and one has learned
         return None
     means = number(float(pretrained.values.mean())), number(float(random.values.mean()))
-    if gain.value <= 0 or worse == all_worse:
+    if not gain.has_interval:
+        beat, so = "did not beat", "there may be no skill whose transfer could be measured"
+    elif gain.value <= 0 or worse == all_worse:
         beat, so = "did not beat", "there is no skill whose transfer could be measured"
     else:
         beat = "was not shown to beat"

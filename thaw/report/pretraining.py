@@ -6,8 +6,9 @@ final policy of the pretraining.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -125,12 +126,21 @@ def _amounts(
         if step != last and len(there.values) and len(runs[last].values):
             rest, is_paired = compare(runs[last], there)
         by_step.append(Amount(step, result, rest, is_paired))
-    sentence = f"{condition_name(condition)}: {_sentence(by_step[:-1], last, margin)}"
+    sentence = f"{condition_name(condition)}: {enough_sentence(by_step[:-1], last, margin)}"
     return Amounts(*transfer, condition, tuple(by_step), sentence)
 
 
-def _sentence(earlier: list[Amount], last: int, margin: float) -> str:
-    """Say which amount is enough, and which is not."""
+def enough_sentence(earlier: Sequence[Amount], last: int, margin: float) -> str:
+    """Say which amount is enough, and which is not.
+
+    Each claim is a sequence of tests that ends with the first one that shows nothing, so that
+    several amounts make no claim more likely by chance (fixed-sequence tests, Maurer et al. 1995).
+
+    Args:
+        earlier: All amounts but the last, the smallest first.
+        last: The steps of the whole pretraining.
+        margin: A smaller difference in return does not count; NaN if it is unknown.
+    """
     if not any(amount.rest.has_interval for amount in earlier):
         return "not decided; there are too few finished runs for an interval."
     enough = None
@@ -148,7 +158,7 @@ def _sentence(earlier: list[Amount], last: int, margin: float) -> str:
     gain = f"from {newest.source_step:,} to {last:,} steps it gains {estimate_text(newest.rest)}"
     if newest.rest.low > 0:
         return f"all of the pretraining counts; {gain}."
-    too_few = [amount for amount in earlier if amount.rest.low > 0]
+    too_few = list(itertools.takewhile(lambda amount: amount.rest.low > 0, earlier))
     text = f"not decided which amount is enough; {gain}."
     if too_few:
         most = too_few[-1]
