@@ -129,7 +129,8 @@ def int8(images: torch.Tensor) -> Call | None:
 
 def first_convolution(channels: int, dtype: torch.dtype) -> Call:
     """Return forward and backward of the first convolution, its input padded to some channels."""
-    layer = nn.Conv2d(channels, 16, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layer = nn.Conv2d(channels, 16, 3, padding=1)
+    layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     images = torch.randint(0, 255, (N, 84, 84, 4), dtype=torch.uint8)
 
     def learn() -> None:

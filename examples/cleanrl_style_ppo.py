@@ -16,6 +16,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
+from gymnasium.envs.classic_control import CartPoleEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from safetensors.torch import save_file
 from torch import nn, optim
@@ -54,7 +55,9 @@ class Agent(nn.Module):
 def make_env(gravity: float) -> gymnasium.Env[Any, Any]:
     """Return CartPole on another planet."""
     env = gymnasium.make("CartPole-v1")
-    env.unwrapped.gravity = gravity  # type: ignore[attr-defined]
+    cartpole = env.unwrapped
+    assert isinstance(cartpole, CartPoleEnv)
+    cartpole.gravity = gravity
     return gymnasium.wrappers.RecordEpisodeStatistics(env)
 
 

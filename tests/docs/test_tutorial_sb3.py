@@ -51,17 +51,18 @@ def test_the_tutorial_runs(tmp_path: Path) -> None:
     assert (tmp_path / "moved/report/index.html").is_file()
 
 
-CATCH = """\
+OPTIONS = "?downsample=8&frames_per_step=39"
+CATCH = f"""\
 name: moved
 transfers:
-  - {source: "catch?downsample=8&frames_per_step=39", target: "catch@large_ball?downsample=8&frames_per_step=39"}
+  - {{source: "catch{OPTIONS}", target: "catch@large_ball{OPTIONS}"}}
 conditions: [random, freeze_all, update_all, freeze_embedding, freeze_head, reset_value]
 seeds: 1
 source_checkpoint: imported
 transfer_steps: 400
-environment: {num_envs: 4}
-evaluation: {episodes: 4}
-"""  # noqa: E501
+environment: {{num_envs: 4}}
+evaluation: {{episodes: 4}}
+"""
 
 
 @pytest.mark.slow
@@ -71,7 +72,7 @@ def test_a_policy_that_sees_pictures_goes_the_same_way(tmp_path: Path) -> None:
     model.learn(64)
     model.save(tmp_path / "catch.zip")
     (tmp_path / "moved.yaml").write_text(CATCH)
-    flavor = "catch?downsample=8&frames_per_step=39"
+    flavor = f"catch{OPTIONS}"
     for words in (
         ["import", "sb3", "catch.zip", "--out", "imported", "--flavor", flavor],
         ["evaluate", "imported", flavor, "--episodes", "4"],
