@@ -1,20 +1,36 @@
 """What a run costs a suite in addition to its own steps and episodes.
 
 ``python benchmarks/suite_overhead.py``: executes a suite of 2 and one of 62 trivial runs in turns,
-each as a user would, and prints the milliseconds of wall time that one more run costs. Its own ten
-steps and two episodes, and its share of the report, are in that.
+each as a user would, and prints the milliseconds of wall time that one more run costs, its share of
+the report included. Then it executes such runs in processes of the same kind and times their own
+ten steps and two episodes within; what is left of the cost is overhead. It prints also the memory
+of the longer `thaw run` when a tenth and nine tenths of its runs were done: it must not grow.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from thaw.acting import evaluation
+from thaw.config.runtime import Runtime
+from thaw.config.strict import from_plain, parse_yaml
+from thaw.config.suite import Suite
+from thaw.experiment.plan import plan
+from thaw.files.run_folder import RunFolder
+from thaw.training import clocks
+from thaw.training.run import execute_run
 
 SUITE = """\
 name: trivial
@@ -29,37 +45,93 @@ report: {num_bins: 2}
 """
 
 
-def seconds(folder: Path, num_seeds: int, workers: int) -> float:
-    """Execute a suite, report included; return the seconds that it took."""
+def execute(folder: Path, num_runs: int, workers: int) -> tuple[float, list[int]]:
+    """Execute a suite, report included.
+
+    Returns:
+        The seconds that it took, and the driver's MiB at a tenth and at nine tenths of its runs.
+    """
     thaw = Path(sys.executable).with_name("thaw")
     suite = folder / "trivial.yaml"
     suite.write_text(SUITE)
-    out = folder / f"out{num_seeds}-{time.monotonic_ns()}"
+    out = folder / f"out{num_runs}-{time.monotonic_ns()}"
     command = [str(thaw), "run", str(suite), "--out", str(out), "--workers", str(workers)]
-    command += ["--set", f"seeds={num_seeds}"]
+    command += ["--set", f"seeds={num_runs}"]
     began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    memory: list[int] = []
+    marks = [num_runs // 10, num_runs * 9 // 10]
+    while process.poll() is None:
+        time.sleep(0.05)
+        if len(memory) < 2 and len(list(out.glob("runs/*/*/*/result.json"))) >= marks[len(memory)]:
+            memory.append(resident_mib(process.pid))
+    took = time.perf_counter() - began
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return took, memory
+
+
+def resident_mib(process_id: int) -> int:
+    """Return the memory of a process; 0 if this machine does not say."""
+    with suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) // 1024
+    return 0
+
+
+def own_seconds(folder: str) -> float:
+    """Execute a trivial run and return the seconds of its own steps and episodes."""
+    seconds = 0.0
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            nonlocal seconds
+            began = time.perf_counter()
+            result = function(*args, **options)
+            seconds += time.perf_counter() - began
+            return result
+
+        return call
+
+    clocks.Lockstep.update = timed(clocks.Lockstep.update)  # type: ignore[method-assign]
+    evaluation.evaluate = timed(evaluation.evaluate)
+    suite = from_plain(parse_yaml(SUITE), Suite, "trivial")
+    execute_run(plan(suite).runs[0].spec, RunFolder(folder), Runtime(device="cpu", num_threads=1))
+    return seconds
 
 
 def main() -> None:
     """Measure in rounds and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--runs", type=int, default=60, help="an even number of additional runs")
+    parser.add_argument("--runs", type=int, default=60, help="additional runs")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    costs = []
+    costs, own = [], []
+    alike = multiprocessing.get_context("forkserver")
+    alike.set_forkserver_preload(["thaw.experiment.executors.preload"])
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(arguments.rounds):
-            # A seed is two runs: its pretraining and its training from scratch.
-            few = seconds(Path(folder), 1, arguments.workers)
-            many = seconds(Path(folder), 1 + arguments.runs // 2, arguments.workers)
+            few, _ = execute(Path(folder), 2, arguments.workers)
+            many, memory = execute(Path(folder), 2 + arguments.runs, arguments.workers)
             costs.append(1000 * (many - few) / arguments.runs)
-            print(f"{few:.2f} s, {many:.2f} s: {costs[-1]:.0f} ms for each further run", flush=True)
+            folders = [f"{folder}/own{time.monotonic_ns() + run}" for run in range(arguments.runs)]
+            processes = ProcessPoolExecutor(
+                arguments.workers, mp_context=alike, max_tasks_per_child=1
+            )
+            with processes:
+                own.append(1000 * statistics.mean(processes.map(own_seconds, folders)))
+            own[-1] /= arguments.workers
+            print(
+                f"{few:.2f} s, {many:.2f} s: {costs[-1]:.0f} ms for each further run, "
+                f"of which {own[-1]:.0f} ms are its own steps and episodes; "
+                f"driver's memory {' then '.join(map(str, memory))} MiB",
+                flush=True,
+            )
     print(
         f"median {statistics.median(costs):.0f} ms [{min(costs):.0f}, {max(costs):.0f}] for each "
-        f"run, {arguments.workers} workers"
+        f"run, of which {statistics.median(own):.0f} ms are its own steps and episodes; "
+        f"{arguments.workers} workers"
     )
 
 

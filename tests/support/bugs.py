@@ -1776,4 +1776,12 @@ BUGS = (
         "experiment/executors/on_ray/test_executor.py",
         "later",
     ),
+    Bug(
+        "each run of a suite imports a library that the fork server could have imported",
+        "experiment/executors/preload.py",
+        "import torch.fx.experimental.symbolic_shapes  # noqa",
+        "pass  # noqa",
+        "experiment/executors/test_preload.py",
+        "library",
+    ),
 )

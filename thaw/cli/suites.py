@@ -124,7 +124,7 @@ def run(
         how = "stopped" if summary.not_saved else "saved"
         say(f"{how}; {len(summary.not_run)} runs are left; the same command continues")
         return 128 + summary.stopped_by
-    reported = report_suite(out)
+    reported = report_suite(out, results=summary.results)
     print_report(reported.page, reported.verdicts, reported.left_out)
     return 1 if summary.failed or reported.left_out else 0
 

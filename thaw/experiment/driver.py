@@ -16,6 +16,7 @@ from thaw.experiment.executors.executor import Death, Event, Executor, Task
 from thaw.experiment.plan import Plan, PlannedRun
 from thaw.experiment.pretraining_check import PretrainingCheck
 from thaw.experiment.raced_runs import RacedRuns
+from thaw.experiment.results import Results
 from thaw.experiment.retries import Decision, decide
 from thaw.experiment.run_queue import RunQueue
 from thaw.experiment.signals import StopRequest, handled
@@ -54,6 +55,8 @@ class Summary(NamedTuple):
     """Killed after a second signal; they continue from their last checkpoints."""
     stopped_races: tuple[str, ...] = ()
     """One line for each transfer whose race cannot go on, because a run failed."""
+    results: Results | None = None
+    """The tables of all runs that are done; None if the execution was stopped."""
 
 
 class Driver:

@@ -133,7 +133,9 @@ def execute(
         done_before = len(driver.done)
         summary = driver.run_all()
         if summary.stopped_by is None:  # else return at once; the next call derives them
-            write_results(folder, derive_results(folder, planned))
+            results = derive_results(folder, planned)
+            write_results(folder, results)
+            summary = summary._replace(results=results)
             if len(summary.done) > done_before and not summary.failed:
                 draw_pictures(planned.suite, folder.path)
     return summary

@@ -29,12 +29,13 @@ class Reported(NamedTuple):
     """One for each transfer."""
 
 
-def report_suite(folder: Path, out: Path | None = None) -> Reported:
+def report_suite(folder: Path, out: Path | None = None, results: Results | None = None) -> Reported:
     """Derive the tables of a suite's folder and write its report.
 
     Args:
         folder: The suite's folder; missing runs are shown as missing.
         out: The report's folder; by default ``folder/report``.
+        results: The tables, if they were just derived.
 
     Raises:
         InputError: Not a suite's folder, or a broken file in it.
@@ -44,7 +45,7 @@ def report_suite(folder: Path, out: Path | None = None) -> Reported:
     from thaw.report.verdict import verdicts
 
     suite_folder = SuiteFolder(folder)
-    read = read_suite(suite_folder)
+    read = read_suite(suite_folder, results)
     results = read.results
     if out is None or os.access(folder, os.W_OK):  # a folder that may only be read has no tables
         write_results(suite_folder, results)
@@ -62,14 +63,18 @@ class ReadSuite(NamedTuple):
     spec: ReportSpec
 
 
-def read_suite(folder: SuiteFolder) -> ReadSuite:
+def read_suite(folder: SuiteFolder, results: Results | None = None) -> ReadSuite:
     """Derive the tables of a suite's folder, and say what was planned; nothing is written.
+
+    Args:
+        folder: The suite's folder.
+        results: The tables, if they were just derived.
 
     Raises:
         InputError: Not a suite's folder, or a broken file in it.
     """
     planned = folder.plan()
-    results = derive_results(folder, planned)
+    results = results or derive_results(folder, planned)
     return ReadSuite(folder, planned, results, report_spec(planned.suite, folder))
 
 

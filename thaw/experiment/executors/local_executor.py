@@ -101,11 +101,17 @@ class LocalExecutor:
                 kill_tree(process_id)
 
     def has_room(self, *, alone: bool = False) -> bool:
-        """Return whether a worker is free, or all are."""
+        """Return whether a worker is free, or all are.
+
+        On a CPU the next run starts while the process of the last one still ends. On a GPU that
+        process holds memory, so it counts.
+        """
         processes = [*self.active, *self.leaving]
         if alone or any(run.task.alone for run in processes):
             return not processes
-        return len(processes) < self.num_workers
+        if len(self.leaving) >= self.num_workers or self.runtime.device.startswith("cuda"):
+            return len(processes) < self.num_workers
+        return len(self.active) < self.num_workers
 
     def start(self, task: Task) -> None:
         """Start a run in its own process."""
