@@ -57,6 +57,7 @@ def rates() -> Rates:
     return measure(WORKLOAD, num_rounds=2, seconds=0.1, watch=told.append)
 
 
+@pytest.mark.long
 def test_everything_is_measured_in_every_round(rates: Rates) -> None:
     assert set(rates.steps_per_second) == NAMES | {"matrix product"}
     for name, values in rates.steps_per_second.items():

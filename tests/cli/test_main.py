@@ -47,6 +47,7 @@ def blocker(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+@pytest.mark.long
 def test_planning_and_reporting_need_no_torch(blocker: str, finished: Path, tmp_path: Path) -> None:
     scores = tmp_path / "scores.csv"
     scores.write_text(

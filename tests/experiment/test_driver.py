@@ -96,6 +96,7 @@ def test_a_killed_suite_gives_the_scores_of_an_unbroken_one(tmp_path: Path) -> N
     assert not [name for name in left if name.endswith((".tmp", ".dropped", ".new"))]
 
 
+@pytest.mark.long
 def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path, say: Say) -> None:
     command = [*sleepy_suite(tmp_path, "conditions=[random, scratch, freeze_all]"), "--out", "s"]
     suite = tmp_path / "s"
@@ -143,6 +144,7 @@ def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path, say: Say) ->
     ]
 
 
+@pytest.mark.long
 def test_a_run_whose_process_is_killed_is_tried_twice_more(tmp_path: Path) -> None:
     command = [*sleepy_suite(tmp_path, "conditions=[scratch]"), "--out", "s"]
     folder = tmp_path / "s" / TARGET / "scratch/seed0"
@@ -195,6 +197,7 @@ def test_a_run_that_takes_all_memory_is_tried_once_more_alone(tmp_path: Path) ->
     assert spans[0][1] <= spans[1][0]
 
 
+@pytest.mark.long
 def test_a_second_driver_is_refused_and_status_tells_where_runs_are(
     tmp_path: Path, say: Say
 ) -> None:

@@ -85,6 +85,7 @@ def test_wrong_runs_are_refused(planned: Path, say: Say) -> None:
         assert spoken.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_slurm_s_arrays_do_the_whole_suite(planned: Path, tmp_path: Path, say: Say) -> None:
     spoken = say(
         "plan", str(planned / "suite.yaml"), "--out", str(planned), "--slurm",

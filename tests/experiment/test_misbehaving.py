@@ -88,6 +88,7 @@ def test_a_process_that_does_not_end_after_its_run_is_ended(tmp_path: Path) -> N
     assert "report:" in spoken.out
 
 
+@pytest.mark.long
 def test_a_run_that_hangs_is_tried_twice_and_fails(tmp_path: Path) -> None:
     flags = ("--stall-seconds", STALL_SECONDS)
     spoken = run(tmp_path, "HangInChild-v0?after=25", *flags, clock="overlapped")

@@ -95,6 +95,7 @@ def verdict_of(folder: Path) -> dict[str, object]:
 # ------------------------------------------------------------------------------- a race by itself
 
 
+@pytest.mark.long
 def test_a_dropped_condition_gets_no_more_seeds(race: Path) -> None:
     live = [0, 1, 2, 3]
     assert seeds_of(race) == {
@@ -197,6 +198,7 @@ def test_a_failed_run_stops_its_own_race_only(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------- seeds added by hand
 
 
+@pytest.mark.slow
 def test_seeds_are_added_by_hand_only_if_one_says_so(race: Path, copied: Path) -> None:
     root = copied.parent
     plain = [*("run", copied / "suite.yaml", "--trust-code", "--out", copied)]
@@ -219,6 +221,7 @@ def test_seeds_are_added_by_hand_only_if_one_says_so(race: Path, copied: Path) -
     assert "by hand" in again.err
 
 
+@pytest.mark.slow
 def test_runs_that_no_race_asked_for_are_noticed(race: Path, copied: Path, tmp_path: Path) -> None:
     # Copied from a folder without a race: the same runs.
     (tmp_path / "plain.yaml").write_text(RACE.replace("racing:", "# racing:"))

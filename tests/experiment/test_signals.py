@@ -94,6 +94,7 @@ MOMENTS: dict[str, tuple[Moment, int]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "names",
     [

@@ -170,6 +170,7 @@ def stop_midway(unbroken: Path, out: Path, place: Path) -> None:
     assert thaw.leaves_nothing()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["moved"] if is_sample() else ["moved", "deleted"])
 def test_a_folder_that_vanishes_during_a_run(
     how: str, unbroken: Path, place: Path, server: ThawServer, tally: Tally

@@ -76,6 +76,7 @@ def reference(
     return references[setting]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", chains)
 def test_an_interrupted_suite_goes_on_to_the_same_bits(
     number: int, reference: Reference, place: Path, tally: Tally

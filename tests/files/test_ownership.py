@@ -120,6 +120,7 @@ def test_nothing_is_written_without_the_lease(tmp_path: Path) -> None:
         assert _bytes(tmp_path) == before
 
 
+@pytest.mark.long
 def test_a_process_that_slept_until_its_lease_expired_changes_no_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

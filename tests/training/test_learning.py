@@ -71,6 +71,7 @@ def returns_after(policy_folder: Path, spec: RunSpec, rule: str, **changes: Any)
     return returns
 
 
+@pytest.mark.long
 def test_the_quick_agent_learns_catch_and_keeps_it_when_reloaded(tmp_path: Path) -> None:
     """One test, because its training takes half a minute and more."""
     spec, folder = pretraining(), RunFolder(tmp_path / "pretrained")

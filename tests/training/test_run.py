@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,15 @@ def test_wrong_input_writes_nothing(tmp_path: Path, pretrained: RunFolder) -> No
         assert not folder.path.exists(), message
 
 
-@pytest.mark.parametrize("env_groups", [1, 2])
-@pytest.mark.parametrize("clock", ["lockstep", "overlapped"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("clock", "precision", "env_groups"),
+    [
+        pytest.param(*case, marks=[pytest.mark.slow] * (i in (1, 3, 4, 6)))  # half of them
+        for i, case in enumerate(
+            product(("lockstep", "overlapped"), ("float32", "bfloat16"), (1, 2))
+        )
+    ],
+)
 def test_the_same_seed_twice_is_the_same_run_bit_for_bit(
     tmp_path: Path, clock: str, precision: str, env_groups: int
 ) -> None:

@@ -206,8 +206,14 @@ SCHEDULES = {
 }
 
 
-@pytest.mark.parametrize("clock", CLOCKS)
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(
+    ("name", "clock"),
+    [
+        pytest.param(name, clock, marks=[pytest.mark.slow] * (clock != list(CLOCKS)[i % 2]))
+        for i, name in enumerate(SCHEDULES)
+        for clock in CLOCKS
+    ],
+)
 def test_stopped_and_resumed_at_every_update_equals_unbroken(
     tmp_path: Path, pretrained: RunFolder, name: str, clock: str
 ) -> None:

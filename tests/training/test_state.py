@@ -87,7 +87,14 @@ def test_killed_and_resumed_equals_unbroken_bit_for_bit(tmp_path: Path, clock: s
 
 @pytest.mark.parametrize("env_groups", [1, 2])
 @pytest.mark.parametrize("clock", ["lockstep", "overlapped"])
-@pytest.mark.parametrize("pieces", [[1], [5, 1, 3], [UPDATES]])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param([1], marks=pytest.mark.slow),
+        [5, 1, 3],
+        pytest.param([UPDATES], marks=pytest.mark.slow),
+    ],
+)
 def test_stopped_and_resumed_equals_unbroken(
     tmp_path: Path, clock: str, pieces: list[int], env_groups: int
 ) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from thaw.bench.subjects import rate_of, training_update
-from thaw.bench.workload import WARM_UP_SECONDS, Workload
+from thaw.bench.workload import Workload
 
 
 class Measure(NamedTuple):
@@ -48,14 +48,17 @@ class TrainingProcesses:
 
 @contextmanager
 def training_processes(
-    workload: Workload, count: int, conditions: tuple[str, ...]
+    workload: Workload, count: int, conditions: tuple[str, ...], warm_up_seconds: float
 ) -> Iterator[TrainingProcesses]:
     """Start processes that can train in some conditions, and wait until they are warm."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # which imports torch once
+    context.set_forkserver_preload([__name__, "torch.fx.experimental.symbolic_shapes"])
     ours = []
     for _ in range(count):
         mine, theirs = context.Pipe()
-        context.Process(target=_serve, args=(theirs, workload, conditions), daemon=True).start()
+        context.Process(
+            target=_serve, args=(theirs, workload, conditions, warm_up_seconds), daemon=True
+        ).start()
         theirs.close()
         ours.append(mine)
     try:
@@ -67,7 +70,9 @@ def training_processes(
             connection.close()
 
 
-def _serve(connection: Connection, workload: Workload, conditions: tuple[str, ...]) -> None:
+def _serve(
+    connection: Connection, workload: Workload, conditions: tuple[str, ...], warm_up_seconds: float
+) -> None:
     """Answer requests until the other side closes the connection."""
     torch.set_num_threads(workload.num_threads)
     with ExitStack() as stack:
@@ -75,7 +80,7 @@ def _serve(connection: Connection, workload: Workload, conditions: tuple[str, ..
             c: rate_of(training_update(workload, stack, c), workload.device) for c in conditions
         }
         for rate in rates.values():
-            rate(WARM_UP_SECONDS)
+            rate(warm_up_seconds)
         connection.send(None)
         while True:
             try:

@@ -63,6 +63,7 @@ def measure(
         num_threads=1,
         environment=workload.environment | one_engine_thread(workload.flavor),
     )
+    warm_up_seconds = min(seconds, WARM_UP_SECONDS)
     with ExitStack() as stack:
         subjects = subjects_here(lockstep, stack)
 
@@ -71,7 +72,9 @@ def measure(
         ) -> TrainingProcesses:
             """Measure conditions, by the name of their rate, in other processes."""
             conditions = tuple(names.values())
-            processes = stack.enter_context(training_processes(workload, num_processes, conditions))
+            processes = stack.enter_context(
+                training_processes(workload, num_processes, conditions, warm_up_seconds)
+            )
             for name, condition in names.items():
                 others.append(Subject(name, partial(processes.steps_per_second, condition)))
             return processes
@@ -89,7 +92,7 @@ def measure(
                 elsewhere(with_actors, {f"asynchronous {condition}": condition})
         packed = elsewhere(alone, {"packed": "update_all"}, workload.num_packed)
         for subject in subjects:
-            subject.rate(WARM_UP_SECONDS)
+            subject.rate(warm_up_seconds)
         subjects += others
         found: dict[str, list[float]] = {subject.name: [] for subject in subjects}
         for turn in range(num_rounds):

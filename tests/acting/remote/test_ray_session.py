@@ -129,6 +129,7 @@ def wait_for_rows(process: subprocess.Popen[str], folder: Path, num_rows: int = 
 
 
 @needs_proc
+@pytest.mark.long
 @pytest.mark.parametrize(
     "signum",
     [
