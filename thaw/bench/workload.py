@@ -19,7 +19,7 @@ from thaw.policy.precision import resolve_precision
 from thaw.training.build import policy_for
 
 WARM_UP_SECONDS = 1.0
-"""Before its first measurement a subject runs for this long, or as long as a shorter measurement."""
+"""Before its first measurement a subject runs this long, or as long as a shorter measurement."""
 
 
 class Workload(Config, frozen=True, kw_only=True):
