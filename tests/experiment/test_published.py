@@ -22,7 +22,7 @@ def test_the_report_of_a_published_folder_is_that_of_the_suite(
     published = publish_suite(finished, out)
     assert published.num_missing == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "curves.csv", "pictures", "runs.jsonl.gz", "scores.csv", "suite.yaml",
+        "curves.csv.gz", "pictures", "runs.jsonl.gz", "scores.csv", "suite.yaml",
     ]  # fmt: skip
     report_suite(out)
     report_suite(finished, tmp_path / "own")
@@ -69,3 +69,25 @@ def test_a_published_folder_is_not_published_again(finished: Path, tmp_path: Pat
     publish_suite(finished, tmp_path / "study")
     with pytest.raises(InputError, match="is published already"):
         publish_suite(tmp_path / "study", tmp_path / "again")
+
+
+def test_packed_curves_that_are_damaged_are_named(finished: Path, tmp_path: Path) -> None:
+    publish_suite(finished, tmp_path)
+    path = tmp_path / "curves.csv.gz"
+    for damaged in (
+        path.read_bytes()[:-20],
+        b"steps,mean_return\n",
+        path.read_bytes()[:30] + b"x" * 99,
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"curves\.csv\.gz is damaged .*publish the suite"):
+            load_results(tmp_path)
+
+
+def test_curves_of_an_earlier_thaw_are_not_packed(finished: Path, tmp_path: Path) -> None:
+    publish_suite(finished, tmp_path)
+    packed = load_results(tmp_path).curves
+    path = tmp_path / "curves.csv.gz"
+    (tmp_path / "curves.csv").write_bytes(gzip.decompress(path.read_bytes()))
+    path.unlink()
+    assert load_results(tmp_path).curves.equals(packed)

@@ -15,8 +15,8 @@ def publish(folder: Positional[Folder], *, out: Folder) -> int:
 
     Args:
         folder: The suite's folder, the --out of `thaw run`.
-        out: Gets suite.yaml, scores.csv, curves.csv, runs.jsonl.gz and report/. `thaw report`
-            rebuilds the report from the rest.
+        out: Gets suite.yaml, scores.csv, curves.csv.gz, runs.jsonl.gz and report/. `thaw
+            report` rebuilds the report from the rest.
     """
     published = publish_suite(folder, out)
     report_suite(out)

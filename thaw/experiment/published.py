@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from thaw.config.errors import InputError
-from thaw.experiment.results import RUNS_FILE, SOURCE_STEPS_FILE, derive_results
+from thaw.experiment.results import CURVES_FILE, RUNS_FILE, SOURCE_STEPS_FILE, derive_results
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import check_out, read_json, write_files
 from thaw.files.attempts import read_attempts, summarized
@@ -31,7 +31,7 @@ def publish_suite(folder: str | Path, out: str | Path) -> Published:
 
     Args:
         folder: The suite's folder; it is only read.
-        out: Created if needed; gets suite.yaml, scores.csv, curves.csv and runs.jsonl.gz, which
+        out: Created if needed; gets suite.yaml, scores.csv, curves.csv.gz and runs.jsonl.gz, which
             has run.json, result.json and machine.json of each finished run in one line, and how
             each of its attempts started and ended; source_steps.csv where there is one; and the
             pictures of the flavors.
@@ -62,7 +62,9 @@ def publish_suite(folder: str | Path, out: str | Path) -> Published:
     files = {
         "suite.yaml": suite_folder.suite_yaml.read_bytes(),
         "scores.csv": results.scores.to_csv(index=False).encode(),
-        "curves.csv": results.curves.to_csv(index=False, float_format="%.6g").encode(),
+        CURVES_FILE: gzip.compress(
+            results.curves.to_csv(index=False, float_format="%.6g").encode(), mtime=0
+        ),
         RUNS_FILE: gzip.compress(b"\n".join(lines) + b"\n", mtime=0),
     }
     if results.source_steps is not None:

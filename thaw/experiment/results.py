@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ SOURCE_STEPS_FILE = "source_steps.csv"
 """Of a suite whose conditions start from milestones too."""
 
 RUNS_FILE = "runs.jsonl.gz"
+CURVES_FILE = "curves.csv.gz"
 """In a published folder: what its runs say about themselves. It has no run folders."""
 
 
@@ -95,13 +97,13 @@ def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
     import pandas as pd
 
     if folder.is_published:
-        from thaw.report.scores import read_curves, read_scores, read_source_steps
+        from thaw.report.scores import read_scores, read_source_steps
 
         path = folder.path
         by_step = path / SOURCE_STEPS_FILE
         return Results(
             read_scores(path / "scores.csv"),
-            read_curves(path / "curves.csv"),
+            _published_curves(path),
             source_steps=read_source_steps(by_step) if by_step.is_file() else None,
         )
     score_rows: list[dict[str, Any]] = []
@@ -136,6 +138,26 @@ def derive_results(folder: SuiteFolder, planned: Plan) -> Results:
     scores = pd.DataFrame(score_rows, columns=list(SCORE_COLUMNS))
     curves = pd.DataFrame(curve_rows, columns=list(CURVE_COLUMNS))
     return Results(scores, curves, tuple(left_out), source_steps)
+
+
+def _published_curves(folder: Path) -> pd.DataFrame:
+    """Read the curves of a published folder; those of an earlier thaw are not packed.
+
+    Raises:
+        InputError: They are missing or damaged.
+    """
+    import pandas as pd
+
+    from thaw.report.scores import check_curves, read_curves
+
+    path = folder / CURVES_FILE
+    if not path.is_file():
+        return read_curves(folder / "curves.csv")
+    try:
+        curves = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise Damaged(f"{path} is damaged ({error}); publish the suite again") from None
+    return check_curves(curves, str(path))
 
 
 def _rows(
