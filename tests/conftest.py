@@ -23,7 +23,15 @@ for signum, handler in (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the files with the longest tests first; a file stays together, as its fixtures want."""
+    """Start the files with the longest tests first, and make each file's own fixtures once only.
+
+    pytest-xdist would make a fixture of a module in every process that gets one of its tests.
+    """
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+        shared = any(fixture[-1].scope == "module" for fixture in fixtures)
+        if shared and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     first = {item.path for item in items if item.get_closest_marker("long")}
     items.sort(key=lambda item: item.path not in first)
 

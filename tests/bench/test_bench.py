@@ -204,6 +204,7 @@ def test_a_workload_settles_its_precision() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_command_prints_one_json_document(tmp_path: Path) -> None:
     command = [
         "bench", "--embedding", "impala_shallow", "--rounds", "1",

@@ -99,6 +99,7 @@ def test_evaluating_is_repeatable_and_seeds_differ(say: Say) -> None:
     assert len({mean_length(seed) for seed in range(5)}) > 1
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_with_the_same_command(tmp_path: Path) -> None:
     here = str(Path(command_line.__file__).parent)
     command = [

@@ -139,6 +139,7 @@ def test_a_finished_race_is_left_as_it_is(copied: Path) -> None:
     assert verdict_of(copied) == verdict
 
 
+@pytest.mark.slow
 def test_a_race_goes_on_where_runs_are_lost_and_ends_as_before(race: Path, copied: Path) -> None:
     for lost in ("update_all/seed1", "pretrain/seed3", "scratch/seed2"):
         shutil.rmtree(copied / "runs" / PLACE / lost)

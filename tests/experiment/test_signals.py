@@ -98,7 +98,7 @@ MOMENTS: dict[str, tuple[Moment, int]] = {
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param(("imports", "run builds", "run trains"), id="three"),
+        pytest.param(("run builds", "run trains"), id="two"),
         pytest.param(tuple(MOMENTS), id="all", marks=pytest.mark.slow),
     ],
 )

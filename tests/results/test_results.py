@@ -21,7 +21,13 @@ def test_there_are_studies_and_the_table_names_each() -> None:
         assert f"]({study.name}/README.md)" in table, study.name
 
 
-@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+@pytest.mark.parametrize(
+    "study",
+    [
+        pytest.param(study, marks=[pytest.mark.slow] * (i % 3 > 0), id=study.name)
+        for i, study in enumerate(STUDIES)
+    ],
+)
 def test_a_study_s_report_is_rebuilt_from_what_is_published(study: Path, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in study.iterdir() if path.is_file()}
     report_suite(study, tmp_path)

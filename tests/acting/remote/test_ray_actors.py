@@ -93,6 +93,7 @@ def test_five_actors_learn(tmp_path: Path) -> None:
     assert SPEC.steps // 10 <= len(training) <= SPEC.steps // 10 + ENVS
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     asked = 0
@@ -207,6 +208,7 @@ def test_a_run_outlives_a_hanging_actor(tmp_path: Path, caplog: pytest.LogCaptur
     assert folder.saved_steps() == steps[-1] > 10 * 4 * UNROLL, "the other actor went on"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
 def test_actors_that_keep_failing_end_the_run_with_their_error_and_nothing_is_lost(
     tmp_path: Path,

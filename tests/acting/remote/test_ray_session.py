@@ -180,6 +180,7 @@ def kill_raylet(place: Path, folder: Path) -> tuple[int, int, list[str]]:
 
 
 @needs_proc
+@pytest.mark.slow
 def test_the_death_of_ray_saves_the_run_and_is_explained_in_one_line(tmp_path: Path) -> None:
     folder = tmp_path_of_few_letters()
     # Ray ends the process if the death falls between a check and a call: then nothing is saved,
