@@ -1792,4 +1792,12 @@ BUGS = (
         "experiment/test_published.py",
         "damaged",
     ),
+    Bug(
+        "a process that ends still holds its GPU memory when the next run starts",
+        "experiment/executors/local_executor.py",
+        'or self.runtime.device.startswith("cuda"):',
+        "or False:",
+        "experiment/executors/test_local_executor.py",
+        "room",
+    ),
 )
