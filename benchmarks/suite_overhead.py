@@ -3,7 +3,7 @@
 ``python benchmarks/suite_overhead.py``: executes a suite of 2 and one of 62 trivial runs in turns,
 each as a user would, and prints the milliseconds of wall time that one more run costs, its share of
 the report included. Then it executes such runs in processes of the same kind and times their own
-ten steps and two episodes within; what is left of the cost is overhead. It prints also the memory
+ten steps and two episodes within; the rest of the cost is overhead. It also prints the memory
 of the longer `thaw run` when a tenth and nine tenths of its runs were done: it must not grow.
 """
 
@@ -80,7 +80,10 @@ def resident_mib(process_id: int) -> int:
 
 
 def own_seconds(folder: str) -> float:
-    """Execute a trivial run and return the seconds of its own steps and episodes."""
+    """Execute a trivial run and return the seconds of its own steps and episodes.
+
+    Each call has a process of its own, so what it replaces is replaced once.
+    """
     seconds = 0.0
 
     def timed(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1795,8 +1795,8 @@ BUGS = (
     Bug(
         "a process that ends still holds its GPU memory when the next run starts",
         "experiment/executors/local_executor.py",
-        'or self.runtime.device.startswith("cuda"):',
-        "or False:",
+        'if self.runtime.device.startswith("cuda"):',
+        "if False:",
         "experiment/executors/test_local_executor.py",
         "room",
     ),

@@ -74,7 +74,8 @@ def read_suite(folder: SuiteFolder, results: Results | None = None) -> ReadSuite
         InputError: Not a suite's folder, or a broken file in it.
     """
     planned = folder.plan()
-    results = results or derive_results(folder, planned)
+    if results is None:
+        results = derive_results(folder, planned)
     return ReadSuite(folder, planned, results, report_spec(planned.suite, folder))
 
 

@@ -34,8 +34,10 @@ SOURCE_STEPS_FILE = "source_steps.csv"
 """Of a suite whose conditions start from milestones too."""
 
 RUNS_FILE = "runs.jsonl.gz"
-CURVES_FILE = "curves.csv.gz"
 """In a published folder: what its runs say about themselves. It has no run folders."""
+
+CURVES_FILE = "curves.csv.gz"
+"""In a published folder: its curves, packed."""
 
 
 class Results(NamedTuple):

@@ -109,9 +109,9 @@ class LocalExecutor:
         processes = [*self.active, *self.leaving]
         if alone or any(run.task.alone for run in processes):
             return not processes
-        if len(self.leaving) > self.num_workers or self.runtime.device.startswith("cuda"):
+        if self.runtime.device.startswith("cuda"):
             return len(processes) < self.num_workers
-        return len(self.active) < self.num_workers
+        return len(self.active) < self.num_workers >= len(self.leaving)
 
     def start(self, task: Task) -> None:
         """Start a run in its own process."""
