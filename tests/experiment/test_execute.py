@@ -16,8 +16,9 @@ from thaw.acting.evaluation import evaluate_policy, summary
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.runtime import Runtime
-from thaw.experiment.execute import execute
+from thaw.experiment.execute import execute, run
 from thaw.experiment.plan import plan
+from thaw.experiment.results import load_results
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
 from thaw.files.checkpoint import load_policy
@@ -260,3 +261,12 @@ def test_devices_and_workers_that_cannot_be_are_refused(tmp_path: Path, finished
     with pytest.raises(InputError, match="--workers is 0"):
         execute(suite, tmp_path / "out", num_workers=0, runtime=Runtime())
     assert listing(tmp_path) == {}
+
+
+def test_the_tables_are_returned_too(copied: Path) -> None:
+    results = run(str(copied / "suite.yaml"), copied).results
+    there = load_results(copied)
+    assert results is not None
+    assert results.scores.equals(there.scores)
+    assert results.curves.equals(there.curves)
+    assert not results.scores.empty

@@ -1800,4 +1800,12 @@ BUGS = (
         "experiment/executors/test_local_executor.py",
         "room",
     ),
+    Bug(
+        "thaw.run forgets to return the tables",
+        "experiment/execute.py",
+        "summary = summary._replace(results=results)",
+        "pass",
+        "experiment/test_execute.py",
+        "returned",
+    ),
 )
