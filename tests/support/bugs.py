@@ -1808,4 +1808,12 @@ BUGS = (
         "experiment/test_execute.py",
         "returned",
     ),
+    Bug(
+        "freed memory goes back to the system",
+        "training/machine.py",
+        "for parameter, value in KEEP_FREED_MEMORY.items():",
+        "for parameter, value in ():",
+        "training/test_machine.py",
+        "faults",
+    ),
 )
