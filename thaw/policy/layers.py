@@ -89,10 +89,12 @@ def _halve(x: torch.Tensor, axis: int) -> torch.Tensor:
     before = (slice(None),) * axis
     even, odd = x[*before, 0::2], x[*before, 1::2]
     num_even, num_odd = even.shape[axis], odd.shape[axis]
-    maxima = even.clone()
-    for part, neighbors in (
-        (maxima.narrow(axis, 0, num_odd), odd),
-        (maxima.narrow(axis, 1, num_even - 1), odd.narrow(axis, 0, num_even - 1)),
-    ):
-        torch.maximum(part, neighbors, out=part)
+    if num_even == num_odd:
+        maxima = torch.maximum(even, odd)
+    else:  # the last element has no neighbor after it
+        maxima = even.clone()
+        first = maxima.narrow(axis, 0, num_odd)
+        torch.maximum(first, odd, out=first)
+    rest = maxima.narrow(axis, 1, num_even - 1)
+    torch.maximum(rest, odd.narrow(axis, 0, num_even - 1), out=rest)
     return maxima
