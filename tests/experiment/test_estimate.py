@@ -38,3 +38,16 @@ def test_by_default_every_core_works() -> None:
 def test_observations_without_a_picture_are_cheap() -> None:
     vectors = estimate(plan(load_suite("catch-paper")), (8,), 2)
     assert 0 < vectors.hours < of().hours
+
+
+def test_the_environment_and_the_evaluations_count() -> None:
+    def atari(*overrides: str) -> float:
+        return estimate(plan(load_suite("atari-quick", overrides)), (42, 42, 4), 2).hours
+
+    planned, catch = plan(load_suite("atari-quick")), plan(load_suite("catch-quick"))
+    catch_hours = estimate(catch, (42, 42, 4), 2).hours
+    assert atari() / planned.total_steps > 2 * catch_hours / catch.total_steps
+    assert atari("evaluation.episodes=1000") > 2 * atari()
+    assert atari("evaluation.episodes=1000", "evaluation.source=false") < atari(
+        "evaluation.episodes=1000"
+    )

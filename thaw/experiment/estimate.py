@@ -7,19 +7,23 @@ from typing import NamedTuple
 from thaw.config.runtime import num_cores
 from thaw.experiment.plan import Plan
 
-STEP_SECONDS = {"impala_shallow": 120e-6, "nature": 120e-6, "impala_deep": 250e-6, "mlp": 200e-6}
+STEP_SECONDS = {"impala_shallow": 70e-6, "nature": 70e-6, "impala_deep": 250e-6, "mlp": 50e-6}
 """One decision and its share of an update, without the part that grows with the image. Measured on
 one core of the machine in docs/performance.md; right within a factor of two."""
 PIXEL_SECONDS = {"impala_shallow": 0.05e-6, "nature": 0.1e-6, "impala_deep": 0.45e-6, "mlp": 0.0}
 """For each pixel of a decision's image, whatever its number of channels."""
 SIMILAR = {"flatten": "mlp", "mlp_branches": "mlp", "nature_branches": "nature"}
 """Embeddings that take about as long as another one, which was measured."""
-START_SECONDS = 4.0
-"""Time to start, score and save one run."""
+ENVIRONMENT_SECONDS = {"atari": 300e-6, "minigrid": 40e-6}
+"""One decision of the environment itself on that core, by family; elsewhere it hardly counts."""
+START_SECONDS = 0.4
+"""Time to start and save one run."""
 EPISODE_BYTES = 30
 """One row of episodes.csv."""
-STEPS_PER_EPISODE = 100
-"""A guess; Catch has 39, Atari has hundreds."""
+STEPS_PER_EPISODE = {"atari": 500, "catch": 40}
+"""Decisions, by family."""
+OTHER_STEPS_PER_EPISODE = 100
+"""A guess."""
 PARAMETER_BYTES = 8
 """One weight and its optimizer state."""
 KEPT_CHECKPOINTS = 2
@@ -50,12 +54,21 @@ def estimate(
     kind = SIMILAR.get(agent.embedding, agent.embedding)
     kind = kind if kind in STEP_SECONDS else "impala_deep"
     step_seconds = STEP_SECONDS[kind] + PIXEL_SECONDS[kind] * pixels
-    seconds = planned.total_steps * step_seconds + len(planned.runs) * START_SECONDS
+    evaluation = planned.suite.evaluation
+    num_evaluated = evaluation.episodes * (1 + evaluation.source)
+    seconds = num_episodes = 0.0
+    for run in (planned_run.spec for planned_run in planned.runs):
+        environment_seconds = ENVIRONMENT_SECONDS.get(run.flavor.family, 0.0)
+        episode_steps = STEPS_PER_EPISODE.get(run.flavor.family, OTHER_STEPS_PER_EPISODE)
+        seconds += START_SECONDS + run.steps * (step_seconds + environment_seconds)
+        # Acting takes half of a step's time; the other half is learning.
+        seconds += num_evaluated * episode_steps * (step_seconds / 2 + environment_seconds)
+        num_episodes += run.steps / episode_steps
     num_parameters = 20 * (pixels * agent.embedding_size // 64)
     if agent.head == "lstm" or agent.branches.lstm != "none":
         num_parameters += 4 * agent.lstm_size * (agent.lstm_size + agent.embedding_size)
     num_bytes = (
-        planned.total_steps / STEPS_PER_EPISODE * EPISODE_BYTES
+        num_episodes * EPISODE_BYTES
         + len(planned.runs) * num_parameters * PARAMETER_BYTES * KEPT_CHECKPOINTS
     )
     return Estimate(seconds / workers / 3600, num_bytes / 2**20, workers)
