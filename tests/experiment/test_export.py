@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -14,13 +15,16 @@ from command_line import Say
 from small_runs import SAVE_ALWAYS, SPEC, rows_of, stop_after
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
-from wandb_file import history as all_columns
-from wandb_file import records
 
 from thaw.config.errors import InputError
 from thaw.experiment.export.event_file import EVENTS
 from thaw.experiment.export.folder import Exporter, Program
+from thaw.experiment.export.points import RunRecord, read_run
+from thaw.experiment.export.wandb_file import history as all_columns
+from thaw.experiment.export.wandb_file import records
+from thaw.experiment.export.wandb_runs import WandbRuns
 from thaw.experiment.published import publish_suite
+from thaw.files.atomic import WriteFailed
 from thaw.files.run_folder import RunFolder
 from thaw.training.progress import Stopped
 from thaw.training.run import execute_run
@@ -131,6 +135,27 @@ def test_the_second_export_gives_the_same_points(finished: Path, tmp_path: Path)
     assert history(wandb_file(tmp_path / "wandb")) == rows
 
 
+class CutOff(WandbRuns):
+    """wandb's own process ends before it has written a run to its end."""
+
+    def _log(self, run: RunRecord, folder: Path) -> None:
+        super()._log(run, folder)
+        (offline,) = (folder / "wandb").glob("offline-run-*")
+        self._wait_for(offline, run.key)
+        path = wandb_file(folder / "wandb")
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_wandb_run_takes_its_place_only_when_it_is_whole(finished: Path, tmp_path: Path) -> None:
+    record = read_run(RunFolder(finished / "runs" / KEY), KEY)
+    WandbRuns(tmp_path, "project").write(record)
+    before = wandb_file(tmp_path).read_bytes()
+    with pytest.raises(WriteFailed, match="to its end within"):
+        CutOff(tmp_path, "project", longest_wait_seconds=2).write(record)
+    assert wandb_file(tmp_path).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [wandb_file(tmp_path).parent.name]
+
+
 def test_a_wandb_run_holds_the_rows_and_scores_of_its_run(finished: Path, tmp_path: Path) -> None:
     run = RunFolder(finished / "runs" / KEY)
     export(run.path, "wandb", tmp_path)
@@ -227,7 +252,8 @@ def test_following_ends_with_the_points_of_the_finished_run(
             yield
 
     moments = happens()
-    monkeypatch.setattr("thaw.experiment.export.folder.time.sleep", lambda seconds: next(moments))
+    look = SimpleNamespace(sleep=lambda seconds: next(moments))
+    monkeypatch.setattr("thaw.experiment.export.folder.time", look)
     Exporter(run, program, live).follow()
     export(run, program, whole)
     assert num_looks == 2

@@ -8,19 +8,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from thaw.config.errors import InputError, install_hint
 from thaw.config.strict import to_plain
 from thaw.experiment.export.points import RunRecord
-from thaw.files.atomic import as_write_failed
+from thaw.files.atomic import WriteFailed, as_write_failed
 
 LONGEST_TAG = 64
 """Letters; wandb refuses longer ones."""
 LONGEST_PROJECT = 128
-
-
 NEW = ".new-"
 """Begins the name of a folder in which a run is being written."""
 
@@ -31,13 +30,14 @@ class WandbRuns:
     Args:
         out: The folder of the offline runs: ``out/offline-run-...-HASH`` is one run.
         project: Its name.
+        longest_wait_seconds: For wandb's own process to write a run.
 
     Raises:
         InputError: The package wandb is not installed, or WANDB_MODE is neither offline nor
             online.
     """
 
-    def __init__(self, out: Path, project: str) -> None:
+    def __init__(self, out: Path, project: str, longest_wait_seconds: float = 60.0) -> None:
         self.mode = os.environ.get("WANDB_MODE", "offline")
         if self.mode not in ("offline", "online"):
             raise InputError(f"WANDB_MODE is '{self.mode}'; it must be offline or online")
@@ -49,6 +49,7 @@ class WandbRuns:
                 f"this needs the package wandb, which is not installed: {install_hint('wandb')}"
             ) from None
         self.out, self.project = out, project[:LONGEST_PROJECT]
+        self.longest_wait_seconds = longest_wait_seconds
 
     def write(self, run: RunRecord) -> None:
         """Write a run.
@@ -58,7 +59,7 @@ class WandbRuns:
 
         Raises:
             InputError: wandb refuses; for example, nobody is logged in.
-            WriteFailed: Disk full, no permission, and the like.
+            WriteFailed: Disk full, no permission, and the like; or wandb did not write to the end.
         """
         import wandb
 
@@ -75,6 +76,7 @@ class WandbRuns:
                 ) from None
             if self.mode == "offline":
                 (written,) = (new / "wandb").glob("offline-run-*")
+                self._wait_for(written, run.key)
                 with as_write_failed(self.out):
                     self._drop(run.spec.content_hash)
                     written.rename(self.out / written.name)
@@ -105,13 +107,31 @@ class WandbRuns:
             reinit="create_new",
             settings=settings,
         ) as opened:
-            begin = opened.step
+            begin = opened.step if online else 0
             for point in run.points:
                 if point.steps >= begin:
                     moment = {"_timestamp": run.began + point.seconds}
                     opened.log(point.values | moment, step=point.steps)
             if run.scores is not None:
                 opened.summary.update(run.scores.values)
+
+    def _wait_for(self, folder: Path, key: str) -> None:
+        """Wait until wandb's own process has written a run to its end, often some ms later.
+
+        Raises:
+            WriteFailed: It takes too long.
+        """
+        from thaw.experiment.export.wandb_file import is_whole  # imports wandb
+
+        (path,) = folder.glob("run-*.wandb")
+        began = time.monotonic()
+        while not is_whole(path):
+            if time.monotonic() - began > self.longest_wait_seconds:
+                raise WriteFailed(
+                    f"wandb did not write {key} to its end within {self.longest_wait_seconds:g} s; "
+                    "nothing of the export before is lost; try again"
+                )
+            time.sleep(0.005)
 
     def keep_only(self, runs: Mapping[str, str]) -> None:
         """Delete other offline runs; what a server has stays there.

@@ -20,18 +20,20 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
 def records(path: Path) -> Iterator[Record]:
-    """Yield the records of a file."""
+    """Yield the records of a file up to its end, or up to where it was cut off."""
     data = path.read_bytes()
     assert data.startswith(b":W&B")
     place, parts = HEADER_BYTES, b""
     while place < len(data):
         left = BLOCK_BYTES - place % BLOCK_BYTES
-        if left < HEADER_BYTES:
+        if left < HEADER_BYTES:  # filled with zeros
             place += left
             continue
         _, size, kind = struct.unpack_from("<IHB", data, place)
         assert kind in (FULL, FIRST, MIDDLE, LAST)
         place += HEADER_BYTES
+        if place + size > len(data):
+            return
         parts += data[place : place + size]
         place += size
         if kind in (FULL, LAST):
@@ -39,6 +41,11 @@ def records(path: Path) -> Iterator[Record]:
             record.ParseFromString(parts)
             parts = b""
             yield record
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a run's file has its last record, which says how the run ended."""
+    return any(record.HasField("exit") for record in records(path))
 
 
 def history(path: Path) -> list[dict[str, Any]]:
