@@ -1,4 +1,4 @@
-"""Races of small runs, executed by the installed command and ended by a power cut."""
+"""Races of small runs, also ended by a power cut."""
 
 from __future__ import annotations
 
