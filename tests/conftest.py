@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from command_line import TINY, Say, Spoken, thaw_command
+from filelock import FileLock
 
 from thaw.experiment.signals import STOP_SIGNALS
 
@@ -70,13 +72,22 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the tiny suite, run to its end by the command; only read it."""
-    root = tmp_path_factory.mktemp("finished")
-    (root / "tiny.yaml").write_text(TINY)
-    spoken = thaw_command("run", "tiny.yaml", "--out", "new/folders/suite", cwd=root)
-    assert spoken.status == 0, spoken.err
-    (root / "spoken.out").write_text(spoken.out)
-    (root / "spoken.err").write_text(spoken.err)
+    """The folder of the tiny suite, run to its end by the command; only read it.
+
+    The first process of pytest-xdist that needs it makes it for all of them.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    root = shared / "finished"
+    with FileLock(shared / "finished.lock"):
+        if not (root / "spoken.err").exists():
+            root.mkdir()
+            (root / "tiny.yaml").write_text(TINY)
+            spoken = thaw_command("run", "tiny.yaml", "--out", "new/folders/suite", cwd=root)
+            assert spoken.status == 0, spoken.err
+            (root / "spoken.out").write_text(spoken.out)
+            (root / "spoken.err").write_text(spoken.err)
     return root / "new" / "folders" / "suite"
 
 

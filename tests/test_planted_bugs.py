@@ -25,17 +25,11 @@ def test_no_two_bugs_are_the_same() -> None:
     assert len(BY_NAME) == len({(bug.file, bug.old, bug.new) for bug in BUGS}) == len(BUGS)
 
 
-@pytest.mark.parametrize("name", ["lambda is dropped", "seeds that agree by chance are certain"])
-def test_a_planted_bug_turns_its_tests_red(name: str) -> None:
+def test_a_planted_bug_turns_its_tests_red() -> None:
+    name = "seeds that agree by chance are certain"
     caught, line = verdict(BY_NAME[name])
     assert caught, line
     assert line.startswith(f"caught    {name}")
-
-
-def test_without_a_bug_they_are_green(tmp_path: Path) -> None:
-    plant(None, tmp_path)
-    done = run_tests(tmp_path, "report/test_statistics.py", "equally_many")
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_bug_that_nobody_notices_survives() -> None:
@@ -50,6 +44,7 @@ def test_a_bug_that_nobody_notices_survives() -> None:
     caught, line = verdict(harmless)
     assert not caught
     assert line.startswith("SURVIVED  a comment")
+    assert ": exit 0, " in line  # without a real bug its tests are green
 
 
 def test_tests_that_cannot_even_start_do_not_count_as_caught() -> None:

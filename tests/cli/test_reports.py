@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from command_line import Say, thaw_command
+from command_line import Say
 from refusals import check_refused_and_unwritten
 
 from thaw.experiment.reporting import read_suite
@@ -56,19 +56,17 @@ def test_a_report_ends_with_verdicts_table_and_page(
     assert table == (finished / "report/table.md").read_text()
 
 
-def test_a_run_ends_like_its_report(finished: Path, tmp_path: Path) -> None:
+def test_a_run_ends_like_its_report(say: Say, finished: Path, tmp_path: Path) -> None:
     """The command that the report names adds seeds; with the same number it adds nothing."""
     folder = tmp_path / "of {mine}"
     shutil.copytree(finished, folder)
     spec = read_suite(SuiteFolder(folder)).spec
     words = shlex.split(spec.more_seeds.format(seeds=1))
     assert words[0] == "thaw"
-    done = thaw_command(*words[1:], cwd=tmp_path)
-    assert (done.status, done.out) == (0, thaw_command("report", folder, cwd=tmp_path).out)
+    done = say(*words[1:])
+    assert (done.status, done.out) == (0, say("report", folder).out)
     assert done.out.splitlines()[-1] == f"report: {folder}/report/index.html"
-    more = thaw_command(
-        "plan", words[2], *shlex.split(spec.more_seeds.format(seeds=3))[-2:], cwd=tmp_path
-    )
+    more = say("plan", words[2], *shlex.split(spec.more_seeds.format(seeds=3))[-2:])
     assert "tiny: 24 runs, 3 of them pretrainings" in more.out
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from command_line import TINY, Say, thaw_command
+from command_line import TINY, Say
 
 import thaw
 from thaw.config.named_rules import NAMED_RULES
@@ -98,7 +98,7 @@ def test_the_readme_shows_the_commands_that_matter() -> None:
 @pytest.mark.parametrize(
     "pages", [RUN[:1], pytest.param(RUN, marks=pytest.mark.slow)], ids=["README", "all"]
 )
-def test_the_commands_and_the_python_run(tmp_path: Path, pages: list[Path]) -> None:
+def test_the_commands_and_the_python_run(say: Say, tmp_path: Path, pages: list[Path]) -> None:
     """One test, so that all of it happens once and in one folder."""
     shutil.copy(Path(__file__).with_name("my_package.py"), tmp_path)
     tried: list[list[str]] = []
@@ -110,7 +110,7 @@ def test_the_commands_and_the_python_run(tmp_path: Path, pages: list[Path]) -> N
             tried.append(words)
             if ">" in words:
                 words, target = words[: words.index(">")], words[-1]
-            spoken = thaw_command(*words[1:], cwd=tmp_path)
+            spoken = say(*words[1:])
             assert spoken.status == 0, (name_of(page), words, spoken.err)
             if target is not None:
                 (tmp_path / target).write_text(spoken.out)

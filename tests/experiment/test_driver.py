@@ -135,7 +135,7 @@ def test_a_failing_run_is_told_kept_and_tried_again(tmp_path: Path, say: Say) ->
     assert "2 failed; the same command with --retry-failed tries them again" in listed.err
     assert [attempt.cause for attempt in read_attempts(failed)] == ["exception"]
 
-    again = thaw_command(*command, "--retry-failed", cwd=tmp_path, PYTHONPATH=SUPPORT)
+    again = say(*command, "--retry-failed")
     assert again.status == 0, again.err
     assert [attempt.cause for attempt in read_attempts(failed)] == ["exception", "done"]
     assert not list(suite.rglob("error.txt"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command_line import Say, listing, thaw_command
+from command_line import Say, listing, thaw_here
 
 from thaw.acting.evaluation import evaluate_policy, summary
 from thaw.config.errors import InputError
@@ -170,12 +170,13 @@ def test_piped_output_is_plain_lines_that_end_with_the_report(finished: Path) ->
         assert "return" in line
 
 
-def test_a_finished_suite_is_left_as_it_is(finished: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in (finished / "runs").rglob("*") if p.is_file()}
-    spoken = thaw_command("run", "tiny.yaml", "--out", finished, cwd=finished.parents[2])
+def test_a_finished_suite_is_left_as_it_is(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copy"))
+    before = {p: p.stat().st_mtime_ns for p in (folder / "runs").rglob("*") if p.is_file()}
+    spoken = thaw_here("run", "tiny.yaml", "--out", folder, cwd=finished.parents[2])
     assert spoken.status == 0
     assert spoken.err == "all runs were done already\n"
-    assert spoken.out.endswith(f"report: {finished}/report/index.html\n")
+    assert spoken.out.endswith(f"report: {folder}/report/index.html\n")
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import command_line
 import pytest
-from command_line import Spoken, thaw_command, thaw_process
+from command_line import Spoken, thaw_command, thaw_here, thaw_process
 from fault_sizes import patience, wait_until
 
 from thaw.experiment.process_tree import descendants, kill_tree
@@ -69,13 +69,13 @@ ALL_DONE = dict.fromkeys(("random", "scratch"), "done")
 
 
 def test_an_error_that_looks_like_markup_fails_its_run_alone(tmp_path: Path) -> None:
-    spoken = run(tmp_path, "Raise-v0?after=25")
+    spoken = thaw_here(*command(tmp_path, "Raise-v0?after=25"), cwd=tmp_path)
     assert spoken.status == 1
     assert "Traceback" not in spoken.err
     said = "ValueError: the emulator [/dev/kvm] went away [bold]:boom:"
     assert len([line for line in spoken.err.splitlines() if said in line]) == 2  # told, summed up
     assert statuses(tmp_path) == ALL_DONE | {"scratch": "failed"}
-    watched = thaw_command("watch", "s", cwd=tmp_path)
+    watched = thaw_here("watch", "s", cwd=tmp_path)
     assert watched.status == 1
     assert said in watched.err
 

@@ -1,4 +1,4 @@
-"""Races of small runs, executed by the installed command and ended by a power cut."""
+"""Races of small runs, also ended by a power cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import command_line
 import pandas as pd
 import pytest
-from command_line import Spoken, thaw_command, thaw_process
+from command_line import Spoken, thaw_here, thaw_process
 
 from thaw.config.errors import InputError
 from thaw.config.racing import RacingConfig
@@ -36,7 +36,7 @@ pretrain_steps: 1_200
 transfer_steps: 40
 environment: {{num_envs: 4}}
 agent: {{preset: vector, embedding_size: 8, lstm_size: 8, fc_size: 8, unroll_length: 10,
-  learning_rate: 0.03, reward_scale: 1.0}}
+  optimizer: rmsprop, learning_rate: 0.03, reward_scale: 1.0}}
 evaluation: {{episodes: 20, score: evaluation, source: false}}
 """
 """What was pretrained wins over scratch at the first look; two rules are not told apart."""
@@ -49,7 +49,7 @@ def suite(**changes: object) -> Suite:
 
 
 def thaw(*words: object, cwd: Path) -> Spoken:
-    return thaw_command(*words, cwd=cwd, PYTHONPATH=SUPPORT)
+    return thaw_here(*words, cwd=cwd)
 
 
 def run_race(root: Path, *words: object) -> Spoken:

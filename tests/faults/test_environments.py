@@ -168,6 +168,7 @@ def test_a_second_signal_ends_a_run_that_hangs(
         thaw.clear()
 
 
+@pytest.mark.skipif(is_sample(), reason="the four good runs beside a bad one show it")
 def test_the_good_environment_is_good(server: ThawServer, place: Path, tally: Tally) -> None:
     tally.tried()
     suite, out = five("good", place), place / "out"

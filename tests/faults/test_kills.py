@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from command_line import thaw_here
 from fault_processes import RunningThaw
 from fault_sizes import generator, is_sample, patience, tries, wait_until
 from fault_suite import SETTINGS, Setting, differences, suite_text
@@ -273,9 +274,5 @@ def disturb(
 
 def finish(reference: Reference, out: Path, place: Path) -> None:
     """Give the same command once more; it must do all that is left."""
-    thaw = RunningThaw(reference.command(out), place)
-    try:
-        assert thaw.end(patience(END_SECONDS)) == 0, thaw.err
-        assert thaw.leaves_nothing(), thaw.family()
-    finally:
-        thaw.clear()
+    done = thaw_here(*reference.command(out), cwd=place)
+    assert done.status == 0, done.err

@@ -26,9 +26,6 @@ from thaw.policy.update_rules import apply_update_rule
 from thaw.training.progress import Stopped
 from thaw.training.run import execute_run
 
-declare_operators()
-timm = pytest.importorskip("timm")
-
 NAME = "test_resnet"
 """timm's smallest network with batch normalization; 96 features."""
 
@@ -38,8 +35,15 @@ def pictures(*shape: int) -> torch.Tensor:
     return torch.randint(256, shape, generator=draw, dtype=torch.uint8)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def timm() -> Any:
+    """Imported here, because it takes seconds, and every test process reads this file."""
+    declare_operators()
+    return pytest.importorskip("timm")
+
+
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(timm: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file as timm publishes them, with a classifier; its statistics are not the initial ones."""
     torch.manual_seed(7)
     model = timm.create_model(NAME)
@@ -57,7 +61,7 @@ def agent(weights: Path | None = None, **settings: Any) -> AgentConfig:
     return AgentConfig(**{"embedding_size": 16} | known | settings)
 
 
-def test_pixels_are_normalized_and_weights_are_the_file_s(weights: Path) -> None:
+def test_pixels_are_normalized_and_weights_are_the_file_s(timm: Any, weights: Path) -> None:
     embedding = build_embedding(agent(weights), (64, 48, 3)).eval()
     assert isinstance(embedding, TimmEmbedding)
     reference = timm.create_model(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +64,26 @@ def thaw_command(*arguments: object, cwd: Path, **environment: str) -> Spoken:
     with thaw_process(*arguments, cwd=cwd, **environment) as process:
         out, err = process.communicate(timeout=240)
     return Spoken(process.returncode, out, err)
+
+
+def thaw_here(*arguments: object, cwd: Path) -> Spoken:
+    """Run a command in this process, which has imported torch already, and started a fork server.
+
+    Runs that such a server starts see the environment variables of its own start.
+    """
+    from thaw.cli.main import main
+    from thaw.experiment.signals import STOP_SIGNALS
+
+    out, err = io.StringIO(), io.StringIO()
+    handlers, path = {s: signal.getsignal(s) for s in STOP_SIGNALS}, list(sys.path)
+    try:
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+            status = main([str(argument) for argument in arguments])
+    finally:
+        sys.path[:] = path
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+    return Spoken(status, out.getvalue(), err.getvalue())
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fault_sizes import is_sample
+
 from thaw.config.errors import InputError
 from thaw.config.suite import Suite
 from thaw.experiment.plan import plan
@@ -15,6 +17,9 @@ from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
 from thaw.files.checkpoint import load_tensors, load_training_state
 from thaw.files.policy_file import find_policy
+
+STEPS = 600 if is_sample() else 1200
+"""Of a transfer; the pretraining has twice as many."""
 
 TIMED = ("seconds",)
 """Columns and keys that tell the time and differ between equal runs."""
@@ -37,8 +42,8 @@ SETTINGS = tuple(
 
 def suite_text(
     setting: Setting = SETTINGS[0],
-    pretrain_steps: int = 2400,
-    transfer_steps: int = 1200,
+    pretrain_steps: int = 2 * STEPS,
+    transfer_steps: int = STEPS,
     conditions: str = "random, scratch, freeze_head",
 ) -> str:
     """Return a suite of Catch as YAML; one update takes 40 steps."""

@@ -101,7 +101,8 @@ class ThawServer:
             [sys.executable, __file__, str(self.folder), str(theirs), *limit],
             env=os.environ
             | {"OMP_NUM_THREADS": "1", "FAULT_CHECKPOINT_SECONDS": "0.05"}
-            | {"FAULT_MARK": self.mark, "PYTHONPATH": os.pathsep.join(sys.path)},
+            | {"FAULT_MARK": self.mark, "PYTHONPATH": os.pathsep.join(sys.path)}
+            | {"PYTHONDONTWRITEBYTECODE": "1"},  # what Python compiles is no file of a command
             stdin=subprocess.PIPE,
             text=True,
             pass_fds=[theirs],

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from command_line import TINY, thaw_command, thaw_process
+from command_line import TINY, thaw_command, thaw_here, thaw_process
 from remote_runs import few
 from small_runs import changed, rows_of
 
@@ -73,7 +73,7 @@ def test_wrong_input_is_one_line_and_status_2(tmp_path: Path) -> None:
         (("agent.clock=asynchronos",), "did you mean 'asynchronous'?"),
     ):
         pairs = [word for setting in settings for word in ("--set", setting)]
-        spoken = thaw_command(*asynchronous, *pairs, cwd=tmp_path)
+        spoken = thaw_here(*asynchronous, *pairs, cwd=tmp_path)
         assert spoken.status == 2, spoken
         assert message in spoken.err
         assert spoken.err.count("\n") == 1
