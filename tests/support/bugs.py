@@ -1809,14 +1809,6 @@ BUGS = (
         "returned",
     ),
     Bug(
-        "freed memory goes back to the system",
-        "training/machine.py",
-        "for parameter, value in KEEP_FREED_MEMORY.items():",
-        "for parameter, value in ():",
-        "training/test_machine.py",
-        "faults",
-    ),
-    Bug(
         "a run of wandb is taken before it is whole",
         "experiment/export/wandb_runs.py",
         "self._wait_for(written, run.key)",

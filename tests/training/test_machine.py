@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -25,24 +24,6 @@ from thaw.config.runtime import Runtime
 from thaw.training.machine import describe_machine
 
 json.dump(describe_machine(Runtime(), Flavor("catch"))["git_commit"], sys.stdout)
-"""
-
-FAULTS = """
-import resource, sys
-import torch
-from thaw.training.machine import use_cpu
-
-if sys.argv[1] == "thaw":
-    use_cpu(1)
-
-
-def faults() -> int:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    blocks = [torch.ones(10 * 2**20) for _ in range(3)]  # 120 MiB, freed at the end
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-
-print(min(faults() for _ in range(5)))
 """
 
 
@@ -79,15 +60,6 @@ def test_the_commit_is_that_of_the_checkout_and_unknown_without_git(tmp_path: Pa
     assert commit_in(tmp_path) == head
     # A container may have the checkout but no git.
     assert commit_in(tmp_path, PATH="") is None
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
-def test_memory_that_an_update_frees_costs_the_next_one_no_page_faults() -> None:
-    def fewest_faults(allocator: str) -> int:
-        command = [sys.executable, "-P", "-c", FAULTS, allocator]
-        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-    assert fewest_faults("thaw") < 5_000 < 20_000 < fewest_faults("default")
 
 
 def test_no_environment_variable_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from thaw.bench.subjects import rate_of, training_update
 from thaw.bench.workload import Workload
-from thaw.training.machine import use_cpu
 
 
 class Measure(NamedTuple):
@@ -73,7 +74,7 @@ def _serve(
     connection: Connection, workload: Workload, conditions: tuple[str, ...], warm_up_seconds: float
 ) -> None:
     """Answer requests until the other side closes the connection."""
-    use_cpu(workload.num_threads)
+    torch.set_num_threads(workload.num_threads)
     with ExitStack() as stack:
         rates = {
             c: rate_of(training_update(workload, stack, c), workload.device) for c in conditions

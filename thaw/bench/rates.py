@@ -11,13 +11,13 @@ from functools import partial
 from typing import NamedTuple
 
 import msgspec
+import torch
 
 from thaw.bench.processes import TrainingProcesses, training_processes
 from thaw.bench.subjects import TRAINED, Subject, subjects_here
 from thaw.bench.workload import WARM_UP_SECONDS, Workload, variant
 from thaw.envs.families import flavor_spaces, one_engine_thread
 from thaw.policy.precision import count_multiplications
-from thaw.training.machine import use_cpu
 
 GROUPED = ("update_all", "freeze_embedding")
 """Also measured with the environments in two groups, if their number is even."""
@@ -55,7 +55,7 @@ def measure(
     Raises:
         InputError: The flavor, its options or the network are wrong.
     """
-    use_cpu(workload.num_threads)
+    torch.set_num_threads(workload.num_threads)
     lockstep = variant(workload, clock="lockstep", env_groups=1)
     overlapped = variant(workload, clock="overlapped", env_groups=1)
     alone = msgspec.structs.replace(

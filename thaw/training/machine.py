@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import subprocess
 import sys
@@ -16,13 +15,6 @@ from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.runtime import Runtime
 from thaw.envs.families import describe_flavor
-
-KEEP_FREED_MEMORY = {
-    -1: 2**31 - 1,  # M_TRIM_THRESHOLD: bytes free at the heap's end before they are returned
-    -2: 64 * 2**20,  # M_TOP_PAD: bytes by which the heap grows beyond a request
-    -4: 0,  # M_MMAP_MAX: no block outside of the heap, which would be returned when it is freed
-}
-"""Parameters of glibc's ``mallopt`` (its manual page, and ``malloc.h`` for their numbers)."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -46,22 +38,6 @@ def resolve_device(name: str) -> torch.device:
             f"device '{name}' is not there; this machine has {torch.cuda.device_count()}"
         )
     return device
-
-
-def use_cpu(num_threads: int) -> None:
-    """Set how this process computes on a CPU: its threads, and that it keeps freed memory.
-
-    The activations of an update are freed as its backward pass goes on, and the next update needs
-    as much again. By default glibc returns such memory to the system, and each page that comes
-    back costs a page fault: 4 to 11 % of an update (docs/performance.md). So from here on the
-    process keeps what it has freed, until it ends. Other C libraries have no ``mallopt``, and
-    nothing changes there.
-    """
-    torch.set_num_threads(num_threads)
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        for parameter, value in KEEP_FREED_MEMORY.items():
-            mallopt(parameter, value)
 
 
 def limit_gpu_memory(device: torch.device, num_runs: int) -> None:

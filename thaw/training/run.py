@@ -44,7 +44,7 @@ from thaw.training.build import (
 )
 from thaw.training.clocks import acting_copy, below
 from thaw.training.health import Health, has_diverged
-from thaw.training.machine import describe_machine, limit_gpu_memory, resolve_device, use_cpu
+from thaw.training.machine import describe_machine, limit_gpu_memory, resolve_device
 from thaw.training.progress import PROGRESS_ROWS, RunLog, Stopped, Watch
 from thaw.training.scores import score_run
 from thaw.training.state import TrainingState
@@ -87,7 +87,7 @@ def execute_run(
     if folder.is_done:
         folder.begin(spec)  # checks that the folder is this run's
         return folder.result()
-    use_cpu(runtime.num_threads)
+    torch.set_num_threads(runtime.num_threads)
     device = resolve_device(runtime.device)
     limit_gpu_memory(device, runtime.runs_per_gpu)
     if is_asynchronous(spec):
