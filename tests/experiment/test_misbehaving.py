@@ -82,9 +82,11 @@ def test_an_error_that_looks_like_markup_fails_its_run_alone(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_process_that_does_not_end_after_its_run_is_ended(tmp_path: Path) -> None:
-    spoken = run(tmp_path, "LeaveThread-v0", "--workers", 1)
+    # Three such processes, because with one worker a third run waits until one of two has ended.
+    three = ("--set", "conditions=[random,scratch,update_all]")
+    spoken = run(tmp_path, "LeaveThread-v0", "--workers", 1, *three)
     assert spoken.status == 0, spoken.err
-    assert statuses(tmp_path) == ALL_DONE
+    assert statuses(tmp_path) == ALL_DONE | {"pretrain": "done", "update_all": "done"}
     assert "report:" in spoken.out
 
 

@@ -14,7 +14,7 @@ from thaw.bench.rates import Rates
 from thaw.bench.subjects import PARTS
 from thaw.bench.workload import Workload
 from thaw.config.runtime import Runtime, num_cores
-from thaw.files.atomic import write_atomic
+from thaw.files.atomic import as_write_failed, write_atomic
 from thaw.training.machine import describe_machine
 
 LABELS = {
@@ -141,6 +141,8 @@ def write_benchmark(summary: dict[str, Any], command: str, folder: Path) -> Path
     Raises:
         WriteFailed: It cannot be written.
     """
+    with as_write_failed(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     machine = summary["machine"]
     hardware = f"{machine['processor']}, {machine['num_cores']} cores"
     if machine["device"] != "cpu":
