@@ -18,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +81,7 @@ def measure(flavor: str, rule: str, options: argparse.Namespace) -> None:
 def main() -> None:
     """Print a table: each commit's median, and the median, lowest and highest ratio of rounds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("commit", help="the commit to compare with; '.' measures this checkout")
+    parser.add_argument("commit", help="the commit to compare with")
     parser.add_argument("--flavor", default="catch")
     parser.add_argument("--agent", action="append", default=[], help="agent option, KEY=VALUE")
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES))
@@ -92,12 +94,19 @@ def main() -> None:
     if options.measure:
         measure(options.flavor, options.measure, options)
         return
+    with checkout_of(options.commit) as other:
+        _compare(other, options)
+
+
+@contextmanager
+def checkout_of(commit: str) -> Iterator[Path]:
+    """Check a commit out into a temporary folder for as long as it is needed."""
+    git = ["git", "-C", str(ROOT)]
     with tempfile.TemporaryDirectory() as folder:
         other = Path(folder) / "other"
-        git = ["git", "-C", str(ROOT)]
-        subprocess.run([*git, "worktree", "add", "--detach", other, options.commit], check=True)
+        subprocess.run([*git, "worktree", "add", "--detach", other, commit], check=True)
         try:
-            _compare(other, options)
+            yield other
         finally:
             subprocess.run([*git, "worktree", "remove", "--force", other], check=True)
 

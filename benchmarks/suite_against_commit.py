@@ -23,6 +23,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from against_commit import ROOT, checkout_of
 from scipy import stats
 
 from thaw.config.flavor import Flavor
@@ -30,15 +31,15 @@ from thaw.config.strict import to_plain
 from thaw.config.suite import Transfer
 from thaw.experiment.suites import load_suite
 
-ROOT = Path(__file__).resolve().parents[1]
 Scores = dict[tuple[str, str], list[float]]
 """The mean return of each seed, by flavor and condition."""
 
 
 def first_catch_quick() -> dict[str, object]:
     """Return today's catch-quick with the flavors, budgets and scores of the first one."""
-    suite = msgspec.structs.replace(
-        load_suite("catch-quick"),
+    today = load_suite("catch-quick")
+    first = msgspec.structs.replace(
+        today,
         name="first-catch-quick",
         transfers=tuple(
             Transfer(source=Flavor("catch"), target=Flavor(f"catch@{variant}"))
@@ -46,11 +47,9 @@ def first_catch_quick() -> dict[str, object]:
         ),
         pretrain_steps=160_000,
         transfer_steps=80_000,
-        evaluation=msgspec.structs.replace(
-            load_suite("catch-quick").evaluation, episodes=100, score="training"
-        ),
+        evaluation=msgspec.structs.replace(today.evaluation, episodes=100, score="training"),
     )
-    plain: dict[str, object] = to_plain(suite)
+    plain: dict[str, object] = to_plain(first)
     return plain
 
 
@@ -90,25 +89,19 @@ def main() -> None:
     before: Scores = defaultdict(list)
     after: Scores = defaultdict(list)
     seconds: list[tuple[float, float]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        temporary, other = Path(folder), Path(folder) / "other"
-        today = temporary / "first.yaml"
+    with tempfile.TemporaryDirectory() as folder, checkout_of(options.commit) as other:
+        today = Path(folder) / "first.yaml"
         today.write_bytes(msgspec.yaml.encode(first_catch_quick()))
-        git = ["git", "-C", str(ROOT)]
-        subprocess.run([*git, "worktree", "add", "--detach", other, options.commit], check=True)
-        try:
-            for seed in range(options.seeds):
-                sides = [(ROOT, str(today), after), (other, "catch-quick", before)]
-                if seed % 2:
-                    sides.reverse()
-                took = {}
-                for checkout, suite, scores in sides:
-                    out = temporary / f"{checkout.name}-{seed}"
-                    took[checkout] = run(checkout, suite, seed, out, scores)
-                seconds.append((took[other], took[ROOT]))
-                print(f"seed {seed}: before {took[other]:.1f} s, today {took[ROOT]:.1f} s")
-        finally:
-            subprocess.run([*git, "worktree", "remove", "--force", other], check=True)
+        for seed in range(options.seeds):
+            sides = [(ROOT, str(today), after), (other, "catch-quick", before)]
+            if seed % 2:
+                sides.reverse()
+            took = {}
+            for checkout, suite, scores in sides:
+                out = Path(folder) / f"{checkout.name}-{seed}"
+                took[checkout] = run(checkout, suite, seed, out, scores)
+            seconds.append((took[other], took[ROOT]))
+            print(f"seed {seed}: before {took[other]:.1f} s, today {took[ROOT]:.1f} s", flush=True)
     ratios = [then / now for then, now in seconds]
     print(
         f"before / today: {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]\n"

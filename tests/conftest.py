@@ -28,6 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the files with the longest tests first, and make each file's own fixtures once only.
 
     pytest-xdist would make a fixture of a module in every process that gets one of its tests.
+    pytest has no public way to ask which fixtures a test uses, with their scopes.
     """
     for item in items:
         fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]

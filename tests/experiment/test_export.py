@@ -21,7 +21,7 @@ from thaw.experiment.export.event_file import EVENTS
 from thaw.experiment.export.folder import Exporter, Program
 from thaw.experiment.export.points import RunRecord, read_run
 from thaw.experiment.export.wandb_file import history as all_columns
-from thaw.experiment.export.wandb_file import records
+from thaw.experiment.export.wandb_file import is_whole, records
 from thaw.experiment.export.wandb_runs import WandbRuns
 from thaw.experiment.published import publish_suite
 from thaw.files.atomic import WriteFailed
@@ -154,6 +154,16 @@ def test_a_wandb_run_takes_its_place_only_when_it_is_whole(finished: Path, tmp_p
         CutOff(tmp_path, "project", longest_wait_seconds=2).write(record)
     assert wandb_file(tmp_path).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [wandb_file(tmp_path).parent.name]
+
+
+def test_a_wandb_file_that_is_cut_off_anywhere_is_not_whole(finished: Path, tmp_path: Path) -> None:
+    export(finished / "runs" / KEY, "wandb", tmp_path)
+    path = wandb_file(tmp_path)
+    data = path.read_bytes()
+    assert is_whole(path)
+    for size in (*range(60), *range(60, len(data) - 60, 97), *range(len(data) - 60, len(data))):
+        path.write_bytes(data[:size])
+        assert not is_whole(path), size
 
 
 def test_a_wandb_run_holds_the_rows_and_scores_of_its_run(finished: Path, tmp_path: Path) -> None:

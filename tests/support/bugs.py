@@ -1816,4 +1816,12 @@ BUGS = (
         "experiment/test_export.py",
         "whole",
     ),
+    Bug(
+        "a wandb file that ends within a header is an error",
+        "experiment/export/wandb_file.py",
+        "while place + HEADER_BYTES <= len(data):",
+        "while place < len(data):",
+        "experiment/test_export.py",
+        "cut_off",
+    ),
 )

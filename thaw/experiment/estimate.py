@@ -57,11 +57,12 @@ def estimate(
     evaluation = planned.suite.evaluation
     num_evaluated = evaluation.episodes * (1 + evaluation.source)
     seconds = num_episodes = 0.0
-    for run in (planned_run.spec for planned_run in planned.runs):
+    for planned_run in planned.runs:
+        run = planned_run.spec
         environment_seconds = ENVIRONMENT_SECONDS.get(run.flavor.family, 0.0)
         episode_steps = STEPS_PER_EPISODE.get(run.flavor.family, OTHER_STEPS_PER_EPISODE)
         seconds += START_SECONDS + run.steps * (step_seconds + environment_seconds)
-        # Acting takes half of a step's time; the other half is learning.
+        # Acting takes about half of a step's time, learning the other half.
         seconds += num_evaluated * episode_steps * (step_seconds / 2 + environment_seconds)
         num_episodes += run.steps / episode_steps
     num_parameters = 20 * (pixels * agent.embedding_size // 64)

@@ -22,17 +22,17 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 def records(path: Path) -> Iterator[Record]:
     """Yield the records of a file up to its end, or up to where it was cut off."""
     data = path.read_bytes()
-    assert data.startswith(b":W&B")
+    if not data.startswith(b":W&B"):
+        return
     place, parts = HEADER_BYTES, b""
-    while place < len(data):
+    while place + HEADER_BYTES <= len(data):
         left = BLOCK_BYTES - place % BLOCK_BYTES
         if left < HEADER_BYTES:  # filled with zeros
             place += left
             continue
         _, size, kind = struct.unpack_from("<IHB", data, place)
-        assert kind in (FULL, FIRST, MIDDLE, LAST)
         place += HEADER_BYTES
-        if place + size > len(data):
+        if kind not in (FULL, FIRST, MIDDLE, LAST) or place + size > len(data):
             return
         parts += data[place : place + size]
         place += size

@@ -123,9 +123,8 @@ class WandbRuns:
         """
         from thaw.experiment.export.wandb_file import is_whole  # imports wandb
 
-        (path,) = folder.glob("run-*.wandb")
         began = time.monotonic()
-        while not is_whole(path):
+        while not any(is_whole(path) for path in folder.glob("run-*.wandb")):
             if time.monotonic() - began > self.longest_wait_seconds:
                 raise WriteFailed(
                     f"wandb did not write {key} to its end within {self.longest_wait_seconds:g} s; "
