@@ -6,6 +6,7 @@ Names load at their first use, so that ``import thaw`` needs no torch.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     report: CallablePackage
 
 __version__ = "0.1.0"
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # GNU's OpenMP, which PyTorch uses on Linux, lets idle threads spin for 5 ms before they sleep.
+    # They take the cores from the emulators, which step as soon as the network has acted. It reads
+    # this variable when torch is imported, so there is no later place (docs/performance.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {
     "AgentConfig": "thaw.config",

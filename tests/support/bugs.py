@@ -1824,4 +1824,20 @@ BUGS = (
         "experiment/test_export.py",
         "cut_off",
     ),
+    Bug(
+        "idle threads spin as long as OpenMP likes",
+        "__init__.py",
+        'os.environ.setdefault("GOMP_SPINCOUNT", "10000")',
+        'os.environ.setdefault("GOMP_SPINCOUNT", "300000")',
+        "test_threads.py",
+        "sleep_soon",
+    ),
+    Bug(
+        "the user's spinning is overwritten",
+        "__init__.py",
+        'os.environ.setdefault("GOMP_SPINCOUNT", "10000")',
+        'os.environ["GOMP_SPINCOUNT"] = "10000"',
+        "test_threads.py",
+        "user_says",
+    ),
 )
