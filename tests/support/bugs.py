@@ -1840,4 +1840,20 @@ BUGS = (
         "test_threads.py",
         "user_says",
     ),
+    Bug(
+        "a ball near paddle and border looks as one away from the border",
+        "envs/catch/pictures.py",
+        "if patch.left >= _REACH and patch.right + _REACH <= width:",
+        "if patch.left >= 0:",
+        "envs/catch",
+        "picture or pixel",
+    ),
+    Bug(
+        "a ball near the paddle looks the same wherever the paddle is",
+        "envs/catch/pictures.py",
+        "return self._draw_once(patch, ball_x, ball_y, paddle_x)",
+        "return self._draw_once(patch, ball_x, ball_y, SCREEN_WIDTH_PX // 2)",
+        "envs/catch",
+        "picture or pixel",
+    ),
 )

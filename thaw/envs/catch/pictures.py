@@ -10,6 +10,7 @@ Legend: N pictures of H x W pixels; H = 480 / downsample, W = 320 / downsample.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -31,7 +32,7 @@ class PictureParts:
     For an integer `downsample` the filter's weights are the same for every pixel away from the
     border. There the patch of a ball depends only on its position modulo `downsample`; near the
     border each position has a different patch. Each different patch has a number, its key; the
-    key of a strip is the paddle's position. A ball close to the paddle is not cached.
+    key of a strip is the paddle's position. A ball close to the paddle is drawn with it.
 
     Attributes:
         shape: (H, W, 3), the shape of a picture.
@@ -63,6 +64,9 @@ class PictureParts:
         self.strip_row = max(knobs.paddle_top_px // downsample - _REACH, 0)
         self.strip_shape = height - self.strip_row, width, 3
         self.num_strip_keys = SCREEN_WIDTH_PX + 1
+        # Pillow's array is larger than the patch that is cut from it, up to this factor.
+        patch_bytes = 4 * int(np.prod(self.patch_shape))
+        self._draw_once = lru_cache(_CACHE_BYTES // patch_bytes)(self._draw_patch)
 
     def find_ball(self, ball_x: IntArray, ball_y: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """Return the first rows and columns of [n] balls' patches, and their keys, all [n]."""
@@ -120,10 +124,23 @@ class PictureParts:
         for i in changed.tolist():
             shared = Window(int(top[i]), int(bottom[i]), int(left[i]), int(right[i]))
             inside = patches[i, shared.top - rows[i] :, shared.left - columns[i] :]
-            inside[:, : shared.right - shared.left] = self._draw_patch(
+            inside[:, : shared.right - shared.left] = self._draw_shared_patch(
                 shared, int(ball_x[i]), int(ball_y[i]), int(paddle_x[i])
             )
         return changed
+
+    def _draw_shared_patch(self, patch: Window, ball_x: int, ball_y: int, paddle_x: int) -> Pixels:
+        """Draw a patch with ball and paddle, or find it.
+
+        Away from the border, patches that differ by whole pixels of the picture look the same. So
+        all are drawn at the leftmost place that the border does not change.
+        """
+        _, width, _ = self.shape
+        if patch.left >= _REACH and patch.right + _REACH <= width:
+            shift = patch.left - _REACH
+            patch = Window(patch.top, patch.bottom, _REACH, patch.right - shift)
+            ball_x, paddle_x = (x - shift * self._downsample for x in (ball_x, paddle_x))
+        return self._draw_once(patch, ball_x, ball_y, paddle_x)
 
     def _patch_starts(self, last_px: int, axis: int) -> tuple[IntArray, IntArray, IntArray]:
         """Return, for each ball position along one axis, where its patch starts and how it looks.
