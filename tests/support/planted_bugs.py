@@ -84,11 +84,14 @@ def verdict(bug: Bug) -> tuple[bool, str]:
 
 
 def tests_of_all(bugs: tuple[Bug, ...]) -> list[tuple[str, str]]:
-    """All tests that bugs name, in two sets of files and keyword: whole files, and the others."""
+    """All tests that bugs name, in two sets of files and keyword: whole files, and the others.
+
+    Files are sorted: pytest loses a folder's conftest.py if it comes to the folder a second time.
+    """
     whole = {file: None for bug in bugs if not bug.keyword for file in bug.tests.split()}
     parts = {file: None for bug in bugs for file in bug.tests.split() if file not in whole}
     keywords = {f"({bug.keyword})": None for bug in bugs if bug.keyword}
-    sets = [(" ".join(whole), ""), (" ".join(parts), " or ".join(keywords))]
+    sets = [(" ".join(sorted(whole)), ""), (" ".join(sorted(parts)), " or ".join(keywords))]
     return [(files, keyword) for files, keyword in sets if files]
 
 
