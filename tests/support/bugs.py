@@ -1845,15 +1845,13 @@ BUGS = (
         "envs/catch/pictures.py",
         "if patch.left >= _REACH and patch.right + _REACH <= width:",
         "if patch.left >= 0:",
-        "envs/catch",
-        "picture or pixel",
+        "envs/catch/test_pictures.py",
     ),
     Bug(
         "a ball near the paddle looks the same wherever the paddle is",
         "envs/catch/pictures.py",
         "return self._draw_once(patch, ball_x, ball_y, paddle_x)",
         "return self._draw_once(patch, ball_x, ball_y, SCREEN_WIDTH_PX // 2)",
-        "envs/catch",
-        "picture or pixel",
+        "envs/catch/test_pictures.py",
     ),
 )

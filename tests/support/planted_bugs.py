@@ -34,16 +34,15 @@ assert Path(thaw.__file__).is_relative_to(home), f"{thaw.__file__} is not the co
 """A conftest.py for the copy: an editable install must not slip in the repository's own code."""
 
 
-def plant(bug: Bug | None, home: Path) -> None:
-    """Copy package and tests to a folder, with a bug in them or without.
+def plant(bug: Bug | None, home: Path, root: Path = ROOT) -> None:
+    """Copy package and tests from `root` to a folder, with a bug in them or without.
 
     Raises:
         ValueError: The old text is not there exactly once.
     """
-    no_caches = shutil.ignore_patterns("__pycache__")
-    for name in ("thaw", "tests"):
-        shutil.copytree(ROOT / name, home / name, ignore=no_caches)
-    shutil.copy(ROOT / "pyproject.toml", home)
+    for name in ("thaw", "tests"):  # with bytecode: a changed file's is made again
+        shutil.copytree(root / name, home / name)
+    shutil.copy(root / "pyproject.toml", home)
     (home / "conftest.py").write_text(GUARD)
     if bug is not None:
         file = home / "thaw" / bug.file
@@ -59,7 +58,6 @@ def run_tests(home: Path, files: str, keyword: str = "") -> subprocess.Completed
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *arguments]
     environment = os.environ | {
         "PYTHONPATH": str(home),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
     }
     return subprocess.run(
@@ -67,12 +65,12 @@ def run_tests(home: Path, files: str, keyword: str = "") -> subprocess.Completed
     )
 
 
-def verdict(bug: Bug) -> tuple[bool, str]:
-    """Plant a bug; return whether it was caught, and one line about it."""
+def verdict(bug: Bug, root: Path = ROOT) -> tuple[bool, str]:
+    """Plant a bug in a copy of `root`; return whether it was caught, and one line about it."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder).resolve()
-        plant(bug, home)
+        plant(bug, home, root)
         done = run_tests(home, bug.tests, bug.keyword)
     seconds = time.monotonic() - started
     caught = done.returncode == TESTS_FAILED
@@ -83,16 +81,15 @@ def verdict(bug: Bug) -> tuple[bool, str]:
     return False, f"SURVIVED  {bug.name} ({seconds:.0f} s): exit {done.returncode}, {last}"
 
 
-def tests_of_all(bugs: tuple[Bug, ...]) -> list[tuple[str, str]]:
-    """All tests that bugs name, in two sets of files and keyword: whole files, and the others.
-
-    Files are sorted: pytest loses a folder's conftest.py if it comes to the folder a second time.
-    """
-    whole = {file: None for bug in bugs if not bug.keyword for file in bug.tests.split()}
-    parts = {file: None for bug in bugs for file in bug.tests.split() if file not in whole}
-    keywords = {f"({bug.keyword})": None for bug in bugs if bug.keyword}
-    sets = [(" ".join(sorted(whole)), ""), (" ".join(sorted(parts)), " or ".join(keywords))]
-    return [(files, keyword) for files, keyword in sets if files]
+def tests_of_all(bugs: tuple[Bug, ...]) -> dict[str, str]:
+    """All tests that bugs name: files, and the keyword of which they need the tests, or none."""
+    keywords: dict[str, list[str]] = {}
+    for bug in bugs:
+        keywords.setdefault(bug.tests, []).append(bug.keyword)
+    return {
+        files: " or ".join(f"({one})" for one in dict.fromkeys(some)) if all(some) else ""
+        for files, some in keywords.items()
+    }
 
 
 def main() -> int:
@@ -105,16 +102,19 @@ def main() -> int:
     bugs = tuple(bug for bug in BUGS if any(word in bug.name for word in words))
     started = time.monotonic()
     with ThreadPoolExecutor(arguments.workers) as workers, tempfile.TemporaryDirectory() as folder:
-        # Without a bug everything must be green, or red would mean nothing.
+        # Without a bug everything must be green, or red would mean nothing. The other copies are
+        # made from this one, so that it does not matter what happens to the repository meanwhile.
         healthy = Path(folder).resolve()
         plant(None, healthy)
-        for done in workers.map(lambda tests: run_tests(healthy, *tests), tests_of_all(bugs)):
+        for done in workers.map(
+            lambda tests: run_tests(healthy, *tests), tests_of_all(bugs).items()
+        ):
             if done.returncode != 0:
                 print(done.stdout + done.stderr)
                 print("these tests fail without any bug")
                 return 1
         survivors = 0
-        for caught, line in workers.map(verdict, bugs):
+        for caught, line in workers.map(lambda bug: verdict(bug, healthy), bugs):
             survivors += not caught
             print(line, flush=True)
     seconds = time.monotonic() - started
