@@ -748,8 +748,8 @@ BUGS = (
         "experiment/executors/local_executor.py",
         "            return not processes\n",
         "            pass\n",
-        "experiment/test_driver.py",
-        "takes_all_memory",
+        "experiment/executors/test_local_executor.py",
+        "must_be_alone",
     ),
     Bug(
         "a failed run starts again without being asked for",
