@@ -79,6 +79,20 @@ def test_pretraining_that_did_not_beat_random(make_scores: MakeScores) -> None:
     )
 
 
+@pytest.mark.parametrize(("sem", "is_said"), [(0.3, True), (0.01, False), (None, False)])
+def test_of_two_pretrainings_one_must_beat_random_by_more_than_noise(
+    make_scores: MakeScores, sem: float | None, is_said: bool
+) -> None:
+    returns = {condition: values[:2] for condition, values in LEARNED.items()}
+    on_sources = pd.concat([on_source("pretrain", [1.5, 1.3]), on_source("random", [1.46, 1.4])])
+    scores = pd.concat([make_scores(returns), on_sources.assign(sem=sem)])
+    there = found(scores, returns)
+    assert ("pretraining_failed" in there) == is_said
+    if is_said:
+        sentence = there["pretraining_failed"].sentence
+        assert "Pretraining on Catch was not shown to beat the random policy (1.400" in sentence
+
+
 def test_one_failed_pretraining_among_good_ones_is_said_but_does_not_block(
     make_scores: MakeScores,
 ) -> None:

@@ -17,6 +17,9 @@ from thaw.report.spec import UNTRAINED_CONDITIONS, ReportSpec, condition_name, f
 from thaw.report.statistics import CONFIDENCE
 from thaw.report.words import count, estimate_text, listed, number
 
+NOISE_QUANTILE = 1.96
+"""Two means of episodes are taken for different beyond this many standard errors."""
+
 CEILING_SHARE = 0.05
 """A mean within this share of the distance from random to the upper bound is at the ceiling."""
 
@@ -103,11 +106,12 @@ def pretraining_failed(table: RunTable, source: str) -> Gate | None:
             f"{flavor_name(source)}.",
             blocks=False,
         )
-    if not gain.has_interval and worse < all_worse:  # one or two seeds, and one has learned
+    if not gain.has_interval and _has_learned(pretrained, random):  # one or two seeds
         return None
     means = number(float(pretrained.values.mean())), number(float(random.values.mean()))
     if not gain.has_interval:
-        beat, so = "did not beat", "there may be no skill whose transfer could be measured"
+        beat = "did not beat" if worse == all_worse else "was not shown to beat"
+        so = "there may be no skill whose transfer could be measured"
     elif gain.value <= 0 or worse == all_worse:
         beat, so = "did not beat", "there is no skill whose transfer could be measured"
     else:
@@ -124,6 +128,17 @@ def pretraining_failed(table: RunTable, source: str) -> Gate | None:
 def _failed_seeds(pretrained: Runs, random: Runs) -> int:
     """Return how many pretrainings ended no better than the best random run."""
     return int(np.sum(pretrained.values <= random.values.max()))
+
+
+def _has_learned(pretrained: Runs, random: Runs) -> bool:
+    """Return whether a pretraining is above all random runs by more than its episodes' noise.
+
+    Unknown noise is taken for none.
+    """
+    best = int(np.argmax(random.values))
+    noise = np.hypot(pretrained.standard_errors, random.standard_errors[best])
+    margins = NOISE_QUANTILE * np.nan_to_num(noise)
+    return bool(np.any(pretrained.values - margins > random.values[best]))
 
 
 def _nothing_learned(trained: dict[str, Runs], random: Runs) -> Gate | None:
