@@ -38,7 +38,7 @@ COMMANDS = {
     "watch": ["DIR"],
     "report": [
         "DIR", "--scores", "--curves", "--baseline", "--normalize", "--paired", "--margin",
-        "--bounds", "--out",
+        "--bounds", "--static", "--out",
     ],
     "scores": [
         "DIR|FILE", "--out", "--pattern", "--curves", "--kind", "--value", "--step", "--last",

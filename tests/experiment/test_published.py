@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import Say
 
 from thaw.config.errors import InputError
 from thaw.experiment.published import publish_suite
@@ -91,3 +92,15 @@ def test_curves_of_an_earlier_thaw_are_not_packed(finished: Path, tmp_path: Path
     (tmp_path / "curves.csv").write_bytes(gzip.decompress(path.read_bytes()))
     path.unlink()
     assert load_results(tmp_path).curves.equals(packed)
+
+
+def test_the_command_publishes_a_small_page_that_report_makes_interactive(
+    finished: Path, tmp_path: Path, say: Say
+) -> None:
+    assert say("publish", finished, "--out", tmp_path).status == 0
+    page = tmp_path / "report" / "index.html"
+    small = page.stat().st_size
+    assert say("report", tmp_path).status == 0
+    assert page.stat().st_size > small + 1_000_000
+    assert say("report", tmp_path, "--static").status == 0
+    assert page.stat().st_size == small

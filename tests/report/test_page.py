@@ -165,6 +165,33 @@ def test_a_page_without_curves_has_no_library(make_scores: MakeScores, tmp_path:
     assert index.stat().st_size < 100_000
 
 
+def test_a_page_of_pictures_has_no_library_and_differs_in_nothing_else(
+    make_scores: MakeScores, curves: pd.DataFrame, tmp_path: Path
+) -> None:
+    spec = ReportSpec("n", (("catch", "catch@large_ball"),), ("update_all", "scratch"), (0, 1))
+    scores = make_scores({"update_all": [0.5, 0.6], "scratch": [0.1, 0.2]})
+    live = write_report(scores, curves, spec, tmp_path / "live")
+    static = write_report(scores, curves, spec, tmp_path / "static", interactive=False)
+    assert len(read(static).scripts) == 1
+    assert static.stat().st_size < 100_000
+
+    def rest(page: Path) -> str:
+        text = page.read_text(encoding="utf-8")
+        text = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+        return (
+            re.sub(r"sha256-[^']*", "", text).replace("\n", "").replace("''", "").replace(" ", "")
+        )
+
+    assert rest(static) == rest(live)
+    assert "<svg" in rest(static)
+    files = {path.relative_to(tmp_path / "live") for path in (tmp_path / "live").rglob("*.*")}
+    for file in files - {Path("index.html")}:
+        if file.suffix in (".csv", ".json", ".md", ".tex"):
+            assert (tmp_path / "live" / file).read_bytes() == (
+                tmp_path / "static" / file
+            ).read_bytes()
+
+
 def test_everything_is_escaped(make_scores: MakeScores, tmp_path: Path) -> None:
     spec = ReportSpec(EVIL, ((EVIL, "t" + EVIL),), ("scratch", EVIL), (0, 1, 2))
     scores = make_scores({EVIL: [0.5, 0.6, 0.8]}, source=EVIL, target="t" + EVIL)

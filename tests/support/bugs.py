@@ -1862,4 +1862,20 @@ BUGS = (
         "report/test_gates.py",
         "two_pretrainings",
     ),
+    Bug(
+        "a published page holds the library of interactive curves",
+        "cli/publish.py",
+        "report_suite(out, interactive=False)",
+        "report_suite(out)",
+        "experiment/test_published.py",
+        "the_command",
+    ),
+    Bug(
+        "--static is not heard",
+        "cli/reports.py",
+        "interactive=not static)\n        print_report",
+        "interactive=True)\n        print_report",
+        "experiment/test_published.py",
+        "the_command",
+    ),
 )

@@ -16,10 +16,10 @@ def publish(folder: Positional[Folder], *, out: Folder) -> int:
     Args:
         folder: The suite's folder, the --out of `thaw run`.
         out: Gets suite.yaml, scores.csv, curves.csv.gz, runs.jsonl.gz and report/. `thaw
-            report` rebuilds the report from the rest.
+            report` rebuilds the report from the rest, with curves that can be explored.
     """
     published = publish_suite(folder, out)
-    report_suite(out)
+    report_suite(out, interactive=False)
     missing = f", {published.num_missing} are missing" if published.num_missing else ""
     say(f"{published.num_runs} runs{missing}; {published.num_bytes / 1e6:.2f} MB and the report")
     return 0

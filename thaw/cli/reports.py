@@ -29,6 +29,7 @@ def report(
     paired: Switch = False,
     margin: Annotated[float | None, tyro.conf.arg(metavar="NUMBER")] = None,
     bounds: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None,
+    static: Switch = False,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
 ) -> int:
     """Write tables, figures and a page from a suite's folder, or from a file of scores.
@@ -42,6 +43,7 @@ def report(
         paired: With --scores: runs of one seed start from one pretrained policy.
         margin: With --scores: two conditions whose returns differ by less count as equal.
         bounds: With --scores: the lowest and the highest possible return.
+        static: Learning curves as pictures that cannot be explored; the page is 1.2 MB smaller.
         out: The folder to write into. By default DIR/report.
     """
     if (folder is None) == (scores is None):
@@ -52,7 +54,7 @@ def report(
         check_out(out)
     if folder is not None:
         _check_for_scores_only(curves, baseline, normalize, paired, margin, bounds)
-        reported = report_suite(folder, out)
+        reported = report_suite(folder, out, interactive=not static)
         print_report(reported.page, reported.verdicts, reported.left_out)
         return 0
     from thaw.report.in_memory import report as report_scores
@@ -63,7 +65,7 @@ def report(
         scores=scores, curves=curves, baseline=baseline, normalize=normalize, paired=paired,
         margin=margin, bounds=bounds,
     )  # fmt: skip
-    print_report(made.write(out), made.verdicts)
+    print_report(made.write(out, interactive=not static), made.verdicts)
     return 0
 
 

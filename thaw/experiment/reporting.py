@@ -29,13 +29,20 @@ class Reported(NamedTuple):
     """One for each transfer."""
 
 
-def report_suite(folder: Path, out: Path | None = None, results: Results | None = None) -> Reported:
+def report_suite(
+    folder: Path,
+    out: Path | None = None,
+    results: Results | None = None,
+    *,
+    interactive: bool = True,
+) -> Reported:
     """Derive the tables of a suite's folder and write its report.
 
     Args:
         folder: The suite's folder; missing runs are shown as missing.
         out: The report's folder; by default ``folder/report``.
         results: The tables, if they were just derived.
+        interactive: Whether the page's learning curves can be explored.
 
     Raises:
         InputError: Not a suite's folder, or a broken file in it.
@@ -49,7 +56,7 @@ def report_suite(folder: Path, out: Path | None = None, results: Results | None 
     results = read.results
     if out is None or os.access(folder, os.W_OK):  # a folder that may only be read has no tables
         write_results(suite_folder, results)
-    page = write_suite(read, out or suite_folder.report)
+    page = write_suite(read, out or suite_folder.report, interactive=interactive)
     judged = verdicts(check_scores(results.scores), read.spec)
     return Reported(page, results.left_out, tuple(judged))
 
@@ -105,12 +112,13 @@ def report_spec(suite: Suite, folder: SuiteFolder | None = None) -> ReportSpec:
     )
 
 
-def write_suite(read: ReadSuite, out: Path) -> Path:
+def write_suite(read: ReadSuite, out: Path, *, interactive: bool = True) -> Path:
     """Write the report of what was read, and return its page.
 
     Args:
         read: From :func:`read_suite`.
         out: The report's folder.
+        interactive: Whether the page's learning curves can be explored.
 
     Raises:
         WriteFailed: Disk full and the like.
@@ -121,7 +129,13 @@ def write_suite(read: ReadSuite, out: Path) -> Path:
     results = read.results
     background = background_of(read.folder, read.planned, results.scores, out)
     return write_report(
-        results.scores, results.curves, read.spec, out, background, results.source_steps
+        results.scores,
+        results.curves,
+        read.spec,
+        out,
+        background,
+        results.source_steps,
+        interactive=interactive,
     )
 
 

@@ -52,7 +52,7 @@ class Report:
         scores: pd.DataFrame,
         curves: pd.DataFrame | None,
         spec: ReportSpec,
-        writer: Callable[[Path], Path] | None = None,
+        writer: Callable[..., Path] | None = None,
         folder: Path | None = None,
     ) -> None:
         """Keep what the report is made from.
@@ -121,11 +121,13 @@ class Report:
             raise InputError("there are no learning curves; give curves, or plot('final_returns')")
         return figure or final_returns_figure(self.scores, self.metrics, self.spec)
 
-    def write(self, out: str | PathLike[str] | None = None) -> Path:
+    def write(self, out: str | PathLike[str] | None = None, *, interactive: bool = True) -> Path:
         """Write tables, figures and the page, and return the page's path.
 
         Args:
             out: The folder; by default that of the suite's report.
+            interactive: Whether the page's learning curves can be explored; without, the page is
+                1.2 MB smaller.
 
         Raises:
             InputError: No folder, and the report is not that of a suite.
@@ -135,9 +137,11 @@ class Report:
         if folder is None:
             raise InputError("say where to write the report, as in write('report')")
         if self._writer is not None:
-            self.page = self._writer(folder)
+            self.page = self._writer(folder, interactive=interactive)
         else:
-            self.page = write_report(self.scores, self.curves, self.spec, folder)
+            self.page = write_report(
+                self.scores, self.curves, self.spec, folder, interactive=interactive
+            )
         return self.page
 
     def __repr__(self) -> str:

@@ -48,6 +48,7 @@ def write_report(
     out: str | os.PathLike[str],
     background: Background | None = None,
     source_steps: pd.DataFrame | None = None,
+    interactive: bool = True,
 ) -> Path:
     """Write the whole report, and replace the files of an earlier one.
 
@@ -59,6 +60,8 @@ def write_report(
         background: What a suite's folder tells; for the page.
         source_steps: One row per run that started from a pretraining, with its step, where
             ``spec.source_steps`` names more than its end.
+        interactive: Whether the page's learning curves can be explored; without, the page is 1.2
+            MB smaller.
 
     Returns:
         The path of index.html, which is written last.
@@ -146,6 +149,7 @@ def write_report(
         amounts=amounts,
         by_pretraining=by_pretraining,
         background=background,
+        interactive=interactive,
     )
     write_atomic(index, content.encode())
     return index

@@ -78,6 +78,7 @@ def page(
     amounts: Sequence[Amounts] = (),
     by_pretraining: Sequence[CurvePanel] = (),
     background: Background | None = None,
+    interactive: bool = True,
 ) -> str:
     """Return the text of the page.
 
@@ -95,13 +96,14 @@ def page(
         amounts: How much pretraining is enough, where that was asked.
         by_pretraining: The same as curves.
         background: What a suite's folder tells; None for scores from elsewhere.
+        interactive: Whether the learning curves can be explored; else they are pictures.
     """
     background = background or Background()
     runs = run_list(spec, scores, background)
     sections = {
         "Verdicts": "\n".join(verdict_boxes(judged, background)),
         "Results": _results(spec, scores, tables, metrics, aggregates, background),
-        "Learning curves": _curves(spec, curves) + _speed(spec, speed_tables),
+        "Learning curves": _curves(spec, curves, interactive) + _speed(spec, speed_tables),
         "Final returns": _finals(spec, finals),
         **({"How much pretraining": _amounts(spec, amounts, by_pretraining)} if amounts else {}),
         "Back on the source flavor": _source(spec, source_table),
@@ -120,7 +122,7 @@ def page(
         *(f'<h2 id="{anchors[t]}">{escape(t)}</h2>\n{text}' for t, text in sections.items()),
         "</main>",
     ]
-    texts = scripts(with_library=bool(curves))
+    texts = scripts(with_library=interactive and bool(curves))
     body += [f"<script>{text}</script>" for text in texts]
     light, dark = look_variables(spec)
     style = f":root{{{light}}}@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}"
@@ -197,7 +199,7 @@ def _results(
     return "\n".join(everything)
 
 
-def _curves(spec: ReportSpec, panels: Sequence[CurvePanel]) -> str:
+def _curves(spec: ReportSpec, panels: Sequence[CurvePanel], interactive: bool) -> str:
     if not panels:
         return "<p>None: there is no curves.csv, or it has no run that trained.</p>"
     shared = _shared_range(spec, panels)
@@ -206,9 +208,10 @@ def _curves(spec: ReportSpec, panels: Sequence[CurvePanel]) -> str:
         f"{curve_svg(panel, spec, shared)}</figure>"
         for place, panel in enumerate(panels)
     )
+    data = curve_data(panels, spec, shared) if interactive else ""
     return (
         f'{legend(spec, panels)}<div class="panels">{figures}</div>'
-        f"{_paper_links('learning_curves')}{curve_data(panels, spec, shared)}"
+        f"{_paper_links('learning_curves')}{data}"
     )
 
 
