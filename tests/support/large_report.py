@@ -7,7 +7,6 @@ counted in the seconds. A busy machine takes longer, but it computes for as many
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from thaw.config.runtime import peak_mib
 from thaw.report.spec import ReportSpec
 from thaw.report.write import write_report
 
@@ -52,18 +52,6 @@ def make_runs() -> tuple[pd.DataFrame, pd.DataFrame]:
     return scores, curves
 
 
-def _peak_bytes() -> int:
-    """Return this program's largest memory.
-
-    getrusage's maximum would be that of the process that started it, where that was larger.
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():  # not on Linux
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
-
-
 def main(folder: Path) -> None:
     """Write the report and print what it took."""
     scores, curves = make_runs()
@@ -72,7 +60,7 @@ def main(folder: Path) -> None:
     measured = {
         "seconds": time.perf_counter() - started,
         "processor_seconds": time.process_time() - computed,
-        "peak_bytes": _peak_bytes(),
+        "peak_bytes": peak_mib() * 2**20,
         "page_bytes": index.stat().st_size,
     }
     print(json.dumps(measured))

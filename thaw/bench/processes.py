@@ -6,13 +6,13 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from thaw.bench.subjects import rate_of, training_update
 from thaw.bench.workload import Workload
+from thaw.config.runtime import peak_mib
 
 
 class Measure(NamedTuple):
@@ -91,14 +91,3 @@ def _serve(
                 connection.send(rates[request.condition](request.seconds))
             else:
                 connection.send(peak_mib())
-
-
-def peak_mib() -> float:
-    """Return this process's peak memory in MiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux's getrusage would count what the parent had when it forked
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS

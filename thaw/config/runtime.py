@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from thaw.config.strict import Config, NonNegativeFloat, Positive, PositiveFloat
 
@@ -34,3 +35,14 @@ def num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def peak_mib() -> float:
+    """Return this process's peak memory in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux's getrusage would count what the parent had
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS

