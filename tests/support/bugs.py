@@ -867,6 +867,22 @@ BUGS = (
         "what_two_passes",
     ),
     Bug(
+        "the bootstrap's embeddings take the place of a step's",
+        "acting/actor.py",
+        "learns = self.keeps_graph and not bootstrap",
+        "learns = self.keeps_graph",
+        "training/test_one_pass.py",
+        "what_two_passes",
+    ),
+    Bug(
+        "one pass learns nothing from the first step",
+        "policy/trajectory.py",
+        "reversed(range(len(gradient) - 1))",
+        "reversed(range(1, len(gradient) - 1))",
+        "training/test_one_pass.py",
+        "what_two_passes",
+    ),
+    Bug(
         "the groups' gradients are exchanged",
         "policy/trajectory.py",
         "gradient.chunk(len(self.portions), dim=1)",

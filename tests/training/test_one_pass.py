@@ -153,6 +153,25 @@ def test_one_pass_learns_what_two_passes_learn(
                if name.startswith("embedding."))  # fmt: skip
 
 
+def test_the_bootstrap_gets_no_gradient_and_keeps_no_graph() -> None:
+    config = make_config()
+    learner = Learner(make_policy(config), config, 100)
+    clock = Lockstep(counting_collector, learner)
+    clock.collector.collect(clock.unroll, config.discount)
+    graph = clock.collector.take_graph()
+    assert graph is not None
+    assert [len(portions) for portions in graph.portions] == [config.unroll_length]
+    assert all(portion.requires_grad for portion in graph.portions[0])
+
+    assert clock.unroll.embeddings is not None
+    embeddings = clock.unroll.embeddings.detach().requires_grad_()
+    learner.losses(clock.unroll, embeddings).total.backward()
+    assert embeddings.grad is not None
+    assert (embeddings.grad[:-1] != 0).any(-1).all()
+    assert (embeddings.grad[-1] == 0).all()
+    clock.close()
+
+
 def test_an_embedding_that_acts_and_learns_differently_takes_two_passes() -> None:
     config = make_config(embedding="user_embedding:with_dropout")
     learner = Learner(make_policy(config), config, 100)

@@ -63,7 +63,8 @@ class Actor:
         self.keeps_graph = False
         """Whether embeddings are computed with gradients, for the learner whose policy this is."""
         self.portions: list[torch.Tensor] = []
-        """Then: the embeddings since :meth:`begin_unroll` with their graph, each [1, B, D]."""
+        """Then: the embeddings since :meth:`begin_unroll` with their graph, each [1, B, D],
+        without the bootstrap's."""
         self.bootstraps_truncated = config is not None and config.truncation == "bootstrap"
         self.mode: AutoresetMode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         self.generator = torch.Generator().manual_seed(seed % 2**63)
@@ -113,11 +114,17 @@ class Actor:
         return dropped
 
     @torch.inference_mode()
-    def embeddings(self) -> torch.Tensor:
-        """Return the embeddings [1, B, D] of the next observations, computed once."""
+    def embeddings(self, *, bootstrap: bool = False) -> torch.Tensor:
+        """Return the embeddings [1, B, D] of the next observations, computed once.
+
+        Args:
+            bootstrap: They only give the value after an unroll's last step. This value is a target,
+                so nothing is learned through it, and no graph is kept.
+        """
         if self._embeddings is None:
             self.entry()
-            self._embeddings = self._embed_with_graph() if self.keeps_graph else self._embed()
+            learns = self.keeps_graph and not bootstrap
+            self._embeddings = self._embed_with_graph() if learns else self._embed()
         return self._embeddings
 
     def begin_unroll(self) -> None:

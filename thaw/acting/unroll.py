@@ -73,7 +73,7 @@ def collect(actor: Actor, trajectory: Trajectory, discount: float) -> list[Episo
     for t in range(num_steps + 1):
         entry = actor.host_entry()
         if trajectory.embeddings is not None:
-            trajectory.embeddings[t] = actor.embeddings()[0]
+            trajectory.embeddings[t] = actor.embeddings(bootstrap=t == num_steps)[0]
         if trajectory.observations is not None:
             trajectory.observations[t] = actor.entry().observations[0]
         trajectory.first[t] = entry.first[0]

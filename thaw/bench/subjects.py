@@ -108,7 +108,7 @@ def acting_and_learning(workload: Workload, env: VectorEnv) -> Callable[[], int]
             actor.decide()
         if clock.keeps_graph:
             actor.invalidate()
-            actor.embeddings()
+            actor.embeddings(bootstrap=True)
         learner.update(clock.unroll, 0, clock.collector.take_graph())
         return agent.unroll_length * num_envs
 

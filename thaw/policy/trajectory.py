@@ -100,16 +100,18 @@ class EmbeddingGraph:
 
     def __init__(self, num_groups: int) -> None:
         self.portions: list[list[torch.Tensor]] = [[] for _ in range(num_groups)]
-        """By group: one [1, B / groups, D] for each entry."""
+        """By group: one [1, B / groups, D] for each entry but the last.
+
+        The last entry only gives the bootstrap value, a target without a gradient."""
 
     def backward(self, gradient: torch.Tensor) -> None:
         """Send the gradient [T+1, B, D] of the embeddings back to what computed them.
 
-        It takes the portions one by one, last entry first. Each frees its memory as it goes, and
+        It takes the portions one by one, last step first. Each frees its memory as it goes, and
         gradients add up in the same order every time, whatever thread computed a portion.
         """
         columns = gradient.chunk(len(self.portions), dim=1)
-        for t in reversed(range(len(gradient))):
+        for t in reversed(range(len(gradient) - 1)):
             for portions, column in zip(self.portions, columns, strict=True):
                 torch.autograd.backward(portions.pop(), column[t : t + 1])
 
