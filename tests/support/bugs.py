@@ -1864,6 +1864,22 @@ BUGS = (
         "envs/catch/test_pictures.py",
     ),
     Bug(
+        "an evaluation draws again what training has drawn",
+        "envs/catch/pictures.py",
+        "self._parts = parts = parts_of(knobs, downsample)",
+        "self._parts = parts = PictureParts(knobs, downsample)",
+        "envs/catch/test_pictures.py",
+    ),
+    Bug(
+        "a flavor's pictures are those of another size",
+        "envs/catch/pictures.py",
+        "def parts_of(knobs: CatchKnobs, downsample: int) -> PictureParts:\n",
+        "def parts_of(knobs: CatchKnobs, downsample: int, known: list[PictureParts] = []) "
+        "-> PictureParts:\n    if known:\n        return known[0]\n"
+        "    known.append(PictureParts(knobs, downsample))\n    return known[0]\n",
+        "envs/catch/test_pictures.py",
+    ),
+    Bug(
         "a ball near the paddle looks the same wherever the paddle is",
         "envs/catch/pictures.py",
         "return self._draw_once(patch, ball_x, ball_y, paddle_x)",

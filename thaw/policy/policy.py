@@ -61,6 +61,7 @@ class Policy(TwoParts):
         """Where a parameter's optimizer state begins as the source's: by name and slot, as in
         ``head.fc.bias/square_avg``."""
         self.embedding = build_embedding(config, self.observation_shape)
+        self._has_statistics = next(self.embedding.buffers(), None) is not None
         self.head: Any = build_head(config, num_actions)
 
     @property
@@ -103,8 +104,7 @@ class Policy(TwoParts):
         """Divide observations [N, ...] into the portions that are embedded at once."""
         is_image = observations.ndim == 4
         # An embedding with running statistics must get whole batches, on any device.
-        has_statistics = next(self.embedding.buffers(), None) is not None
-        if observations.device.type != "cpu" or not is_image or has_statistics:
+        if observations.device.type != "cpu" or not is_image or self._has_statistics:
             return (observations,)
         return torch.split(observations, IMAGES_AT_ONCE)
 

@@ -5,6 +5,7 @@ import pytest
 from shrink import shrink
 
 from thaw.envs.catch.knobs import VARIANTS
+from thaw.envs.catch.pictures import PictureParts, parts_of
 from thaw.envs.catch.vector_env import CatchVectorEnv
 
 
@@ -26,3 +27,30 @@ def test_observations_are_the_shrunk_screens_in_every_step(variant: str, downsam
             observations, info = env.reset(options={"ball_x": [0, 319, 5]})
         num_finals += "final_obs" in info
     assert num_finals
+
+
+def test_what_one_environment_has_drawn_no_other_one_draws(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts_of.cache_clear()
+    drawn = []
+    draw = PictureParts._draw_patch
+
+    def counted(self: PictureParts, *what: object) -> object:
+        drawn.append(what)
+        return draw(self, *what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PictureParts, "_draw_patch", counted)
+
+    def play(downsample: int) -> int:
+        drawn.clear()
+        env = CatchVectorEnv(4, variant="small_paddle", downsample=downsample)
+        env.reset(seed=7)
+        rng = np.random.default_rng(7)
+        for _ in range(40):
+            env.step(rng.integers(6, size=4))
+        return len(drawn)
+
+    assert play(10) > 20
+    assert play(10) == 0
+    assert play(20) > 20

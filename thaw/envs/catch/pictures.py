@@ -81,13 +81,13 @@ class PictureParts:
         row, column = int(self._rows[y]), int(self._columns[x])
         patch_height, patch_width, _ = self.patch_shape
         patch = Window(row, row + patch_height, column, column + patch_width)
-        return self._draw_patch(patch, x, y, None)
+        return self._draw_once(patch, x, y, None)
 
     def draw_paddle(self, paddle_x: int) -> Pixels:
         """Draw the paddle's strip without the ball, [H - strip_row, W, 3] uint8."""
         height, width, _ = self.shape
         strip = Window(self.strip_row, height, 0, width)
-        return self._draw_patch(strip, 0, self._lowest_y, paddle_x)
+        return self._draw_once(strip, 0, self._lowest_y, paddle_x)
 
     def draw_shared(
         self,
@@ -181,6 +181,12 @@ class PictureParts:
         return small[patch.top - top : patch.bottom - top, patch.left - left : patch.right - left]
 
 
+@lru_cache(8)
+def parts_of(knobs: CatchKnobs, downsample: int) -> PictureParts:
+    """Return a flavor's parts: what was drawn for training needs no drawing in an evaluation."""
+    return PictureParts(knobs, downsample)
+
+
 class DrawnOnce:
     """A cache of patches: each is drawn at its first use; all are dropped if it is full.
 
@@ -238,7 +244,7 @@ class CatchPictures:
     """
 
     def __init__(self, knobs: CatchKnobs, num_pictures: int, downsample: int) -> None:
-        self._parts = parts = PictureParts(knobs, downsample)
+        self._parts = parts = parts_of(knobs, downsample)
         self.pictures = np.empty((num_pictures, *parts.shape), np.uint8)
         self.pictures[:] = parts.background
         # windows[n, row, column] is the patch of picture n that starts at (row, column).

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from thaw.envs.catch.knobs import CatchKnobs, check_choice
-from thaw.envs.catch.pictures import DrawnOnce, PictureParts
+from thaw.envs.catch.pictures import DrawnOnce, parts_of
 from thaw.envs.catch.rules import IntArray
 from thaw.envs.catch.screen import Pixels
 
@@ -44,7 +44,7 @@ class CatchPicturesOnDevice:
         gpus = ("cuda", *(f"cuda:{i}" for i in range(num_gpus))) if num_gpus else ()
         check_choice("drawn_on", drawn_on, (None, "cpu", *gpus))
         self._device = torch.device(drawn_on)
-        self._parts = parts = PictureParts(knobs, downsample)
+        self._parts = parts = parts_of(knobs, downsample)
         height, width, _ = parts.shape
         self._background = torch.from_numpy(parts.background).to(self._device)
         self.pictures = self._background.expand(num_pictures, *parts.shape).contiguous()
