@@ -64,6 +64,10 @@ def test_built_in_suites_are_as_they_are_written() -> None:
     assert load_suite("catch-paper").agent == AgentConfig()
 
 
+def test_the_docs_are_right_about_whose_agent_a_preset_is() -> None:
+    assert load_suite("atari-quick").agent == agent_of("arcade")
+
+
 def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(SUITE.format(source="catch", agent="agent: {preset: quik}"))

@@ -232,7 +232,7 @@ def procgen_quick() -> Suite:
     """From ten levels of a game to ten new ones: what generalizes, and what to retrain?
 
     Easy levels and the shallow network: minutes on a laptop, and far from Procgen's own protocol
-    (200 easy or 500 hard levels, 25M or 200M steps; Cobbe et al. 2020). CoinRun is the one of six
+    (200 easy or 500 hard levels, 25M or 200M steps; Cobbe et al. 2020). CoinRun is the one of five
     games tried that is learned in such budgets (docs/reproducing.md, point 17).
     """
     return Suite(
