@@ -74,5 +74,5 @@ def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no 'quik'; did you mean 'quick'"):
         load_suite(path)
     for wrong in ("5", "[1]", "{a: 1}", "null"):
-        with pytest.raises(InputError, match="Allowed: paper, quick, grid, vector"):
+        with pytest.raises(InputError, match="Allowed: paper, quick, arcade, grid, vector"):
             train_spec("catch", steps=10, overrides=[f"agent.preset={wrong}"])
