@@ -24,15 +24,16 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "rmsprop_decay": 0.9,
         "rmsprop_epsilon": 1e-5,
     },
-    # Atari's games at 42x42 and some 100,000 decisions: a step that shrinks, and less entropy, since
-    # rewards are rare (docs/reproducing.md, point 17).
+    # Atari's games at 42x42 and some 100,000 decisions: as `quick`, with a step that shrinks, and
+    # less entropy, since rewards are rare (docs/reproducing.md, point 17).
     "arcade": {
         "embedding": "impala_shallow",
         "lstm_size": 128,
         "fc_size": 128,
-        "optimizer": "adam",
-        "learning_rate": 5e-4,
+        "learning_rate": 2e-3,
         "learning_rate_schedule": "linear",
+        "rmsprop_decay": 0.9,
+        "rmsprop_epsilon": 1e-5,
         "entropy_cost": 0.002,
     },
     # Small grids of tiles with one reward at the end: a small network, and unrolls of an episode's
