@@ -64,7 +64,7 @@ WORKS = {
         200_000,
         16,
         {"image_size": 42, "full_action_space": False, "num_threads": 1},
-        ("agent.preset=arcade",),
+        ("agent.preset=quick",),
     ),
 }
 
