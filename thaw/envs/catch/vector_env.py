@@ -187,8 +187,10 @@ class CatchVectorEnv(
         touch_x = self._touches.send(actions, self.np_random)
         self._paddle_x = np.where(touch_x == NO_TOUCH, self._paddle_x, touch_x)
         self._ball_y, ended = fall(self.knobs, self._ball_y, self._draw_frames_ms())
-        caught = is_caught(self.knobs, self._ball_x, self._ball_y, self._paddle_x)
-        rewards = np.where(ended, np.where(caught, 1.0, -1.0), 0.0)
+        rewards = np.zeros(self.num_envs)
+        if ended.any():  # throws of one length end together, so that most steps end none
+            positions = self._ball_x[ended], self._ball_y[ended], self._paddle_x[ended]
+            rewards[ended] = np.where(is_caught(self.knobs, *positions), 1.0, -1.0)
         self._needs_reset = ended.copy()
         self._draw(np.arange(self.num_envs))
 
