@@ -4,8 +4,8 @@
 
 Each round starts a process per setting of ``GOMP_SPINCOUNT``. It times 100 steps of 32 games of
 Space Invaders twice: one step after another, and each after the deep network has acted. The
-network's threads have then just become idle. Quiet cores are needed: the effect is about two
-milliseconds. docs/performance.md says what thaw does about it.
+network's threads have then just become idle. It also times the network. Quiet cores are needed:
+the effect is a few milliseconds. docs/performance.md says what thaw does about it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable
 NUM_ENVS = 32
 NUM_STEPS = 100
 NUM_WARM_UP_STEPS = 60
-OPENMP_S_OWN = "OpenMP's own"
+UNSET = "OpenMP's own"
 
 
 def measure() -> dict[str, float]:
@@ -43,9 +43,10 @@ def measure() -> dict[str, float]:
     embedding, rng = impala_deep((84, 84, 4), 256), np.random.default_rng(0)
     images = torch.randint(0, 255, (NUM_ENVS, 84, 84, 4), dtype=torch.uint8)
 
+    fast = has_bfloat16(torch.device("cpu"))
+
     @torch.no_grad()
     def act() -> None:
-        fast = has_bfloat16(torch.device("cpu"))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast, cache_enabled=False):
             embedding(images)
 
@@ -75,8 +76,8 @@ def measure() -> dict[str, float]:
 def measured_with(spin_count: str) -> dict[str, float]:
     """Measure in a process with this setting."""
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    # thaw keeps what is set, and OpenMP ignores a value that is empty.
-    environment["GOMP_SPINCOUNT"] = "" if spin_count == OPENMP_S_OWN else spin_count
+    # An empty value counts as set, so thaw does not replace it. OpenMP ignores it.
+    environment["GOMP_SPINCOUNT"] = "" if spin_count == UNSET else spin_count
     command = [sys.executable, __file__, "--measure"]
     text = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     numbers: dict[str, float] = json.loads(text.stdout.splitlines()[-1])
@@ -87,9 +88,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--spin-counts", nargs="+", default=[OPENMP_S_OWN, "30000", "10000", "1000"]
-    )
+    parser.add_argument("--spin-counts", nargs="+", default=[UNSET, "30000", "10000", "1000"])
     parser.add_argument("--measure", action="store_true", help="one setting, in this process")
     options = parser.parse_args()
     if options.measure:

@@ -1864,6 +1864,20 @@ BUGS = (
         "envs/catch/test_pictures.py",
     ),
     Bug(
+        "throws are only scored when all of them end",
+        "envs/catch/vector_env.py",
+        "        if ended.any():  # throws",
+        "        if ended.all():  # throws",
+        "envs/catch/test_vector_env.py",
+    ),
+    Bug(
+        "the catches of ended throws are those of the first environments",
+        "envs/catch/vector_env.py",
+        "positions = self._ball_x[ended], self._ball_y[ended], self._paddle_x[ended]",
+        "positions = (x[: ended.sum()] for x in (self._ball_x, self._ball_y, self._paddle_x))",
+        "envs/catch/test_vector_env.py",
+    ),
+    Bug(
         "an evaluation draws again what training has drawn",
         "envs/catch/pictures.py",
         "self._parts = parts = parts_of(knobs, downsample)",

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from shrink import shrink
 
 from thaw.envs.catch.knobs import VARIANTS
 from thaw.envs.catch.pictures import PictureParts, parts_of
+from thaw.envs.catch.screen import Pixels
 from thaw.envs.catch.vector_env import CatchVectorEnv
 
 
@@ -33,12 +36,12 @@ def test_what_one_environment_has_drawn_no_other_one_draws(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parts_of.cache_clear()
-    drawn = []
+    drawn: list[tuple[Any, ...]] = []
     draw = PictureParts._draw_patch
 
-    def counted(self: PictureParts, *what: object) -> object:
+    def counted(self: PictureParts, *what: Any) -> Pixels:
         drawn.append(what)
-        return draw(self, *what)  # type: ignore[arg-type]
+        return draw(self, *what)
 
     monkeypatch.setattr(PictureParts, "_draw_patch", counted)
 

@@ -338,3 +338,26 @@ def test_bad_actions_are_refused(actions: list[float]) -> None:
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"^actions is .* a whole number from 0 to 53 for each"):
         env.step(np.array(actions))
+
+
+def test_throws_that_end_at_different_times_are_scored_one_by_one() -> None:
+    env = CatchVectorEnv(4, autoreset_mode="Disabled", touch_noise=0)
+    caught, missed = TOUCH_X[0], TOUCH_X[5]  # the paddle waits in the leftmost column
+    ball_x = [caught, caught, missed, missed]
+    env.reset(seed=0, options={"ball_x": ball_x})
+    late = np.array([False, True, False, True])
+    touch_left = np.zeros(4, np.int64)
+    for _ in range(3):
+        env.step(touch_left)
+    env.reset(options={"ball_x": ball_x, "reset_mask": late})
+
+    scored = []
+    for _ in range(60):
+        _, rewards, terminated, _, _ = env.step(touch_left)
+        np.testing.assert_array_equal(rewards != 0, terminated)
+        if terminated.any():
+            scored.append(rewards.tolist())
+            env.reset(options={"ball_x": ball_x, "reset_mask": terminated})
+        if len(scored) == 2:
+            break
+    assert scored == [[1, 0, -1, 0], [0, 1, 0, -1]]

@@ -102,9 +102,8 @@ def test_listing() -> None:
 def test_minigrid_quick(tmp_path: Path) -> None:
     summary = run(short("minigrid-quick"), tmp_path, num_workers=2)
     assert not summary.failed
-    assert (
-        len(summary.done) == 2 + 2 * 2
-    )  # pretraining and random on the source, two on each target
+    # Pretraining and random play on the source, two conditions on each target.
+    assert len(summary.done) == 2 + 2 * 2
 
 
 def test_the_transfers_fit() -> None:

@@ -107,7 +107,8 @@ def test_listing() -> None:
 def test_procgen_quick(tmp_path: Path) -> None:
     summary = run(short("procgen-quick"), tmp_path, num_workers=2)
     assert not summary.failed
-    assert len(summary.done) == 2 + 2  # pretraining and random on the source, two on the target
+    # Pretraining and random play on the source, two conditions on the target.
+    assert len(summary.done) == 2 + 2
 
 
 @needs_procgen

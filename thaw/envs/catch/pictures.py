@@ -181,9 +181,13 @@ class PictureParts:
         return small[patch.top - top : patch.bottom - top, patch.left - left : patch.right - left]
 
 
-@lru_cache(8)
+@lru_cache(4)
 def parts_of(knobs: CatchKnobs, downsample: int) -> PictureParts:
-    """Return a flavor's parts: what was drawn for training needs no drawing in an evaluation."""
+    """Return a flavor's parts, the same for all environments of this process.
+
+    What was drawn for training needs no drawing in an evaluation. Each environment still has its
+    own arrays of patches, `DrawnOnce`, because environments in other threads would change them.
+    """
     return PictureParts(knobs, downsample)
 
 
