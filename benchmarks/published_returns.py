@@ -6,6 +6,8 @@
         A2C=rl-trained-agents/a2c/BreakoutNoFrameskip-v4_1
 
 Each number is the mean return of the training episodes that ended in the last fifth of a budget.
+If a lost life ends the study's episodes, ``--lives 5`` (Breakout's number) multiplies them: a whole
+game's mean return is the mean of a life's times the number of lives.
 The published folders hold one ``N.monitor.csv`` for each environment of one run: r is the game's
 return, l its length in frames, of which the agent sees every fourth.
 """
@@ -41,15 +43,20 @@ def published(folder: Path) -> dict[int, float]:
     }
 
 
-def pretrained(study: Path) -> dict[int, tuple[float, float]]:
-    """Return the mean over a study's pretrainings by budget, and half of its 95 % t interval."""
+def pretrained(study: Path, lives: int) -> dict[int, tuple[float, float]]:
+    """Return the mean over a study's pretrainings by budget, and half of its 95 % t interval.
+
+    Args:
+        study: Its folder, with curves.csv.gz.
+        lives: How many of its episodes make one game.
+    """
     curves = pd.read_csv(study / "curves.csv.gz")
     curves = curves[curves["condition"] == "pretrain"]
     found = {}
     for budget in (budget for budget in BUDGETS if budget <= curves["steps"].max()):
         last = curves[(curves["steps"] > LAST * budget) & (curves["steps"] <= budget)]
         sums = (last["mean_return"] * last["num_episodes"]).groupby(last["seed"]).sum()
-        means = sums / last.groupby("seed")["num_episodes"].sum()
+        means = lives * sums / last.groupby("seed")["num_episodes"].sum()
         half = stats.t.ppf(0.975, len(means) - 1) * stats.sem(means)
         found[budget] = (float(np.mean(means)), float(half))
     return found
@@ -59,9 +66,10 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path)
+    parser.add_argument("--lives", type=int, default=1, help="episodes of the study in one game")
     parser.add_argument("published", nargs="+", metavar="NAME=FOLDER")
     options = parser.parse_args()
-    ours = pretrained(options.study)
+    ours = pretrained(options.study, options.lives)
     others = {
         name: published(Path(folder))
         for name, _, folder in (text.partition("=") for text in options.published)
