@@ -45,7 +45,8 @@ class AtariOptions(Config, frozen=True, kw_only=True):
     """All actions of the joystick, so that a policy fits every flavor; else only those that have
     an effect in the game."""
     life_loss_ends: bool = False
-    """Whether a lost life ends the episode (IMPALA: yes). The next episode continues the game."""
+    """Whether a lost life ends the episode (IMPALA: yes). The next episode continues the game, and
+    each return is that of one life."""
     frame_skip: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
     """Frames of one step (Machado et al.: 5)."""
     image_size: Annotated[int, msgspec.Meta(ge=16, le=160)] = 84
