@@ -47,7 +47,7 @@ def game_return(folder: Path, sticky: float, lives: bool, seed: int) -> float:
     for setting in settings:
         command += ["--set", setting]
     if not (folder / "result.json").exists():
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     steps = json.loads((folder / "result.json").read_text())["steps"]
     with (folder / "episodes.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if int(row["step"]) >= 0.9 * steps]
