@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-BUDGETS = (100_000, 250_000, 500_000, 1_000_000, 2_000_000, 10_000_000)
+BUDGETS = (100_000, 250_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 5_000_000, 10_000_000)
 FRAMES_PER_DECISION = 4
 LAST = 0.8
 """The last fifth of a budget begins after this share of it."""

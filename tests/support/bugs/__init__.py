@@ -1,40 +1,20 @@
 """The bugs that `make planted-bugs` plants: one for each central claim.
 
-Each file has the bugs of one package of ``thaw/``.
+Each file has the bugs of one package of ``thaw/``; all of them are found here.
 """
 
 from __future__ import annotations
 
-from bugs import (
-    acting,
-    adapters,
-    cli,
-    config,
-    envs,
-    experiment,
-    files,
-    impala,
-    other_parts,
-    policy,
-    report,
-    training,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from bugs.bug import Bug
 
-PACKAGES = (
-    acting,
-    adapters,
-    cli,
-    config,
-    envs,
-    experiment,
-    files,
-    impala,
-    other_parts,
-    policy,
-    report,
-    training,
+BUGS: tuple[Bug, ...] = tuple(
+    bug
+    for module in iter_modules(__path__)
+    if module.name != "bug"
+    for bug in import_module(f"bugs.{module.name}").BUGS
 )
-BUGS: tuple[Bug, ...] = tuple(bug for package in PACKAGES for bug in package.BUGS)
 
 __all__ = ["BUGS", "Bug"]

@@ -118,7 +118,7 @@ BUGS = (
         "was_taken",
     ),
     Bug(
-        "a run whose process dies is tried for ever",
+        "a run whose process dies is tried forever",
         "experiment/retries.py",
         '"crash": 2, ',
         "",

@@ -78,7 +78,7 @@ BUGS = (
         "from_anywhere",
     ),
     Bug(
-        "a lease that nobody touches counts for ever",
+        "a lease that nobody touches counts forever",
         "files/ownership.py",
         " or owner.silent_seconds > LEASE_SECONDS",
         "",
