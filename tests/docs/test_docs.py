@@ -77,7 +77,9 @@ def made_small(words: list[str]) -> list[str]:
     """Cut a command's budget."""
     match words[1]:
         case "run":
-            return [*without(words, "--seeds"), *SMALL_SUITE, "--seeds", "1"]
+            # The suite's own first seed: pages name its folder.
+            first = thaw.load_suite(words[2]).seeds[0]
+            return [*without(words, "--seeds"), *SMALL_SUITE, "--set", f"seeds=[{first}]"]
         case "train" | "transfer":
             small = [*without(words, "--steps"), "--steps", "400"]
             return [*small, "--set", "evaluation.episodes=8"]
