@@ -78,7 +78,7 @@ def made_small(words: list[str]) -> list[str]:
     match words[1]:
         case "run":
             # The suite's own first seed: pages name its folder.
-            first = thaw.load_suite(words[2]).seeds[0]
+            first = thaw.load_suite(words[2]).seed_list[0]
             return [*without(words, "--seeds"), *SMALL_SUITE, "--set", f"seeds=[{first}]"]
         case "train" | "transfer":
             small = [*without(words, "--steps"), "--steps", "400"]
