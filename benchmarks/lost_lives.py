@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 
 DECISIONS = 400_000
-LIVES = 5
 SETTINGS = (
     "agent.preset=quick",
     "agent.optimizer=adam",
@@ -37,7 +36,7 @@ def game_return(folder: Path, sticky: float, lives: bool, seed: int) -> float:
     Args:
         folder: The run's.
         sticky: The probability that the emulator repeats an action.
-        lives: Whether a lost life ends an episode. A game then is `LIVES` episodes.
+        lives: Whether a lost life ends an episode for the learner.
         seed: Of the run.
     """
     ends = str(lives).lower()
@@ -51,7 +50,7 @@ def game_return(folder: Path, sticky: float, lives: bool, seed: int) -> float:
     steps = json.loads((folder / "result.json").read_text())["steps"]
     with (folder / "episodes.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if int(row["step"]) >= 0.9 * steps]
-    return (LIVES if lives else 1) * statistics.mean(float(row["return"]) for row in rows)
+    return statistics.mean(float(row["return"]) for row in rows)
 
 
 def main() -> None:

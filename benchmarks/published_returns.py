@@ -6,8 +6,9 @@
         A2C=rl-trained-agents/a2c/BreakoutNoFrameskip-v4_1
 
 Each number is the mean return of the training episodes that ended in the last fifth of a budget.
-If a lost life ends the study's episodes, ``--lives 5`` (Breakout's number) multiplies them: a whole
-game's mean return is the mean of a life's times the number of lives.
+Until results version 3, an episode of a study with ``life_loss_ends`` was scored as one life.
+``--lives 5`` (Breakout's number) multiplies such returns: a whole game's mean return is the mean of
+a life's times the number of lives.
 The published folders hold one ``N.monitor.csv`` for each environment of one run: r is the game's
 return, l its length in frames, of which the agent sees every fourth.
 """

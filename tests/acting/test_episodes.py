@@ -44,3 +44,26 @@ def test_episodes_name_their_environment_and_the_run_s_steps() -> None:
     _, episodes = collect_unrolls(actor, config, 1)
     found = [(e.step, e.environment, e.length_steps) for e in episodes]
     assert found == [(4, 1, 2), (6, 0, 3), (8, 1, 2), (12, 0, 3), (12, 1, 2)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_episode_that_continues_ends_for_the_learner_but_not_for_the_score(
+    mode: AutoresetMode,
+) -> None:
+    config = counting_config()
+    env = make_counting_env(
+        num_envs=1, mode=mode, lengths=((3, 1, 4),), continues=(True, False, False)
+    )
+    actor = Actor(env, counting_policy(config), seed=1)
+    trajectories, episodes = collect_unrolls(actor, config, 5)
+    valid = torch.cat([trajectory.valid[:, 0] for trajectory in trajectories])
+    rewards = torch.cat([trajectory.rewards[:, 0] for trajectory in trajectories])[valid]
+    discounts = torch.cat([trajectory.discounts[:, 0] for trajectory in trajectories])[valid]
+    steps = len(rewards)
+    for_the_learner = [end for end in (3, 4, 8, 11, 12, 16, 19, 20) if end <= steps]
+    assert (np.flatnonzero(discounts == 0) + 1).tolist() == for_the_learner
+    # Episodes of 3 + 1 and of 4 steps are scored.
+    ends = [end for end in (4, 8, 12, 16, 20) if end <= steps]
+    assert [(e.step, e.length_steps) for e in episodes] == [(end, 4) for end in ends]
+    for end, episode in zip(ends, episodes, strict=True):
+        assert episode.episode_return == pytest.approx(rewards[end - 4 : end].sum().item())

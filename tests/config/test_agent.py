@@ -19,6 +19,7 @@ def content_hash(**settings: object) -> str:
     return RunSpec(
         condition="pretrain", flavor=Flavor("catch"), update_rule=UpdateRule("scratch"), seed=0,
         steps=100, environment={"num_envs": 4}, agent=from_plain(settings, AgentConfig, "test"),
+        results_version=3,
     ).content_hash  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class CountingEnv(gymnasium.Env[Counts, np.int64]):
         number: Which environment this is.
         lengths: Lengths of the episodes, in order, then from the start.
         truncated: Whether the n-th episode of that list ends by truncation.
+        continues: Whether the episode after the n-th continues its score.
         on_step: Called at the beginning of every step.
     """
 
@@ -41,12 +42,14 @@ class CountingEnv(gymnasium.Env[Counts, np.int64]):
         lengths: Sequence[int] = (3,),
         truncated: Sequence[bool] = (False,),
         on_step: Callable[[], None] = lambda: None,
+        continues: Sequence[bool] = (False,),
     ) -> None:
         self.observation_space = gymnasium.spaces.Box(0, np.inf, (OBSERVATION_SIZE,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
         self.number = number
         self.lengths, self.truncated = tuple(lengths), tuple(truncated)
         self.on_step = on_step
+        self.continues = tuple(continues)
         self.episode, self.steps, self.count = -1, 0, 0
 
     def reset(
@@ -62,7 +65,9 @@ class CountingEnv(gymnasium.Env[Counts, np.int64]):
         done = self.steps == self.lengths[self.episode % len(self.lengths)]
         truncated = done and self.truncated[self.episode % len(self.truncated)]
         reward = self.count + int(action) / 16
-        return self._observation(), reward, done and not truncated, truncated, {}
+        continues = done and self.continues[self.episode % len(self.continues)]
+        info = {"continues": True} if continues else {}
+        return self._observation(), reward, done and not truncated, truncated, info
 
     def _observation(self) -> Counts:
         return np.array([self.number, self.episode, self.steps, self.count], np.float32)
@@ -91,11 +96,12 @@ def make_counting_env(
     lengths: Sequence[Sequence[int]] = ((3, 1, 4), (2, 5)),
     truncated: Sequence[bool] = (False,),
     on_step: Callable[[], None] = lambda: None,
+    continues: Sequence[bool] = (False,),
 ) -> CountingVectorEnv:
     """Make a vector of counting environments; environment i has ``lengths[i % len(lengths)]``."""
 
     def maker(i: int) -> Any:
-        return lambda: CountingEnv(i, lengths[i % len(lengths)], truncated, on_step)
+        return lambda: CountingEnv(i, lengths[i % len(lengths)], truncated, on_step, continues)
 
     return CountingVectorEnv([maker(i) for i in range(num_envs)], autoreset_mode=mode)
 

@@ -176,7 +176,8 @@ class Actor:
         self.num_steps += int(valid.sum())
         check_finite("reward", rewards, self.num_steps)
         cut = truncated & ~terminated & valid
-        finished = self._episodes.add(rewards, valid, done, cut, self.num_steps)
+        ended = done & ~_continues(info)
+        finished = self._episodes.add(rewards, valid, ended, cut, self.num_steps)
 
         bootstraps = np.zeros(len(done), np.float32)
         if self.bootstraps_truncated and cut.any():
@@ -275,6 +276,11 @@ class Actor:
         self._set_lstm_state(state["lstm"].to(self.device, copy=True))
         self.invalidate()
         self.generator.set_state(state["generator"])
+
+
+def _continues(info: dict[str, Any]) -> NDArray[np.bool_]:
+    """Return where the next episode continues the score of the one that ended, [B] or []."""
+    return np.asarray(info.get("final_info", info).get("continues", False), bool)
 
 
 def _as_tensor(observations: NDArray[Any] | torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ class EpisodeTracker:
         self,
         rewards: NDArray[np.float64],
         valid: NDArray[np.bool_],
-        done: NDArray[np.bool_],
+        ended: NDArray[np.bool_],
         truncated: NDArray[np.bool_],
         num_steps: int,
     ) -> list[EpisodeStats]:
@@ -32,7 +32,7 @@ class EpisodeTracker:
         Args:
             rewards: [B], not clipped; 0 where not valid.
             valid: [B], False where the environment spent the step on its reset.
-            done: [B], where an episode ended with this step.
+            ended: [B], where an episode ended with this step, and nothing continues it.
             truncated: [B], where this end was a truncation.
             num_steps: Steps of all environments so far, this one included.
 
@@ -41,7 +41,6 @@ class EpisodeTracker:
         """
         self.returns += rewards
         self.lengths += valid
-        ended = np.flatnonzero(done)
         finished = [
             EpisodeStats(
                 step=num_steps,
@@ -50,7 +49,7 @@ class EpisodeTracker:
                 environment=int(index),
                 truncated=bool(truncated[index]),
             )
-            for index in ended
+            for index in np.flatnonzero(ended)
         ]
         self.returns[ended] = 0.0
         self.lengths[ended] = 0

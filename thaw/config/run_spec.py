@@ -14,7 +14,7 @@ from thaw.config.flavor import Flavor
 from thaw.config.strict import Config, Natural, Positive, Scalar, to_plain
 from thaw.config.update_rule import UpdateRule
 
-RESULTS_VERSION = 3
+RESULTS_VERSION = 4
 """Part of every run's hash; increased when a change of thaw's code changes results."""
 
 

@@ -20,6 +20,7 @@ from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.envs.atari.vector_env import AtariVectorEnv, make_atari
 from thaw.policy.policy import UniformPolicy
+from thaw.policy.trajectory import EpisodeStats
 
 FIRE, RIGHT = 1, 3
 
@@ -93,16 +94,36 @@ def test_a_lost_life_ends_the_episode_only_if_asked() -> None:
     env = make(life_loss_ends=True)
     rng = np.random.default_rng(0)
     _, infos = env.reset(seed=0)
-    lives = []
+    lives, continues = [], []
     for _ in range(5):
         terminated = np.zeros(1, bool)
         lives.append(int(infos["lives"][0]))
         while not terminated[0]:
             _, _, terminated, truncated, infos = env.step(rng.integers(18, size=1))
             assert not truncated[0]
+            assert terminated[0] or not infos["continues"][0]
+        continues.append(bool(infos["continues"][0]))
         _, _, _, _, infos = env.step(np.zeros(1, int))  # the row of the reset
     assert lives == [5, 4, 3, 2, 1]
     assert infos["lives"][0] == 5
+    assert continues == [True, True, True, True, False]
+
+
+def test_scores_are_those_of_whole_games_also_if_lost_lives_end_episodes() -> None:
+    env = make(num_envs=2, life_loss_ends=True, max_episode_frames=800)  # some games are cut
+    actor = Actor(env, UniformPolicy(18), seed=0)
+    finished: list[EpisodeStats] = []
+    points, lost = np.zeros(2), np.zeros(2, int)
+    while len(finished) < 8:
+        decision = actor.step()
+        points += decision.rewards
+        lost += decision.terminated
+        for game in decision.finished:
+            assert game.truncated or lost[game.environment] == 5
+            assert game.episode_return == points[game.environment]
+            points[game.environment] = lost[game.environment] = 0
+        finished += decision.finished
+    assert {game.truncated for game in finished} == {True, False}
 
 
 def test_reset_seeds_and_goes_on_without_a_seed() -> None:

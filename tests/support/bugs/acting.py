@@ -157,4 +157,20 @@ BUGS = (
         "acting/remote/test_ray_session.py",
         "ends_the_process_at_once",
     ),
+    Bug(
+        "a lost life ends the score",
+        "acting/actor.py",
+        "ended = done & ~_continues(info)",
+        "ended = done",
+        "acting/test_episodes.py",
+        "not_for_the_score",
+    ),
+    Bug(
+        "what continues a score is looked for in the next episode's infos",
+        "acting/actor.py",
+        'info.get("final_info", info).get("continues", False)',
+        'info.get("continues", False)',
+        "acting/test_episodes.py",
+        "not_for_the_score",
+    ),
 )

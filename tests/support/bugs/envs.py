@@ -94,4 +94,12 @@ BUGS = (
         "return self._draw_once(patch, ball_x, ball_y, SCREEN_WIDTH_PX // 2)",
         "envs/catch/test_pictures.py",
     ),
+    Bug(
+        "a finished game continues in the next one",
+        "envs/atari/vector_env.py",
+        "continues=terminated & ~is_over",
+        "continues=terminated",
+        "envs/atari/test_vector_env.py",
+        "lost_li",
+    ),
 )

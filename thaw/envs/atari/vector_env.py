@@ -45,8 +45,8 @@ class AtariOptions(Config, frozen=True, kw_only=True):
     """All actions of the joystick, so that a policy fits every flavor; else only those that have
     an effect in the game."""
     life_loss_ends: bool = False
-    """Whether a lost life ends the episode (IMPALA: yes). The next episode continues the game, and
-    each return is that of one life."""
+    """Whether a lost life ends the episode for the learner (IMPALA: yes). The next episode
+    continues the game. Returns and lengths are those of whole games."""
     frame_skip: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
     """Frames of one step (Machado et al.: 5)."""
     image_size: Annotated[int, msgspec.Meta(ge=16, le=160)] = 84
@@ -74,8 +74,9 @@ class AtariVectorEnv(EnvPoolVectorEnv):
     copy; `render` returns the console's screens, [210, 160, 3]. Only `max_episode_frames` truncates
     an episode; `stalled` is then True.
 
-    The infos have `lives` [N] int32, `ram` [N, 128] uint8, and `stalled` [N] bool. The metadata
-    has `action_meanings`, ALE's names of the actions, and `frames_per_step`.
+    The infos have `lives` [N] int32, `ram` [N, 128] uint8, `stalled` [N] bool, and `continues` [N]
+    bool: the episode ended with a lost life, and the next one continues its game. The metadata has
+    `action_meanings`, ALE's names of the actions, and `frames_per_step`.
 
     Args:
         game: ALE's ROM id.
@@ -124,7 +125,8 @@ class AtariVectorEnv(EnvPoolVectorEnv):
     ) -> tuple[Array, dict[str, Any]]:
         """Start a new game in all environments, as in EnvPoolVectorEnv."""
         pictures, infos = super().reset(seed=seed, options=options)
-        return pictures, _infos(infos, np.zeros(self.num_envs, np.bool_))
+        no = np.zeros(self.num_envs, np.bool_)
+        return pictures, _infos(infos, stalled=no, continues=no)
 
     def step(
         self, actions: Array
@@ -134,7 +136,8 @@ class AtariVectorEnv(EnvPoolVectorEnv):
         # If a game is over in the same step as the limit, EnvPool calls it truncated.
         is_over = infos["terminated"] != 0
         terminated, truncated = terminated | is_over, truncated & ~is_over
-        return pictures, rewards, terminated, truncated, _infos(infos, truncated)
+        infos = _infos(infos, stalled=truncated, continues=terminated & ~is_over)
+        return pictures, rewards, terminated, truncated, infos
 
     def _build(self) -> Any:
         check_rom(self.game)
@@ -178,5 +181,5 @@ def _channels_last(pictures: Array) -> Array:
     return pictures.transpose(0, 2, 3, 1)
 
 
-def _infos(infos: Mapping[str, Any], stalled: BoolArray) -> dict[str, Any]:
-    return {"lives": infos["lives"], "ram": infos["ram"], "stalled": stalled}
+def _infos(infos: Mapping[str, Any], **flags: BoolArray) -> dict[str, Any]:
+    return {"lives": infos["lives"], "ram": infos["ram"], **flags}
