@@ -18,7 +18,7 @@ from thaw.acting.decision import Choice, Decision, DeviceMemory, Entry, Outcome
 from thaw.acting.episodes import EpisodeTracker
 from thaw.acting.finite import check_finite
 from thaw.config import AgentConfig, InputError
-from thaw.envs.spaces import Restorable, VectorEnv
+from thaw.envs.spaces import Restorable, VectorEnv, continues
 from thaw.policy import Acting
 from thaw.policy.cuda import Replayed
 from thaw.policy.trajectory import PolicyOutput
@@ -176,7 +176,7 @@ class Actor:
         self.num_steps += int(valid.sum())
         check_finite("reward", rewards, self.num_steps)
         cut = truncated & ~terminated & valid
-        ended = done & ~_continues(info)
+        ended = done & ~np.asarray(continues(info), bool)
         finished = self._episodes.add(rewards, valid, ended, cut, self.num_steps)
 
         bootstraps = np.zeros(len(done), np.float32)
@@ -276,11 +276,6 @@ class Actor:
         self._set_lstm_state(state["lstm"].to(self.device, copy=True))
         self.invalidate()
         self.generator.set_state(state["generator"])
-
-
-def _continues(info: dict[str, Any]) -> NDArray[np.bool_]:
-    """Return where the next episode continues the score of the one that ended, [B] or []."""
-    return np.asarray(info.get("final_info", info).get("continues", False), bool)
 
 
 def _as_tensor(observations: NDArray[Any] | torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
@@ -27,6 +28,19 @@ class Restorable(Protocol):
 def frames_per_step(env: VectorEnv) -> int:
     """Return how many frames of the game or app pass in one step."""
     return int(env.metadata.get("frames_per_step", 1))
+
+
+def continues(infos: Mapping[str, Any]) -> Any:
+    """Return where the next episode continues the score of the one that ends, as a lost life does.
+
+    Args:
+        infos: Those of a step. Gymnasium's vectors that reset in the same step have the ended
+            episode's infos under `final_info`.
+
+    Returns:
+        ``continues`` [num_envs] bool; False if the environment says nothing of it.
+    """
+    return infos.get("final_info", infos).get("continues", False)
 
 
 def action_meanings(env: VectorEnv) -> tuple[str, ...] | None:

@@ -102,4 +102,12 @@ BUGS = (
         "envs/atari/test_vector_env.py",
         "lost_li",
     ),
+    Bug(
+        "the check of environments does not look at what continues",
+        "testing/play.py",
+        "if score_goes_on is not False:",
+        "if False:",
+        "testing/test_check_environment.py",
+        "what_a_step_returns",
+    ),
 )
