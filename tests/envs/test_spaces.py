@@ -9,7 +9,7 @@ import pytest
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.envs.families import flavor_spaces, make_env
-from thaw.envs.spaces import Spaces, check_same_actions, count_actions
+from thaw.envs.spaces import Spaces, check_same_actions, count_actions, score_continues
 
 HERE = Flavor("catch?downsample=16")
 
@@ -94,3 +94,13 @@ def test_the_actions_that_differ_are_named(there: Spaces, here: Spaces, said: st
 )
 def test_the_same_actions_pass(there: Spaces, here: Spaces) -> None:
     check_same_actions(SOURCE, there, TARGET, here)
+
+
+def test_what_continues_a_score_is_said_by_the_episode_that_ends() -> None:
+    yes, no = np.ones(1, bool), np.zeros(1, bool)
+    assert score_continues({"score_continues": yes}) is yes
+    assert score_continues({"final_info": {"score_continues": yes}, "score_continues": no}) is yes
+    assert score_continues({"final_info": {}, "score_continues": yes}) is False
+    # Gymnasium before 1.0 has an array of dicts there.
+    assert score_continues({"final_info": np.array([{}], object)}) is False
+    assert score_continues({"continues": yes}) is False

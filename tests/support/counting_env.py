@@ -66,7 +66,7 @@ class CountingEnv(gymnasium.Env[Counts, np.int64]):
         truncated = done and self.truncated[self.episode % len(self.truncated)]
         reward = self.count + int(action) / 16
         continues = done and self.continues[self.episode % len(self.continues)]
-        info = {"continues": True} if continues else {}
+        info = {"score_continues": True} if continues else {}
         return self._observation(), reward, done and not truncated, truncated, info
 
     def _observation(self) -> Counts:

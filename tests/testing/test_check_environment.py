@@ -35,7 +35,7 @@ def test_gymnasiums_own_vectors_pass(mode: AutoresetMode) -> None:
 
 
 def test_an_environment_may_say_which_episodes_continue_a_score() -> None:
-    says = replace(4, lambda infos: infos | {"continues": np.ones(NUM_ENVS, np.bool_)})
+    says = replace(4, lambda infos: infos | {"score_continues": np.ones(NUM_ENVS, np.bool_)})
     check_environment(broken_steps(says, NEXT))
 
 
@@ -163,10 +163,13 @@ def set_item(index: int, value: Any) -> Callable[[SoundEnv, list[Any]], None]:
         (replace(2, lambda array: array.astype(np.int64)), "terminated has dtype int64"),
         (replace(3, lambda array: array.astype(np.float32)), "truncated has dtype float32"),
         (replace(3, lambda array: array[:1]), "truncated is array"),
-        (replace(4, lambda infos: infos | {"continues": True}), "infos['continues'] is True"),
         (
-            replace(4, lambda infos: infos | {"continues": np.zeros(NUM_ENVS)}),
-            "infos['continues'] has dtype float64",
+            replace(4, lambda infos: infos | {"score_continues": True}),
+            "infos['score_continues'] is True",
+        ),
+        (
+            replace(4, lambda infos: infos | {"score_continues": np.zeros(NUM_ENVS)}),
+            "infos['score_continues'] has dtype float64",
         ),
         (replace(0, ALIAS), "observations that a step returned were overwr"),
         (replace(1, ALIAS), "rewards that a step returned were overwritten"),

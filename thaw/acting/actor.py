@@ -18,7 +18,7 @@ from thaw.acting.decision import Choice, Decision, DeviceMemory, Entry, Outcome
 from thaw.acting.episodes import EpisodeTracker
 from thaw.acting.finite import check_finite
 from thaw.config import AgentConfig, InputError
-from thaw.envs.spaces import Restorable, VectorEnv, continues
+from thaw.envs.spaces import Restorable, VectorEnv, score_continues
 from thaw.policy import Acting
 from thaw.policy.cuda import Replayed
 from thaw.policy.trajectory import PolicyOutput
@@ -176,7 +176,7 @@ class Actor:
         self.num_steps += int(valid.sum())
         check_finite("reward", rewards, self.num_steps)
         cut = truncated & ~terminated & valid
-        ended = done & ~np.asarray(continues(info), bool)
+        ended = done & ~np.asarray(score_continues(info), bool)
         finished = self._episodes.add(rewards, valid, ended, cut, self.num_steps)
 
         bootstraps = np.zeros(len(done), np.float32)

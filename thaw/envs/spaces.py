@@ -30,17 +30,19 @@ def frames_per_step(env: VectorEnv) -> int:
     return int(env.metadata.get("frames_per_step", 1))
 
 
-def continues(infos: Mapping[str, Any]) -> Any:
-    """Return where the next episode continues the score of the one that ends, as a lost life does.
+def score_continues(infos: Mapping[str, Any]) -> Any:
+    """Return where the next episode continues the score of the one that ends, as after a lost life.
 
     Args:
         infos: Those of a step. Gymnasium's vectors that reset in the same step have the ended
             episode's infos under `final_info`.
 
     Returns:
-        ``continues`` [num_envs] bool; False if the environment says nothing of it.
+        The infos' `score_continues` [num_envs] bool; False if they have none.
     """
-    return infos.get("final_info", infos).get("continues", False)
+    final = infos.get("final_info")
+    ended = final if isinstance(final, Mapping) else infos
+    return ended.get("score_continues", False)
 
 
 def action_meanings(env: VectorEnv) -> tuple[str, ...] | None:

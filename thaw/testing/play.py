@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from thaw.envs.spaces import VectorEnv, continues, count_actions
+from thaw.envs.spaces import VectorEnv, count_actions, score_continues
 
 SEED = 7
 
@@ -91,9 +91,9 @@ class Play:
         self._check_rewards(rewards)
         for what, flags in (("terminated", terminated), ("truncated", truncated)):
             self._check_flags(what, flags)
-        score_goes_on = continues(infos)
-        if score_goes_on is not False:
-            self._check_flags("infos['continues']", score_goes_on)
+        continues = score_continues(infos)
+        if continues is not False:
+            self._check_flags("infos['score_continues']", continues)
         step = Step(*(np.array(array) for array in returned[:4]))
         self._returned = returned[:4]
         if step.done.any():

@@ -101,8 +101,8 @@ def test_a_lost_life_ends_the_episode_only_if_asked() -> None:
         while not terminated[0]:
             _, _, terminated, truncated, infos = env.step(rng.integers(18, size=1))
             assert not truncated[0]
-            assert terminated[0] or not infos["continues"][0]
-        continues.append(bool(infos["continues"][0]))
+            assert terminated[0] or not infos["score_continues"][0]
+        continues.append(bool(infos["score_continues"][0]))
         _, _, _, _, infos = env.step(np.zeros(1, int))  # the row of the reset
     assert lives == [5, 4, 3, 2, 1]
     assert infos["lives"][0] == 5

@@ -160,7 +160,7 @@ BUGS = (
     Bug(
         "a lost life ends the score",
         "acting/actor.py",
-        "ended = done & ~np.asarray(continues(info), bool)",
+        "ended = done & ~np.asarray(score_continues(info), bool)",
         "ended = done",
         "acting/test_episodes.py",
         "not_for_the_score",
@@ -168,8 +168,8 @@ BUGS = (
     Bug(
         "what continues a score is looked for in the next episode's infos",
         "envs/spaces.py",
-        'infos.get("final_info", infos).get("continues", False)',
-        'infos.get("continues", False)',
+        "ended = final if isinstance(final, Mapping) else infos",
+        "ended = infos",
         "acting/test_episodes.py",
         "not_for_the_score",
     ),

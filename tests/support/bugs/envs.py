@@ -97,15 +97,15 @@ BUGS = (
     Bug(
         "a finished game continues in the next one",
         "envs/atari/vector_env.py",
-        "continues=terminated & ~is_over",
-        "continues=terminated",
+        "score_continues=terminated & ~is_over",
+        "score_continues=terminated",
         "envs/atari/test_vector_env.py",
         "lost_li",
     ),
     Bug(
         "the check of environments does not look at what continues",
         "testing/play.py",
-        "if score_goes_on is not False:",
+        "if continues is not False:",
         "if False:",
         "testing/test_check_environment.py",
         "what_a_step_returns",

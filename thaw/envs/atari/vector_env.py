@@ -74,9 +74,9 @@ class AtariVectorEnv(EnvPoolVectorEnv):
     copy; `render` returns the console's screens, [210, 160, 3]. Only `max_episode_frames` truncates
     an episode; `stalled` is then True.
 
-    The infos have `lives` [N] int32, `ram` [N, 128] uint8, `stalled` [N] bool, and `continues` [N]
-    bool: the episode ended with a lost life, and the next one continues its game. The metadata has
-    `action_meanings`, ALE's names of the actions, and `frames_per_step`.
+    The infos have `lives` [N] int32, `ram` [N, 128] uint8, `stalled` [N] bool, and
+    `score_continues` [N] bool: the episode ended with a lost life, and the next one continues its
+    game. The metadata has `action_meanings`, ALE's names of the actions, and `frames_per_step`.
 
     Args:
         game: ALE's ROM id.
@@ -126,7 +126,7 @@ class AtariVectorEnv(EnvPoolVectorEnv):
         """Start a new game in all environments, as in EnvPoolVectorEnv."""
         pictures, infos = super().reset(seed=seed, options=options)
         no = np.zeros(self.num_envs, np.bool_)
-        return pictures, _infos(infos, stalled=no, continues=no)
+        return pictures, _infos(infos, stalled=no, score_continues=no)
 
     def step(
         self, actions: Array
@@ -136,7 +136,7 @@ class AtariVectorEnv(EnvPoolVectorEnv):
         # If a game is over in the same step as the limit, EnvPool calls it truncated.
         is_over = infos["terminated"] != 0
         terminated, truncated = terminated | is_over, truncated & ~is_over
-        infos = _infos(infos, stalled=truncated, continues=terminated & ~is_over)
+        infos = _infos(infos, stalled=truncated, score_continues=terminated & ~is_over)
         return pictures, rewards, terminated, truncated, infos
 
     def _build(self) -> Any:
