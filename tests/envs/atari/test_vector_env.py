@@ -109,6 +109,22 @@ def test_a_lost_life_ends_the_episode_only_if_asked() -> None:
     assert continues == [True, True, True, True, False]
 
 
+def test_a_life_lost_in_the_last_step_before_the_cap_continues_nothing() -> None:
+    def first_end(**options: Any) -> tuple[int, list[bool]]:
+        env = make(life_loss_ends=True, sticky=0, **options)
+        env.reset(seed=0)
+        for step in range(1, 5000):
+            _, _, terminated, truncated, infos = env.step(np.array([FIRE]))
+            if terminated[0] or truncated[0]:
+                flags = terminated, truncated, infos["score_continues"]
+                return step, [bool(flag[0]) for flag in flags]
+        raise AssertionError("no life was lost")
+
+    step, flags = first_end()
+    assert flags == [True, False, True]
+    assert first_end(max_episode_frames=4 * step) == (step, [False, True, False])
+
+
 def test_scores_are_those_of_whole_games_also_if_lost_lives_end_episodes() -> None:
     env = make(num_envs=2, life_loss_ends=True, max_episode_frames=800)  # some games are cut
     actor = Actor(env, UniformPolicy(18), seed=0)

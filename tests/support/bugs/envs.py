@@ -103,6 +103,14 @@ BUGS = (
         "lost_li",
     ),
     Bug(
+        "a game that is cut continues in the next one",
+        "envs/atari/vector_env.py",
+        "score_continues=terminated & ~is_over",
+        "score_continues=(terminated | truncated) & ~is_over",
+        "envs/atari/test_vector_env.py",
+        "continues_nothing",
+    ),
+    Bug(
         "the check of environments does not look at what continues",
         "testing/play.py",
         "if continues is not False:",
