@@ -106,7 +106,7 @@ def test_health_tells_what_was_resumed_and_what_was_retried(copied: Path, tmp_pa
     )
     assert background(copied, copied / "report").health[title] == said
     assert f"<dd>{said}</dd>" in report_suite(copied).page.read_text(encoding="utf-8")
-    publish_suite(copied, tmp_path / "study")
+    publish_suite([copied], tmp_path / "study")
     assert f"<dd>{said}</dd>" in report_suite(tmp_path / "study").page.read_text(encoding="utf-8")
     for path in copied.rglob("attempts.json"):
         path.unlink()

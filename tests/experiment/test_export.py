@@ -323,7 +323,7 @@ def test_an_unknown_wandb_mode_is_refused(
 
 
 def test_a_published_folder_has_no_runs_to_export(finished: Path, tmp_path: Path) -> None:
-    publish_suite(finished, tmp_path)
+    publish_suite([finished], tmp_path)
     with pytest.raises(InputError, match="no runs to export"):
         Exporter(tmp_path, "tensorboard")
 

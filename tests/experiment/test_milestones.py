@@ -77,7 +77,7 @@ def test_the_report_shows_the_return_by_the_amount(by_step: Path) -> None:
 
 
 def test_a_published_folder_keeps_the_amounts(by_step: Path, tmp_path: Path) -> None:
-    publish_suite(by_step, tmp_path)
+    publish_suite([by_step], tmp_path)
     ours, theirs = load_results(tmp_path).source_steps, load_results(by_step).source_steps
     assert ours is not None
     assert theirs is not None

@@ -20,7 +20,7 @@ def test_the_report_of_a_published_folder_is_that_of_the_suite(
     finished: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "study"
-    published = publish_suite(finished, out)
+    published = publish_suite([finished], out)
     assert published.num_missing == 0
     assert sorted(path.name for path in out.iterdir()) == [
         "curves.csv.gz", "pictures", "runs.jsonl.gz", "scores.csv", "suite.yaml",
@@ -38,7 +38,7 @@ def test_the_report_of_a_published_folder_is_that_of_the_suite(
 def test_a_published_folder_keeps_what_each_run_says_about_itself(
     finished: Path, tmp_path: Path
 ) -> None:
-    publish_suite(finished, tmp_path)
+    publish_suite([finished], tmp_path)
     lines = gzip.decompress((tmp_path / "runs.jsonl.gz").read_bytes()).decode().splitlines()
     runs = {line["key"]: line for line in map(json.loads, lines)}
     for run in SuiteFolder(finished).plan().runs:
@@ -51,7 +51,7 @@ def test_a_published_folder_keeps_what_each_run_says_about_itself(
 def test_reading_a_published_folder_changes_none_of_its_files(
     finished: Path, tmp_path: Path
 ) -> None:
-    publish_suite(finished, tmp_path)
+    publish_suite([finished], tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     load_results(tmp_path)
     report_suite(tmp_path)
@@ -62,18 +62,18 @@ def test_a_damaged_run_is_not_published(copied: Path, tmp_path: Path) -> None:
     episodes = next((copied / "runs").rglob("episodes.csv"))
     episodes.write_bytes(b"\0" * 100)
     with pytest.raises(InputError, match="left out"):
-        publish_suite(copied, tmp_path / "study")
+        publish_suite([copied], tmp_path / "study")
     assert not (tmp_path / "study").exists()
 
 
 def test_a_published_folder_is_not_published_again(finished: Path, tmp_path: Path) -> None:
-    publish_suite(finished, tmp_path / "study")
+    publish_suite([finished], tmp_path / "study")
     with pytest.raises(InputError, match="is published already"):
-        publish_suite(tmp_path / "study", tmp_path / "again")
+        publish_suite([tmp_path / "study"], tmp_path / "again")
 
 
 def test_packed_curves_that_are_damaged_are_named(finished: Path, tmp_path: Path) -> None:
-    publish_suite(finished, tmp_path)
+    publish_suite([finished], tmp_path)
     path = tmp_path / "curves.csv.gz"
     for damaged in (
         path.read_bytes()[:-20],
@@ -86,7 +86,7 @@ def test_packed_curves_that_are_damaged_are_named(finished: Path, tmp_path: Path
 
 
 def test_curves_of_an_earlier_thaw_are_not_packed(finished: Path, tmp_path: Path) -> None:
-    publish_suite(finished, tmp_path)
+    publish_suite([finished], tmp_path)
     packed = load_results(tmp_path).curves
     path = tmp_path / "curves.csv.gz"
     (tmp_path / "curves.csv").write_bytes(gzip.decompress(path.read_bytes()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,7 +12,7 @@ from thaw.config.errors import InputError
 from thaw.config.suite import Suite
 from thaw.experiment.pictures import read_pictures
 from thaw.experiment.plan import Plan
-from thaw.experiment.results import RUNS_FILE
+from thaw.experiment.results import published_records
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.files.atomic import read_json
 from thaw.files.attempts import read_attempts, summarized
@@ -113,10 +111,8 @@ def _budgets(suite: Suite) -> str:
 
 
 def _published_records(folder: SuiteFolder) -> list[dict[str, Any]]:
-    """Return what each run of a published folder says about itself; nothing if it is damaged."""
-    with suppress(OSError, ValueError, EOFError):
-        lines = gzip.decompress((folder.path / RUNS_FILE).read_bytes()).splitlines()
-        return [json.loads(line) for line in lines]
+    with suppress(InputError):
+        return published_records(folder.path)
     return []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -160,6 +162,20 @@ def _published_curves(folder: Path) -> pd.DataFrame:
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise Damaged(f"{path} is damaged ({error}); publish the suite again") from None
     return check_curves(curves, str(path))
+
+
+def published_records(folder: Path) -> list[dict[str, Any]]:
+    """Return what each run of a published folder says about itself.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
+    path = folder / RUNS_FILE
+    try:
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+        return [json.loads(line) for line in lines]
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise Damaged(f"{path} is damaged ({error}); publish the suite again") from None
 
 
 def _rows(

@@ -66,7 +66,7 @@ class SuiteFolder:
                 there, here = to_plain(folder.spec()), to_plain(run.spec)
                 raise StoreMismatch(
                     f"{self.path} holds runs of another configuration (in {run.key} differ "
-                    f"{', '.join(_differences(there, here))}); choose another --out, or "
+                    f"{', '.join(differences(there, here))}); choose another --out, or "
                     "repeat the settings of its suite.yaml"
                 )
 
@@ -218,7 +218,7 @@ def _message(traceback: str) -> str:
     return printable(" ".join(" ".join(lines[frames[-1] + 1 if frames else 0 :]).split()))
 
 
-def _differences(there: object, here: object, path: str = "") -> list[str]:
+def differences(there: object, here: object, path: str = "") -> list[str]:
     """Return the dotted paths at which two nested dicts differ."""
     if not (isinstance(there, dict) and isinstance(here, dict)):
         return [path] if there != here else []
@@ -226,5 +226,5 @@ def _differences(there: object, here: object, path: str = "") -> list[str]:
     return [
         found
         for key in keys
-        for found in _differences(there.get(key), here.get(key), f"{path}.{key}".lstrip("."))
+        for found in differences(there.get(key), here.get(key), f"{path}.{key}".lstrip("."))
     ]
