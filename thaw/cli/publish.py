@@ -15,7 +15,9 @@ from thaw.experiment.reporting import report_suite
 
 
 def publish(
-    folders: Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR...")]], *, out: Folder
+    folders: Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR...")]],
+    *,
+    out: Folder,
 ) -> int:
     """Copy a suite's results, without policies and logs, into a small folder with its report.
 
