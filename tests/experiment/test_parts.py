@@ -55,10 +55,10 @@ def test_parts_are_published_like_the_whole(finished: Path, second: Path, tmp_pa
         one, other = ((study / "report" / name).read_text() for study in studies)
         assert one == other, name
     for name in ("runs.jsonl.gz", "curves.csv.gz"):
-        one, other = (gzip.decompress((study / name).read_bytes()) for study in studies)
-        assert sorted(one.splitlines()) == sorted(other.splitlines()), name
-    one, other = ((study / "scores.csv").read_text().splitlines() for study in studies)
-    assert sorted(one) == sorted(other)
+        lines = [gzip.decompress((study / name).read_bytes()).splitlines() for study in studies]
+        assert sorted(lines[0]) == sorted(lines[1]), name
+    rows = [(study / "scores.csv").read_text().splitlines() for study in studies]
+    assert sorted(rows[0]) == sorted(rows[1])
     assert (studies[0] / "pictures").is_dir()
 
 

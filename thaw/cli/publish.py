@@ -15,7 +15,7 @@ from thaw.experiment.reporting import report_suite
 
 
 def publish(
-    folders: Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR...")]],
+    folders: Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR")]],
     *,
     out: Folder,
 ) -> int:
