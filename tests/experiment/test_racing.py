@@ -19,6 +19,7 @@ from thaw.config.racing import RacingConfig
 from thaw.config.strict import from_plain, parse_yaml
 from thaw.config.suite import Suite
 from thaw.experiment.plan import plan
+from thaw.experiment.published import publish_suite
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite
 
@@ -128,6 +129,10 @@ def test_lines_tell_each_look_and_count_what_was_asked_for(race: Path) -> None:
     (told,) = document["races"]
     assert (told["looks"], told["ended"], told["is_valid"]) == (2, "last look", True)
     assert [drop["condition"] for drop in told["dropped"]] == ["scratch"]
+
+
+def test_what_a_race_did_not_ask_for_is_not_missing(race: Path, tmp_path: Path) -> None:
+    assert publish_suite([race], tmp_path)[:2] == (19, 0)
 
 
 def test_a_finished_race_is_left_as_it_is(copied: Path) -> None:

@@ -17,7 +17,8 @@ import msgspec
 from thaw.config.errors import InputError
 from thaw.config.strict import to_plain, to_yaml
 from thaw.config.suite import Suite
-from thaw.experiment.plan import PlannedRun, plan
+from thaw.experiment.plan import PlannedRun
+from thaw.experiment.raced_runs import RacedRuns
 from thaw.experiment.results import (
     CURVES_FILE,
     RUNS_FILE,
@@ -42,7 +43,7 @@ class Published(NamedTuple):
 
     num_runs: int
     num_missing: int
-    """Planned runs that are not finished."""
+    """Planned runs that are not finished; a race plans only what it has asked for."""
     num_bytes: int
 
 
@@ -55,6 +56,7 @@ class _Part(NamedTuple):
     """By file name."""
     records: Sequence[Mapping[str, Any]]
     """One for each finished run."""
+    num_missing: int
 
 
 def publish_suite(folders: Sequence[str | Path], out: str | Path) -> Published:
@@ -104,7 +106,7 @@ def publish_suite(folders: Sequence[str | Path], out: str | Path) -> Published:
     if pictures:
         (target / "pictures").mkdir(exist_ok=True)
         write_files(target / "pictures", pictures)
-    num_missing = len(plan(suite).runs) - len(records)
+    num_missing = sum(part.num_missing for part in parts)
     return Published(len(records), num_missing, sum(map(len, files.values())))
 
 
@@ -118,10 +120,14 @@ def _read_part(folder: SuiteFolder) -> _Part:
     results = derive_results(folder, planned)
     if results.left_out:
         raise InputError(f"{results.left_out[0]}; publish what is whole")
+    asked: Sequence[PlannedRun] = planned.runs
     if folder.is_published:
         records = published_records(folder.path)
     else:
-        records = [_record(folder, run) for run in planned.runs if folder.run_folder(run).is_done]
+        done = [run for run in planned.runs if folder.run_folder(run).is_done]
+        records = [_record(folder, run) for run in done]
+        if planned.suite.is_raced:
+            asked = RacedRuns(planned, folder, [run.key for run in done]).asked()
     if not records:
         raise InputError(
             f"'{folder.path}' has no finished run; give the --out of `thaw run SUITE --out DIR`"
@@ -129,7 +135,7 @@ def _read_part(folder: SuiteFolder) -> _Part:
     tables = {"scores.csv": results.scores, CURVES_FILE: results.curves}
     if results.source_steps is not None:
         tables[SOURCE_STEPS_FILE] = results.source_steps
-    return _Part(folder, planned.suite, tables, records)
+    return _Part(folder, planned.suite, tables, records, len(asked) - len(records))
 
 
 def _record(folder: SuiteFolder, run: PlannedRun) -> dict[str, Any]:
