@@ -62,6 +62,18 @@ def test_parts_are_published_like_the_whole(finished: Path, second: Path, tmp_pa
     assert (studies[0] / "pictures").is_dir()
 
 
+def test_a_study_grows_in_its_place(finished: Path, second: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    publish_suite([finished], study)
+    grown = publish_suite([study, second], study)
+    whole = load_results(study)
+    assert grown.num_runs == len(whole.scores)
+    assert sorted(whole.scores["seed"].unique()) == [0, 1]
+    with pytest.raises(InputError, match="both have seed 1"):
+        publish_suite([study, second], study)
+    assert load_results(study).scores.equals(whole.scores)
+
+
 def test_steps_beyond_a_million_are_not_rounded(
     finished: Path, second: Path, tmp_path: Path
 ) -> None:

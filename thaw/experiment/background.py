@@ -111,6 +111,7 @@ def _budgets(suite: Suite) -> str:
 
 
 def _published_records(folder: SuiteFolder) -> list[dict[str, Any]]:
+    """Return what each run of a published folder says about itself; nothing if it is damaged."""
     with suppress(InputError):
         return published_records(folder.path)
     return []

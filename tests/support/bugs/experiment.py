@@ -417,6 +417,14 @@ BUGS = (
         "rounded or whole",
     ),
     Bug(
+        "a study that grows in its place loses what it had",
+        "experiment/published.py",
+        "for folder in folders]",
+        "for folder in folders if Path(folder) != target]",
+        "experiment/test_parts.py",
+        "grows",
+    ),
+    Bug(
         "two parts may have the same seed",
         "experiment/published.py",
         "            if seed in seeds:\n",
