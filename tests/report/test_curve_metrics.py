@@ -1,129 +1,35 @@
+"""Tests of the metrics of learning curves, of their tables and of their place in the report."""
+
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from curve_frames import SOURCE, TARGET, curves_frame, even, line, scores_frame
+from curve_frames import SOURCE, curves_frame, even, line, scores_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metric_rows import ALL, TRANSFER, flat, interval, measured, reach_at, spec_of
 from scipy import stats
 
-from thaw.report.curves import Curve, CurveTable
+from thaw.report.curves import CurveTable
 from thaw.report.learning.budget import difference_curve, speed_sentence
-from thaw.report.learning.curve_measures import (
-    Window,
-    area,
-    common_window,
-    early_return,
-    end_return,
-    return_at,
-    rise,
-)
 from thaw.report.learning.curve_metrics import UNITS, curve_metrics_frame
 from thaw.report.learning.speed_tables import budget_table, speed_table
-from thaw.report.learning.thresholds import reaching_relative, wilson
 from thaw.report.learning.transfer_curves import TransferCurves
 from thaw.report.runs import RunTable
 from thaw.report.scores import check_curves, check_scores
 from thaw.report.spec import ReportSpec
 from thaw.report.write import write_report
 
-Rows = dict[tuple[str, str], dict[Any, Any]]
-TRANSFER = (SOURCE, TARGET)
-ALL = ("random", "scratch", "update_all", "freeze_embedding", "freeze_head", "freeze_all")
-
-
-def spec_of(num_seeds: int, **fields: Any) -> ReportSpec:
-    return ReportSpec("n", (TRANSFER,), ALL, tuple(range(num_seeds)), **fields)
-
-
-def measured(scores: pd.DataFrame, curves: pd.DataFrame | None, spec: ReportSpec) -> Rows:
-    frame = curve_metrics_frame(
-        check_scores(scores), None if curves is None else check_curves(curves), spec
-    )
-    assert not frame.duplicated(["source", "target", "condition", "metric"]).any()
-    assert set(frame["metric"]) <= set(UNITS)
-    return {(row["condition"], row["metric"]): row for row in frame.to_dict("records")}
-
-
-def flat(values: Iterable[float], bins: int = 100) -> list[dict[int, float]]:
-    """Curves that stay at one return."""
-    return [even([value] * bins) for value in values]
-
-
-def one(*points: tuple[float, float], seed: int = 0) -> Curve:
-    steps, values = zip(*points, strict=True)
-    return Curve(seed, np.array(steps, float), np.array(values, float))
-
-
-def interval(row: Mapping[Any, Any]) -> tuple[float, float]:
-    return float(row["ci_low"]), float(row["ci_high"])
-
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
     found = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
     return float(found.low), float(found.high)
-
-
-# --- measures of one curve
-
-
-def test_an_area_weighs_time_and_not_points() -> None:
-    dense = one((10, 0), (11, 0), (12, 0), (20, 1), (100, 1))
-    # On [10, 100]: nothing until 12, a triangle of 8 steps, then 80 steps at 1.
-    assert area(dense, Window(10, 100)) == pytest.approx((8 / 2 + 80) / 90)
-    # On [16, 60] the curve is 0.5 at 16.
-    assert area(dense, Window(16, 60)) == pytest.approx((0.75 * 4 + 40) / 44)
-    assert area(one((10, 3)), Window(10, 10)) == 3
-
-
-def test_a_curve_is_never_extrapolated() -> None:
-    short = one((20, 1), (80, 1))
-    assert math.isnan(area(short, Window(10, 80)))
-    assert math.isnan(area(short, Window(20, 100)))
-    assert math.isnan(return_at(short, Window(20, 400), 0.25))
-    assert return_at(one((20, 1), (80, 4)), Window(20, 200), 0.25) == pytest.approx(2.5)
-
-
-def test_the_end_is_the_mean_of_the_last_five_bins_and_of_fewer_in_a_short_curve() -> None:
-    steps = [(float(i), float(i)) for i in range(1, 101)]
-    assert end_return(one(*steps), Window(1, 100)) == 98
-    assert end_return(one(*steps), Window(1, 50)) == 48
-    assert end_return(one(*steps[:8]), Window(1, 8)) == 7.5
-    assert end_return(one(*steps[:2]), Window(1, 2)) == 2
-
-
-def test_the_early_window_is_fixed_so_that_noise_makes_no_dip() -> None:
-    noisy = one(*[(float(i), float(i % 2)) for i in range(1, 101)])
-    assert early_return(noisy, Window(1, 100)) == 0.5  # bins 2, 3, 4, 5
-    assert math.isnan(early_return(one((10, 1), (100, 1)), Window(10, 100)))
-
-
-def test_a_return_is_reached_by_a_whole_window_and_not_by_one_noisy_bin() -> None:
-    window = Window(1, 100)
-    noisy = rise(one(*[(float(i), float(i % 2)) for i in range(1, 101)]), window)
-    assert noisy.first_reach(np.array([0.4, 0.75])).tolist() == [5, np.inf]
-    step = rise(one(*[(float(i), float(i > 50)) for i in range(1, 101)]), window)
-    # Three of the five bins up to 53 are at 1, and all five up to 55.
-    assert step.first_reach(np.array([0.6, 1.0, 1.1])).tolist() == [53, 55, np.inf]
-
-
-def test_one_run_that_ends_early_is_left_out_and_does_not_shorten_the_comparison() -> None:
-    whole = [one((10, 0), (100, 1), seed=i) for i in range(4)]
-    groups = {"a": [*whole, one((10, 0), (60, 1), seed=4)], "b": whole}
-    assert common_window(groups) == Window(10, 100)
-    assert common_window({"a": whole, "b": [one((11, 0), (99, 1))]}) == Window(11, 99)
-    assert common_window({"a": [], "b": []}) is None
-    assert common_window({"a": [one((10, 0), (20, 0))], "b": [one((50, 0), (60, 0))]}) is None
-    longer = [one((10, 0), (100, 1), (1000, 1))]
-    found = common_window({"a": whole, "b": longer})
-    assert found == Window(10, 100, "budgets differ: compared up to 100 steps")
 
 
 # --- areas and ends
@@ -216,108 +122,6 @@ def test_regret_names_its_reference() -> None:
     common = measured(scores_frame({}), curves, spec_of(3))["scratch", "regret"]
     assert common["mean"] == pytest.approx(0.3)
     assert common["note"] == "to the end of Update all, 0.500, which favors that condition"
-
-
-# --- thresholds
-
-
-def test_wilsons_interval() -> None:
-    found = wilson(2, 3)
-    assert (found.low, found.high) == pytest.approx((0.2077, 0.9385), abs=1e-4)
-    assert (wilson(0, 5).low, wilson(5, 5).high) == (0.0, 1.0)
-    assert wilson(5, 5).low == pytest.approx(0.5655, abs=1e-4)
-    assert math.isnan(wilson(1, 2).low)
-
-
-def reach_at(step: int, bins: int = 100) -> dict[int, float]:
-    """A curve that jumps from 0 to 1: every moving mean above 0.8 begins five bins later."""
-    return even([float(10 * (i + 1) > step) for i in range(bins)])
-
-
-def test_runs_that_do_not_reach_a_return_count_with_the_budget() -> None:
-    curves = curves_frame(
-        {
-            "update_all": [reach_at(100), reach_at(300), reach_at(2000)],
-            "scratch": [reach_at(500), reach_at(600), reach_at(700)],
-        }
-    )
-    scores = scores_frame({"random": [0.0, 0.0, 0.0]})
-    rows = measured(scores, curves, spec_of(3, threshold=0.9))
-    share, steps = (rows["update_all", f"{m}_threshold"] for m in ("share_reaching", "steps_to"))
-    assert share["mean"] == pytest.approx(2 / 3)
-    assert interval(share) == pytest.approx((0.2077, 0.9385), abs=1e-4)
-    assert steps["mean"] == pytest.approx((150 + 350 + 1000) / 3)
-    assert steps["num_seeds"] == 3
-    assert steps["note"] == "return 0.900; 1 of 3 did not reach it and count as 1,000"
-    assert 0 <= steps["ci_low"] < steps["ci_high"] <= 1000
-    saved = rows["update_all", "steps_saved_to_threshold"]
-    assert saved["mean"] == pytest.approx(650 - 500)
-    welch = stats.ttest_ind([550, 650, 750], [150, 350, 1000], equal_var=False)
-    low, high = welch.confidence_interval(0.95)
-    assert interval(saved) == pytest.approx((low, high))
-    # The same return by the way of scratch's end, which is 1 in all runs, and random's, 0.
-    for metric in ("share_reaching", "steps_to", "steps_saved_to"):
-        relative = rows["update_all", f"{metric}_90"]
-        assert interval(relative) == pytest.approx(
-            interval(rows["update_all", f"{metric}_threshold"])
-        )
-
-
-def test_a_threshold_from_scratch_carries_the_error_of_scratch() -> None:
-    window = Window(10, 1000)
-
-    def rises(ends: Sequence[float]) -> list[Any]:
-        curves = [Curve(i, *map(np.array, zip(*line(0, e).items(), strict=True)))
-                  for i, e in enumerate(ends)]  # fmt: skip
-        return [rise(curve, window) for curve in curves]
-
-    own, base = rises([0.9, 1.0, 1.2, 1.3]), rises([0.8, 1.0, 1.3])
-    ends, floor = np.array([0.8, 1.0, 1.3]), np.array([0.0, 0.1, -0.1])
-
-    def numbers(kept: Sequence[int], low: Sequence[int]) -> tuple[float, float]:
-        """Compute steps and saved steps again, from some of the runs."""
-        at = 0.75 * (ends[kept].mean() - floor[low].mean()) + floor[low].mean()
-        mine = np.mean([min(r.first_reach(np.array([at]))[0], 1000.0) for r in own])
-        theirs = np.mean([min(base[i].first_reach(np.array([at]))[0], 1000.0) for i in kept])
-        return float(mine), float(theirs - mine)
-
-    found = reaching_relative(own, base, ends, floor, 0.75, 1000.0)
-    assert found.saved is not None
-    every = [0, 1, 2]
-    whole = numbers(every, every)
-    without = [
-        [numbers([j for j in every if j != i], every) for i in every],
-        [numbers(every, [j for j in every if j != i]) for i in every],
-    ]
-    at = 0.75 * (ends.mean() - floor.mean()) + floor.mean()
-    mine = [min(r.first_reach(np.array([at]))[0], 1000.0) for r in own]
-    for place, estimate in enumerate((found.steps, found.saved)):
-        variance = np.var(mine, ddof=1) / 4
-        for group in without:
-            values = [numbers_[place] for numbers_ in group]
-            variance += 2 / 3 * np.sum((np.array(values) - np.mean(values)) ** 2)
-        assert estimate.value == pytest.approx(whole[place])
-        assert estimate.standard_error == pytest.approx(math.sqrt(variance))
-    itself = reaching_relative(None, base, ends, floor, 0.75, 1000.0)
-    assert itself.saved is None
-    assert itself.steps.has_interval
-
-
-def test_a_return_that_is_there_from_the_beginning_is_said_to_be() -> None:
-    curves = curves_frame({"update_all": flat([1, 1, 1]), "scratch": [reach_at(500)] * 3})
-    rows = measured(scores_frame({"random": [0.0] * 3}), curves, spec_of(3, threshold=0.9))
-    row = rows["update_all", "steps_to_threshold"]
-    assert row["mean"] == 50
-    assert "no earlier step is looked at" in row["note"]
-    assert "earlier" not in rows["scratch", "steps_to_threshold"]["note"]
-
-
-def test_there_is_no_threshold_where_scratch_learned_nothing() -> None:
-    curves = curves_frame({"update_all": flat([1, 2, 3]), "scratch": flat([-0.1, 0.0, 0.2])})
-    rows = measured(scores_frame({"random": [0.0, 0.1, 0.2]}), curves, spec_of(3))
-    row = rows["update_all", "steps_to_75"]
-    assert math.isnan(row["mean"])
-    assert "not shown to end above random" in row["note"]
 
 
 # --- before, during and after

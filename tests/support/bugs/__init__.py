@@ -1,6 +1,6 @@
 """The bugs that `make planted-bugs` plants: one for each central claim.
 
-Each file has the bugs of one package of ``thaw/``; all of them are found here.
+Each file is named after the package of ``thaw/`` that its bugs are planted in; all are found here.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ BUGS = (
         "report/learning/curve_measures.py",
         "    return total / (window.end - window.start)\n",
         "    return float(values.mean())\n",
-        "report/test_curve_metrics.py",
+        "report/test_curve_measures.py",
         "weighs_time",
     ),
     Bug(
@@ -97,7 +97,7 @@ BUGS = (
         "report/learning/curve_measures.py",
         ", left=np.nan, right=np.nan)",
         ")",
-        "report/test_curve_metrics.py",
+        "report/test_curve_measures.py",
         "never_extrapolated",
     ),
     Bug(
@@ -105,7 +105,7 @@ BUGS = (
         "report/learning/curve_measures.py",
         "    return float(curve.values[chosen].mean()) if chosen.any() else math.nan\n",
         "    return float(curve.values[chosen].min()) if chosen.any() else math.nan\n",
-        "report/test_curve_metrics.py",
+        "report/test_curve_measures.py",
         "early_window",
     ),
     Bug(
@@ -113,7 +113,7 @@ BUGS = (
         "report/learning/curve_measures.py",
         "    width = SMOOTHING * window.end\n",
         "    width = 1e-9 * window.end\n",
-        "report/test_curve_metrics.py",
+        "report/test_curve_measures.py",
         "noisy_bin",
     ),
     Bug(
@@ -121,7 +121,7 @@ BUGS = (
         "report/learning/curve_measures.py",
         "SLACK = 0.1\n",
         "SLACK = 1.0\n",
-        "report/test_curve_metrics.py",
+        "report/test_curve_measures.py",
         "ends_early",
     ),
     Bug(
@@ -129,7 +129,7 @@ BUGS = (
         "report/learning/thresholds.py",
         "    kept = np.minimum(times, budget)\n    saved",
         "    kept = times[np.isfinite(times)]\n    saved",
-        "report/test_curve_metrics.py",
+        "report/test_thresholds.py",
         "count_with_the_budget",
     ),
     Bug(
@@ -137,7 +137,7 @@ BUGS = (
         "report/learning/thresholds.py",
         "    variances = [(len(group) - 1) * float(np.var(group)) for group in groups]\n",
         "    variances = [0.0 for group in groups]\n",
-        "report/test_curve_metrics.py",
+        "report/test_thresholds.py",
         "error_of_scratch",
     ),
     Bug(
