@@ -6,6 +6,7 @@
         A2C=rl-trained-agents/a2c/BreakoutNoFrameskip-v4_1
 
 Each number is the mean return of the training episodes that ended in the last fifth of a budget.
+A budget stays empty where a point of a study's curve spans clearly more than that fifth.
 Until results version 3, an episode of a study with ``life_loss_ends`` was scored as one life.
 ``--lives 5`` (Breakout's number) multiplies such returns: a whole game's mean return is the mean of
 a life's times the number of lives.
@@ -53,9 +54,13 @@ def pretrained(study: Path, lives: int) -> dict[int, tuple[float, float]]:
     """
     curves = pd.read_csv(study / "curves.csv.gz")
     curves = curves[curves["condition"] == "pretrain"]
+    # A point stands for all episodes since the point before.
+    point_steps = curves.groupby("seed")["steps"].diff().median()
     found = {}
     for budget in (budget for budget in BUDGETS if budget <= curves["steps"].max()):
         last = curves[(curves["steps"] > LAST * budget) & (curves["steps"] <= budget)]
+        if point_steps > 1.1 * (1 - LAST) * budget:
+            continue
         sums = (last["mean_return"] * last["num_episodes"]).groupby(last["seed"]).sum()
         means = lives * sums / last.groupby("seed")["num_episodes"].sum()
         half = stats.t.ppf(0.975, len(means) - 1) * stats.sem(means)

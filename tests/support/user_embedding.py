@@ -32,8 +32,16 @@ def not_a_module(observation_shape: tuple[int, ...], embedding_size: int) -> str
     return "embedding"
 
 
+class Rows(nn.Module):
+    """Any observation as a row of numbers; a byte becomes 0 to 1."""
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        scale = 1 / 255 if observations.dtype == torch.uint8 else 1.0
+        return observations.flatten(1) * scale
+
+
 def with_dropout(observation_shape: tuple[int, ...], embedding_size: int) -> nn.Module:
     """It has no buffers, but acts and learns differently."""
     return nn.Sequential(
-        nn.Flatten(), nn.Linear(math.prod(observation_shape), embedding_size), nn.Dropout(0.5)
+        Rows(), nn.Linear(math.prod(observation_shape), embedding_size), nn.Dropout(0.5)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.functional import dropout
 
 Output = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -36,6 +37,15 @@ class Fading(nn.Module):
 
 def fading(embedding_size: int, num_actions: int) -> nn.Module:
     return Fading(embedding_size, num_actions)
+
+
+class _Dropping(Fading):
+    def forward(self, embeddings: torch.Tensor, *others: torch.Tensor) -> Output:
+        return super().forward(dropout(embeddings, training=self.training), *others)
+
+
+def with_dropout(embedding_size: int, num_actions: int) -> nn.Module:
+    return _Dropping(embedding_size, num_actions)
 
 
 def not_a_module(embedding_size: int, num_actions: int) -> str:

@@ -172,8 +172,11 @@ def test_the_bootstrap_gets_no_gradient_and_keeps_no_graph() -> None:
     clock.close()
 
 
-def test_an_embedding_that_acts_and_learns_differently_takes_two_passes() -> None:
-    config = make_config(embedding="user_embedding:with_dropout")
+@pytest.mark.parametrize(
+    "part", [{"embedding": "user_embedding:with_dropout"}, {"head": "user_head:with_dropout"}]
+)
+def test_a_part_that_acts_and_learns_differently_takes_two_passes(part: dict[str, str]) -> None:
+    config = make_config(**part)
     learner = Learner(make_policy(config), config, 100)
     clock = Lockstep(counting_collector, learner)
     assert not clock.keeps_graph

@@ -12,6 +12,7 @@ from thaw.impala.losses import Losses, impala_losses
 from thaw.impala.optimizers import Optimizer, build_optimizer
 from thaw.impala.teacher import Teacher
 from thaw.policy.cuda import Replayed
+from thaw.policy.modes import policy_depends_on_mode
 from thaw.policy.policy import Policy
 from thaw.policy.trajectory import EmbeddingGraph, Trajectory
 from thaw.policy.update_rules import FrozenParts, trained_parameters
@@ -30,6 +31,7 @@ class Learner:
         config: Losses and optimizer.
         total_steps: Decisions after which a linear schedule of the learning rate reaches 0.
         teacher: The source policy where it teaches; batches must hold observations then.
+        noise_seed: Of what the network draws while it learns, such as dropout.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Learner:
         config: AgentConfig,
         total_steps: int,
         teacher: Teacher | None = None,
+        noise_seed: int = 0,
     ) -> None:
         self.teacher = teacher
         self.policy = policy
         self.config = config
         self.total_steps = total_steps
+        self.noise_seed = noise_seed if policy_depends_on_mode(policy) else None
         self.num_updates = 0
         self.frozen = FrozenParts(policy)
         self.parameters = trained_parameters(policy)
@@ -145,6 +149,10 @@ class Learner:
         """
         self.advance(steps)
         self.policy.train()
+        if self.noise_seed is not None:
+            # Dropout draws from torch's global generator. With a seed for each update a run is
+            # repeatable, and a resumed run draws what it would have drawn.
+            torch.manual_seed(self.noise_seed + self.num_updates)
         learning_rate = self.learning_rate(steps)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], torch.Tensor):

@@ -6,6 +6,8 @@ from types import CodeType, FunctionType
 
 from torch import nn
 
+from thaw.policy.policy import Policy
+
 
 def depends_on_mode(module: nn.Module) -> bool:
     """Whether a network may compute something else in training than in evaluation mode.
@@ -17,6 +19,11 @@ def depends_on_mode(module: nn.Module) -> bool:
     if next(module.buffers(), None) is not None:
         return True
     return any(_reads_training(type(part)) for part in module.modules())
+
+
+def policy_depends_on_mode(policy: Policy) -> bool:
+    """Whether one of a policy's two parts may (:func:`depends_on_mode`)."""
+    return depends_on_mode(policy.embedding) or depends_on_mode(policy.head)
 
 
 def _reads_training(kind: type[nn.Module]) -> bool:

@@ -12,7 +12,7 @@ import torch
 from thaw.acting.collector import Collector
 from thaw.impala.learner import Learner
 from thaw.policy.cuda import SideStream
-from thaw.policy.modes import depends_on_mode
+from thaw.policy.modes import policy_depends_on_mode
 from thaw.policy.policy import Policy
 from thaw.policy.trajectory import EmbeddingGraph, EpisodeStats, Trajectory
 
@@ -221,14 +221,15 @@ def learn(
 def can_learn_from_acting(learner: Learner) -> bool:
     """Whether the learner can use the very embeddings that the actor computed, with their graph.
 
-    They must train, and be the same in acting and in learning: dropout, for example, is not. A
-    teacher needs the observations. On a GPU both passes are captured as CUDA graphs, and a second
-    pass costs less than to give that up.
+    They must train, and be the same in acting and in learning: dropout, for example, is not. The
+    learner's head then acts too, so that must hold for the head as well. A teacher needs the
+    observations. On a GPU both passes are captured as CUDA graphs, and a second pass costs less
+    than to give that up.
     """
     policy = learner.policy
     if learner.teacher is not None or policy.embedding_frozen or learner.is_replayed:
         return False
-    return not depends_on_mode(policy.embedding)
+    return not policy_depends_on_mode(policy)
 
 
 def empty_unroll(collector: Collector, learner: Learner, *, with_embeddings: bool) -> Trajectory:

@@ -118,9 +118,9 @@ def execute_run(
                 return folder.result()
             attempt.enter_context(attempted(folder, where))
             if spec.steps and policy is not None:
-                learner = Learner(
-                    policy, spec.agent, spec.steps, build_teacher(spec, policy, source)
-                )
+                teacher = build_teacher(spec, policy, source)
+                noise_seed = spec.derived_seed("noise of the network")
+                learner = Learner(policy, spec.agent, spec.steps, teacher, noise_seed)
                 checkpoint = folder.find_checkpoint()
                 stream = f"acting from {folder.saved_steps()}"
                 clock = build_clock(

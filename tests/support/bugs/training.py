@@ -6,6 +6,30 @@ from bugs.bug import Bug
 
 BUGS = (
     Bug(
+        "a head with dropout acts in training mode where the actor's embeddings are learned from",
+        "policy/modes.py",
+        "depends_on_mode(policy.embedding) or depends_on_mode(policy.head)",
+        "depends_on_mode(policy.embedding)",
+        "training/test_one_pass.py",
+        "two_passes",
+    ),
+    Bug(
+        "dropout draws from whatever state torch's generator has",
+        "impala/learner.py",
+        "if self.noise_seed is not None:",
+        "if False:",
+        "training/test_noise.py",
+        "unbroken",
+    ),
+    Bug(
+        "dropout drops the same in every update",
+        "impala/learner.py",
+        "torch.manual_seed(self.noise_seed + self.num_updates)",
+        "torch.manual_seed(self.noise_seed)",
+        "training/test_noise.py",
+        "other_noise",
+    ),
+    Bug(
         "the overlapped actor gets its weights one update late",
         "training/clocks.py",
         "        update = learn(self, self.learner, self.ready, episodes, policy_lag_updates)\n"
