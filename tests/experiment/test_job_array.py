@@ -16,6 +16,7 @@ from stand_in_sbatch import stand_in
 
 from thaw.experiment.job_array import NOT_YET
 from thaw.experiment.suite_folder import SuiteFolder
+from thaw.files.attempts import read_attempts
 
 
 @pytest.fixture
@@ -66,6 +67,27 @@ def test_a_signal_saves_a_run_and_asks_for_another_start(tmp_path: Path, say: Sa
         _, error = process.communicate(timeout=60)
     assert process.returncode == NOT_YET, error
     assert (progress.parent / "checkpoint").is_dir()
+
+
+def test_a_run_that_another_machine_has_taken_ends_without_writing(
+    tmp_path: Path, say: Say
+) -> None:
+    (tmp_path / "long.yaml").write_text(TINY.replace("steps: 400", "steps: 900_000"))
+    folder = tmp_path / "grid"
+    assert say("plan", str(tmp_path / "long.yaml"), "--out", str(folder), "--list").status == 0
+    run = folder / "runs/catch/pretrain/seed0"
+    with thaw_process("run-one", folder, "--index", "0", cwd=tmp_path) as process:
+        for _ in range(600):
+            if (run / "progress.csv").exists():
+                break
+            time.sleep(0.1)
+        (run / ".lease").write_text("filelock/2\ntoken=another\n")
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "another process has taken over" in error
+    assert not (run / "error.txt").exists()
+    (attempt,) = read_attempts(run)
+    assert attempt.ended is None
 
 
 def test_a_race_cannot_be_listed(tmp_path: Path, say: Say) -> None:

@@ -13,6 +13,7 @@ from command_line import Say
 from thaw.config import InputError, Runtime
 from thaw.experiment.opened_policy import open_policy
 from thaw.experiment.single import run_alone, train_spec
+from thaw.files.run_folder import RunFolder
 
 HERE = "gym/booted_env:Booted-v0?label=source"
 THERE = "gym/booted_env:Booted-v0?label=target"
@@ -27,7 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     path = tmp_path_factory.mktemp("trained") / "run"
     spec = train_spec(HERE, steps=40, embedding="mlp", overrides=overrides)
-    run_alone(spec, path, runtime=Runtime())
+    run_alone(spec, RunFolder(path), runtime=Runtime())
     return path
 
 

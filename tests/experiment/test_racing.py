@@ -201,6 +201,21 @@ def test_a_failed_run_stops_its_own_race_only(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("race/runs/**/seed3"))  # one race won, the other stopped
 
 
+def test_a_race_whose_runs_have_no_score_says_so(tmp_path: Path) -> None:
+    overrides = [
+        "racing={looks: [3]}", "pretrain_steps=2000", "transfer_steps=64",
+        "conditions=[random,update_all,freeze_embedding]", "evaluation.score=training",
+        "transfers=[{source: catch, target: catch@small_paddle}]", "environment.num_envs=16",
+        "agent.unroll_length=4", "evaluation.episodes=4",
+    ]  # fmt: skip
+    words = [word for override in overrides for word in ("--set", override)]
+    spoken = thaw("run", "catch-quick", "--out", "race", *words, cwd=tmp_path)
+    assert spoken.status == 1
+    without = "catch@small_paddle/update_all/seed21 is done and has no score"
+    assert f"stopped without a verdict, because {without}\n" in spoken.err
+    assert f"It cannot be made: {without}." in thaw("status", "race", cwd=tmp_path).out
+
+
 # ------------------------------------------------------------------------- seeds added by hand
 
 

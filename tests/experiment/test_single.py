@@ -30,7 +30,7 @@ def small_spec(steps: int = 40) -> RunSpec:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished training."""
     path = tmp_path_factory.mktemp("trained") / "run"
-    assert run_alone(small_spec(), path, runtime=Runtime()).stopped_by is None
+    assert run_alone(small_spec(), RunFolder(path), runtime=Runtime()).stopped_by is None
     return path
 
 
@@ -99,10 +99,10 @@ def test_a_stopped_run_continues_and_signals_are_given_back(
 ) -> None:
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     booted_env.send_after(15, signum)
-    assert run_alone(small_spec(), tmp_path / "run", runtime=Runtime()) == (None, signum)
+    assert run_alone(small_spec(), RunFolder(tmp_path / "run"), runtime=Runtime()) == (None, signum)
     assert 0 < RunFolder(tmp_path / "run").saved_steps() < 40
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
-    result, stopped_by = run_alone(small_spec(), tmp_path / "run", runtime=Runtime())
+    result, stopped_by = run_alone(small_spec(), RunFolder(tmp_path / "run"), runtime=Runtime())
     assert stopped_by is None
     assert result is not None
     assert result["steps"] == 40

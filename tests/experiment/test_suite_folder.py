@@ -51,6 +51,16 @@ def test_the_same_suite_and_a_wider_one_are_welcome(copied: Path) -> None:
         folder.check(plan(suite_of(copied, *overrides)))
 
 
+def test_other_settings_are_refused_also_where_no_run_is_the_same(copied: Path) -> None:
+    folder = SuiteFolder(copied)
+    other = plan(suite_of(copied, "seeds=[7,8]", "agent.discount=0.5"))
+    with pytest.raises(StoreMismatch, match=r"suite.yaml, '.*', differs in agent.discount\)"):
+        folder.check(other)
+    folder.check(plan(suite_of(copied, "seeds=[7,8]", "name=wider")))
+    shutil.rmtree(copied / "runs")
+    folder.check(other)
+
+
 @pytest.mark.parametrize(
     ("override", "differing"),
     [

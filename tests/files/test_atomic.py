@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,27 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
         with pytest.raises(WriteFailed, match=r"cannot write .*No space left.*the same command"):
             write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_often_as_process_7(path: Path, letter: bytes) -> None:
+    os.getpid = lambda: 7  # as the first process of a container
+    write_often(path, letter)
+
+
+def test_two_containers_whose_processes_have_the_same_number_write_the_same_file(
+    tmp_path: Path,
+) -> None:
+    path, context = tmp_path / "file", multiprocessing.get_context("fork")
+    both = [
+        context.Process(target=write_often_as_process_7, args=(path, letter))
+        for letter in (b"a", b"b")
+    ]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,16 +139,20 @@ def test_files_and_renames_reach_the_disk_in_order(
     events: list[str] = []
     fsync, rename, replace = os.fsync, Path.rename, Path.replace
 
+    def named(path: Path | str) -> str:
+        """Without the random letters of a temporary file."""
+        return re.sub(r"-[0-9a-f]{12}\.tmp$", ".tmp", Path(path).name)
+
     def note_fsync(opened: int) -> None:
-        events.append(f"sync {Path(os.readlink(f'/proc/self/fd/{opened}')).name}")
+        events.append(f"sync {named(os.readlink(f'/proc/self/fd/{opened}'))}")
         fsync(opened)
 
     def note_rename(self: Path, target: Path) -> Path:
-        events.append(f"rename {self.name} {Path(target).name}")
+        events.append(f"rename {named(self)} {named(target)}")
         return rename(self, target)
 
     def note_replace(self: Path, target: Path) -> Path:
-        events.append(f"rename {self.name} {Path(target).name}")
+        events.append(f"rename {named(self)} {named(target)}")
         return replace(self, target)
 
     folder = RunFolder(tmp_path)

@@ -144,6 +144,11 @@ class OwnExtractor(NatureCNN):
             "thaw does not know: lstm_actor.weight_ih_l1",
         ),
         (("PPO", "MlpPolicy", (9, 9, 1)), {}, "it takes bytes without convolutions"),
+        (
+            ("PPO", "CnnPolicy", (1, 84, 84)),
+            {"brightest": 1, "features_extractor_kwargs": {"normalized_image": True}},
+            "its bytes are not 0 to 255",
+        ),
     ],
 )
 def test_what_would_act_differently_is_refused(
@@ -213,6 +218,32 @@ def test_a_broken_file_is_refused_in_one_line(
     with pytest.raises(InputError, match=message) as caught:
         read_sb3(path)
     assert "\n" not in str(caught.value)
+
+
+def test_any_damage_to_its_tensors_is_refused_in_one_line(saved: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        whole = archive.read("policy.pth")
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    files = [(packed, packed.read_bytes())] * 150 + [(saved, whole)] * 150
+    refusals = []
+    for seed, (of, content) in enumerate(files):
+        place = np.random.default_rng(seed).integers(min(len(content), 3000))
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << seed % 8
+        path = tmp_path / "damaged.zip"
+        if of == packed:
+            path.write_bytes(flipped)
+        else:
+            rewritten(saved, path, policy=bytes(flipped))
+        try:
+            read_sb3(path)
+        except InputError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 100
+    assert not [refusal for refusal in refusals if "\n" in refusal]
 
 
 def test_a_missing_file_or_no_zip_is_refused(tmp_path: Path) -> None:

@@ -99,6 +99,19 @@ def test_episodes_of_several_environments_are_sorted_by_the_clock(tmp_path: Path
     assert found.curves["steps"].tolist() == [10, 15, 25]
 
 
+def test_a_training_that_was_continued_in_the_same_file_goes_on_after_its_last_row(
+    tmp_path: Path,
+) -> None:
+    """``Monitor(override_existing=False)`` writes no second first line, and times from 0."""
+    sessions = [f"{value},10,{n}\n" for value in (0, 100) for n in range(1, 201)]
+    (tmp_path / "a/b/seed0").mkdir(parents=True)
+    log = tmp_path / "a/b/seed0/0.monitor.csv"
+    log.write_text('#{"t_start": 100}\nr,l,t\n' + "".join(sessions))
+    found = collect_scores([tmp_path], PATTERN)
+    assert found.scores["mean_return"].tolist() == [100.0]
+    assert found.curves["mean_return"].is_monotonic_increasing
+
+
 def test_evaluations_give_the_last_evaluation(sb3: Path) -> None:
     found = collect_scores([sb3], PATTERN, kind="evaluations")
     for condition, seed in RUNS:
@@ -320,6 +333,10 @@ WRONG: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "a run of another name in an export": (
         lambda folder: broken(folder, "export.csv", WANDB),
         "does not fit the run 'CartPole-v1__ppo__1'",
+    ),
+    "an export without the mean of a run": (
+        lambda folder: broken(folder, "export.csv", '"Step","a - return__MIN","a - return__MAX"\n'),
+        "no column has the values of a run",
     ),
     "no csv file to write": (
         lambda folder: [*broken(folder, "log.csv", "step,return\n1,2\n"), "--curves", "curves"],

@@ -15,6 +15,7 @@ from scipy import stats
 from thaw.config.errors import InputError
 from thaw.config.racing import RacingConfig
 from thaw.report import always_valid
+from thaw.report.learning.curve_metrics import curve_metrics_frame
 from thaw.report.metrics import metrics_frame
 from thaw.report.racing import Race, races
 from thaw.report.runs import RunTable
@@ -319,6 +320,11 @@ def test_metrics_of_a_race_have_its_confidence_and_miss_no_run(make_scores: Make
     assert returns["num_missing"].to_dict() == {
         "update_all": 0, "freeze_embedding": race.num_seeds - 3, "freeze_head": 0, "freeze_all": 0
     }  # fmt: skip
+    spec = spec_of(list(close_race()))
+    checked = check_scores(scores)
+    curves = curve_metrics_frame(checked, None, spec, verdicts(checked, spec))
+    parts = curves[curves["metric"] == "difference_to_freeze_embedding"]
+    assert parts["num_missing"].tolist() == [race.num_seeds - parts["num_seeds"].iloc[0]]
     table = to_markdown(table_frame(metrics, spec_of(list(close_race())), "return"))
     assert f"(3 of {race.num_seeds} seeds)" in table
     assert "at the level of its last look" in table

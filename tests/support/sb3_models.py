@@ -23,8 +23,13 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 class Noise(gymnasium.Env[Any, Any]):
     """Random observations; the shape tells whether they are pictures."""
 
-    def __init__(self, shape: tuple[int, ...], actions: spaces.Space[Any] | None = None) -> None:
-        low, high, kind = (0, 255, np.uint8) if len(shape) == 3 else (-3, 3, np.float32)
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        actions: spaces.Space[Any] | None = None,
+        brightest: int = 255,
+    ) -> None:
+        low, high, kind = (0, brightest, np.uint8) if len(shape) == 3 else (-3, 3, np.float32)
         self.observation_space = spaces.Box(low, high, shape, kind)
         self.action_space = actions or spaces.Discrete(NUM_ACTIONS)
 
@@ -43,10 +48,11 @@ def make_model(
     *,
     stack: int = 1,
     actions: spaces.Space[Any] | None = None,
+    brightest: int = 255,
     **kwargs: Any,
 ) -> Any:
     """Make a model whose weights are far from the initial ones, so that its actions differ."""
-    env: VecEnv = DummyVecEnv([lambda: Noise(shape, actions)])
+    env: VecEnv = DummyVecEnv([lambda: Noise(shape, actions, brightest)])
     if stack > 1:
         env = VecFrameStack(env, stack)
     model = ALGORITHMS[algorithm](policy, env, policy_kwargs=kwargs, seed=0, device="cpu")

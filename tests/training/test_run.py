@@ -28,6 +28,7 @@ from thaw.config.runtime import Runtime
 from thaw.config.update_rule import UpdateRule
 from thaw.files.atomic import StoreMismatch
 from thaw.files.checkpoint import STATE_FILE, load_tensors
+from thaw.files.ownership import owned
 from thaw.files.policy_file import POLICY_FILE
 from thaw.files.run_folder import RunFolder
 from thaw.training.run import execute_run
@@ -63,6 +64,21 @@ def test_a_finished_run_is_only_read(pretrained: RunFolder) -> None:
 def test_another_run_s_folder_is_refused(pretrained: RunFolder) -> None:
     with pytest.raises(StoreMismatch, match="holds a run of another configuration"):
         execute_run(changed(SPEC, seed=1), pretrained, RUNTIME)
+
+
+def test_a_second_process_changes_no_file_of_a_run_that_another_owns(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(SPEC)
+    (tmp_path / "machine.json").write_text("of the owner")
+    folder.error_log.write_text("of an attempt before")
+    with owned(tmp_path):
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(InputError, match="another thaw works in"):
+            execute_run(SPEC, RunFolder(tmp_path), RUNTIME)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    execute_run(SPEC, RunFolder(tmp_path), RUNTIME)
+    assert "num_threads" in (tmp_path / "machine.json").read_text()
+    assert not folder.error_log.exists()
 
 
 def test_wrong_input_writes_nothing(tmp_path: Path, pretrained: RunFolder) -> None:

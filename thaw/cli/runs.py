@@ -195,12 +195,13 @@ def _execute(
 ) -> int:
     """Execute one run, print its result, and return the exit status."""
     from thaw.experiment.single import run_alone
+    from thaw.files.run_folder import RunFolder
 
     check_at_least("--threads", threads, 1)
     check_above_zero("--stall-seconds", stall_seconds)
     runtime = Runtime(device=device, num_threads=threads, stall_seconds=stall_seconds)
     with prints_on_stderr():
-        outcome = run_alone(spec, out, runtime=runtime, source=source)
+        outcome = run_alone(spec, RunFolder(out), runtime=runtime, source=source)
     if outcome.stopped_by is not None:
         say(f"saved in {out}; the same command continues")
         return 128 + outcome.stopped_by

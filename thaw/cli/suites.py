@@ -112,11 +112,12 @@ def run(
         run_folder = out / "runs" / key
         there = [str(run_folder / n) for n in ("error.txt", LOG) if (run_folder / n).exists()]
         say(f"FAILED {key}: {reason}" + (f" (see {' and '.join(there)})" if there else ""))
+    if summary.stopped_by is None:
+        for line in summary.stopped_races:
+            say(line)
     if summary.failed and summary.stopped_by is None:
         for key in summary.not_run:
             say(f"not run {key}")
-        for line in summary.stopped_races:
-            say(line)
         say(f"{len(summary.failed)} failed; the same command with --retry-failed tries them again")
     if summary.stopped_by is not None:
         for key in summary.not_saved:

@@ -62,7 +62,7 @@ def run_one(
     try:
         outcome = run_alone(
             run.spec,
-            run_folder.path,
+            run_folder,
             runtime=runtime,
             source=suite_folder.source_of(run),
             wait_seconds=1.5 * LEASE_SECONDS,

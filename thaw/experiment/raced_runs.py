@@ -55,20 +55,33 @@ class RacedRuns:
         return [run for key, run in self.runs.items() if key in keys]
 
     def stopped(self, failed: Iterable[str]) -> Iterator[str]:
-        """Say which races cannot go on, because one of their runs failed."""
+        """Say which races cannot go on, because a run of theirs failed or has no score."""
         failed = set(failed)
         for race in self.races:
-            reasons = [key for key in self._keys(race) if key in failed]
+            reasons = [f"{key} failed" for key in self._keys(race) if key in failed]
+            reasons += [f"{key} is done and has no score" for key in self._without_score(race)]
             if not race.ended and reasons:
                 yield (
                     f"the race {race.source} -> {race.target} stopped without a verdict, because "
-                    f"{reasons[0]} failed"
+                    f"{reasons[0]}"
                 )
+
+    def _without_score(self, race: Race) -> list[str]:
+        """Return the runs that the next look waits for in vain: they are done, without a score."""
+        missing = [(name, seed) for name, seeds in race.missing.items() for seed in seeds]
+        keys = [self._run(race, condition, seed).key for condition, seed in missing]
+        return [key for key in keys if key in self.rows]
+
+    def _sentence(self, race: Race) -> str:
+        from thaw.report.race_words import race_text
+
+        text = race_text(race)
+        if without := self._without_score(race):
+            text += f" It cannot be made: {without[0]} is done and has no score."
+        return text
 
     def describe(self) -> list[dict[str, Any]]:
         """Return what ``thaw status`` shows of each race."""
-        from thaw.report.race_words import race_text
-
         return [
             {
                 "source": race.source,
@@ -83,7 +96,7 @@ class RacedRuns:
                     for d in race.drops
                 ],
                 "is_valid": race.is_valid,
-                "sentence": race_text(race),
+                "sentence": self._sentence(race),
             }
             for race in self.races
         ]

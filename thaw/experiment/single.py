@@ -23,6 +23,7 @@ from thaw.experiment.plan import PlannedRun
 from thaw.experiment.signals import StopRequest, end, handled_even_if_hung
 from thaw.experiment.stalls import Silence, describe_stall, watchdog
 from thaw.files.attempts import read_attempts, with_ended, write_attempts
+from thaw.files.ownership import Lost
 from thaw.files.policy_file import hash_of
 from thaw.files.run_folder import RunFolder
 from thaw.training.progress import Progress, Stopped
@@ -136,7 +137,7 @@ class Outcome(NamedTuple):
 
 def run_alone(
     spec: RunSpec,
-    out: str | Path,
+    folder: RunFolder,
     *,
     runtime: Runtime,
     source: str | Path | None = None,
@@ -150,7 +151,7 @@ def run_alone(
 
     Args:
         spec: The run.
-        out: The run's folder.
+        folder: The run's.
         runtime: Device, threads, cadence.
         source: Checkpoint of the pretrained policy, if the rule needs one.
         wait_seconds: How long to wait for another process that owns the folder.
@@ -160,7 +161,7 @@ def run_alone(
         InputError: The spec, the source or the folder is wrong; nothing is written then.
         WriteFailed: Disk full and the like; the previous checkpoint is intact.
     """
-    planned, folder = PlannedRun(str(spec.flavor), spec, None), RunFolder(out)
+    planned = PlannedRun(str(spec.flavor), spec, None)
     stop, silence, steps = StopRequest(), Silence(), 0
 
     def watch(progress: Progress) -> None:
@@ -175,7 +176,8 @@ def run_alone(
     def end_stalled() -> None:
         reason = describe_stall(runtime.stall_seconds, steps, spec.steps)
         folder.fail(reason)
-        with suppress(OSError, InputError):
+        with suppress(OSError, InputError, Lost):
+            folder.check_owner()
             ended = with_ended(read_attempts(folder.path), "stall", reason)
             write_attempts(folder.path, ended)
         end(f"thaw: {reason}; the same command continues from the last checkpoint", 1)

@@ -22,6 +22,13 @@ Status = Literal["done", "failed", "running", "stopped", "waiting", "damaged"]
 """running: a process somewhere works on it. stopped: one has, and none does now."""
 
 
+MAY_GROW = {
+    "name", "transfers", "conditions", "update_rules", "seeds", "racing", "source_hashes",
+    "source_steps", "report",
+}  # fmt: skip
+"""Of a suite: what another may say in the same folder. No run that exists depends on it."""
+
+
 class _Look(NamedTuple):
     """How a run stands."""
 
@@ -69,6 +76,32 @@ class SuiteFolder:
                     f"{', '.join(differences(there, here))}); choose another --out, or "
                     "repeat the settings of its suite.yaml"
                 )
+        self._check_settings(planned.suite)
+
+    def _check_settings(self, suite: Suite) -> None:
+        """Check that the runs which are there belong to a suite of the same settings.
+
+        None of them may be in this plan, as with other seeds. A report of this suite would then
+        leave them out without a word.
+
+        Raises:
+            InputError: The settings differ.
+        """
+        if next(self.path.glob("runs/**/run.json"), None) is None:
+            return
+        try:
+            earlier = self.suite()
+        except InputError:  # a damaged suite.yaml is written again
+            return
+        there, here = (
+            {name: value for name, value in to_plain(of).items() if name not in MAY_GROW}
+            for of in (earlier, suite)
+        )
+        if found := differences(there, here):
+            raise StoreMismatch(
+                f"{self.path} holds runs of another configuration (its suite.yaml, '{earlier.name}'"
+                f", differs in {', '.join(found)}); choose another --out, or repeat its settings"
+            )
 
     def check_race(self, suite: Suite) -> None:
         """Check that the plan of a race stood before its first run, and is still the same.

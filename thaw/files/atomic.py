@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -120,8 +121,10 @@ def write_files(
     Raises:
         WriteFailed: Disk full, no permission, and the like.
     """
-    # With the process in its name: two processes may write the same file at the same time.
-    temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in files}
+    # Two processes may write the same file at the same time, also with the same process id on two
+    # machines or in two containers.
+    own = f"{os.getpid()}-{uuid4().hex[:12]}"
+    temporary = {name: folder / f".{name}.{own}.tmp" for name in files}
     with as_write_failed(folder / list(files)[-1]):
         try:
             for name, data in files.items():

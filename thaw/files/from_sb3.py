@@ -13,6 +13,7 @@ import math
 import pickle
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,7 +22,7 @@ from zipfile import BadZipFile
 import torch
 
 from thaw.config.agent import Branches
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, one_line
 
 MAX_BYTES = 2**31
 """Of one file in the zip; a larger one is refused before it is unpacked."""
@@ -93,9 +94,7 @@ def _read(path: str | Path) -> tuple[dict[str, Any], Tensors, str]:
                     raise _refusal(path, f"its {name} is larger than {MAX_BYTES:,} bytes")
                 members[name] = archive.read(name)
         data = json.loads(members["data"])
-        loaded = torch.load(
-            io.BytesIO(members["policy.pth"]), map_location="cpu", weights_only=True
-        )
+        loaded = _load(members["policy.pth"])
     except InputError:
         raise
     except FileNotFoundError:
@@ -104,7 +103,7 @@ def _read(path: str | Path) -> tuple[dict[str, Any], Tensors, str]:
         raise _refusal(path, f"it has no {error.args[0]!r}") from None
     except pickle.UnpicklingError:
         raise _refusal(path, "its policy.pth holds more than tensors") from None
-    except (OSError, ValueError, RuntimeError, RecursionError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, RuntimeError, EOFError, BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())[:200]
         raise _refusal(path, f"it cannot be read: {reason}") from None
     if not isinstance(data, dict) or not isinstance(loaded, Mapping):
@@ -114,6 +113,21 @@ def _read(path: str | Path) -> tuple[dict[str, Any], Tensors, str]:
         raise _refusal(path, "its policy.pth holds more than tensors")
     version = members["_stable_baselines3_version"].decode(errors="replace").strip()
     return data, tensors, version
+
+
+def _load(data: bytes) -> object:
+    """Load a file of ``torch.save`` that holds nothing but tensors and plain containers.
+
+    Raises:
+        ValueError: It is damaged. PyTorch's own errors for that are of many kinds.
+        pickle.UnpicklingError: It holds more.
+    """
+    try:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:
+        raise ValueError(f"its policy.pth is damaged ({one_line(error)})") from error
 
 
 def _check_class(path: str | Path, data: Mapping[str, Any], kwargs: Mapping[str, str]) -> None:
@@ -153,6 +167,9 @@ def _observation_shape(
             raise _refusal(path, f"its observations {list(shape)} are no images")
         if is_bytes and kwargs.get("normalize_images") == "False":
             raise _refusal(path, "it takes bytes without scaling them (normalize_images=False)")
+        bounds = [set(re.findall(r"\d+", space.get(end, ""))) for end in ("low", "high")]
+        if is_bytes and any(bounds) and bounds != [{"0"}, {"255"}]:
+            raise _refusal(path, "its bytes are not 0 to 255, so it does not scale them as images")
         return (*shape[1:], shape[0])
     if is_bytes:
         raise _refusal(

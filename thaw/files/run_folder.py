@@ -123,7 +123,6 @@ class RunFolder:
                     "choose another --out, or delete that folder"
                 )
             self.spec()  # notices an edited run.json that kept its hash
-            self.error_log.unlink(missing_ok=True)
             return
         check_out(self.path)
         if self.is_done or any(checkpoint.exists() for checkpoint in self.checkpoints):
@@ -242,6 +241,8 @@ class RunFolder:
 
     def fail(self, text: str) -> None:
         """Write a failed run's traceback to error.txt, if that is possible and allowed."""
+        with suppress(Lost):
+            self.check_owner()
         if self.is_lost:
             return
         with suppress(OSError):  # the caller reports the failure as well

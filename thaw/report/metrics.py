@@ -219,9 +219,6 @@ def plain(value: Any) -> Any:
 def _row(
     spec: ReportSpec, verdict: Verdict, condition: str, metric: str, estimate: Estimate
 ) -> dict[str, object]:
-    planned = len(spec.seeds)
-    if spec.racing is not None:  # it did not ask for all of them
-        planned = max(verdict.num_seeds, estimate.num_seeds)
     return {
         "source": verdict.source,
         "target": verdict.target,
@@ -231,12 +228,20 @@ def _row(
         "ci_low": estimate.low,
         "ci_high": estimate.high,
         "num_seeds": estimate.num_seeds,
-        "num_missing": planned - estimate.num_seeds,
+        "num_missing": num_missing(spec, verdict, estimate),
         "note": estimate.note,
         "confidence": verdict.confidence,
         "p_value": math.nan,
         "p_holm": math.nan,
     }
+
+
+def num_missing(spec: ReportSpec, verdict: Verdict | None, estimate: Estimate) -> int:
+    """Return how many of the runs that were asked for an estimate lacks."""
+    planned = len(spec.seeds)
+    if spec.racing is not None and verdict is not None:  # it did not ask for all of them
+        planned = max(verdict.num_seeds, estimate.num_seeds)
+    return planned - estimate.num_seeds
 
 
 def _lead(verdict: Verdict) -> dict[str, object]:

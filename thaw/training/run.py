@@ -106,16 +106,13 @@ def execute_run(
             spec = msgspec.structs.replace(spec, agent=agent)
             policy = build_policy(spec, envs[0], source).to(device)
         folder.begin(spec)
-        files = {"machine.json": indented_json(describe_machine(runtime, spec.flavor))}
-        if policy is not None:
-            table = table_of(part_rows(policy, policy.part_rules), spec.agent.learning_rate)
-            files["parts.txt"] = f"{spec.update_rule}\n\n{table}".encode()
-        write_files(folder.path, files)
         log = RunLog(spec, folder, frames_per_step(envs[0]))
         waiting = folder.owned(wait_seconds=wait_seconds, should_stop=should_stop)
         with waiting, ExitStack() as attempt:
             if folder.is_done:  # by the process that owned it before
                 return folder.result()
+            folder.error_log.unlink(missing_ok=True)  # of an attempt before
+            write_description(folder, spec, runtime, policy)
             attempt.enter_context(attempted(folder, where))
             if spec.steps and policy is not None:
                 teacher = build_teacher(spec, policy, source)
@@ -154,6 +151,17 @@ def execute_run(
         raise NotFinite(f"{error}; {what_is_kept(folder)}") from error
     finally:
         close_all(envs)
+
+
+def write_description(
+    folder: RunFolder, spec: RunSpec, runtime: Runtime, policy: Policy | None
+) -> None:
+    """Write where the run is executed, and which parts train."""
+    files = {"machine.json": indented_json(describe_machine(runtime, spec.flavor))}
+    if policy is not None:
+        table = table_of(part_rows(policy, policy.part_rules), spec.agent.learning_rate)
+        files["parts.txt"] = f"{spec.update_rule}\n\n{table}".encode()
+    write_files(folder.path, files)
 
 
 def train(

@@ -6,6 +6,30 @@ from bugs.bug import Bug
 
 BUGS = (
     Bug(
+        "a run that was lost to another machine is marked as failed",
+        "experiment/one_run.py",
+        "            run_folder,\n            runtime",
+        "            type(run_folder)(run_folder.path),\n            runtime",
+        "experiment/test_job_array.py",
+        "has_taken",
+    ),
+    Bug(
+        "a folder of other settings is taken if no run is the same",
+        "experiment/suite_folder.py",
+        "        self._check_settings(planned.suite)\n",
+        "",
+        "experiment/test_suite_folder.py",
+        "other_settings",
+    ),
+    Bug(
+        "a race waits for ever for runs without a score",
+        "experiment/raced_runs.py",
+        "return [key for key in keys if key in self.rows]",
+        "return []",
+        "experiment/test_racing.py",
+        "no_score",
+    ),
+    Bug(
         "a damaged run passes for a finished one",
         "experiment/suite_folder.py",
         '            return _Look(folder, "damaged", {}, ',

@@ -6,6 +6,30 @@ from bugs.bug import Bug
 
 BUGS = (
     Bug(
+        "two containers share the name of a temporary file",
+        "files/atomic.py",
+        'own = f"{os.getpid()}-{uuid4().hex[:12]}"',
+        'own = f"{os.getpid()}"',
+        "files/test_atomic.py",
+        "containers",
+    ),
+    Bug(
+        "a policy whose pictures are not scaled is imported",
+        "files/from_sb3.py",
+        'if is_bytes and any(bounds) and bounds != [{"0"}, {"255"}]:',
+        "if False:",
+        "files/test_from_sb3.py",
+        "differently_is_refused",
+    ),
+    Bug(
+        "damaged tensors end in a traceback of PyTorch",
+        "files/from_sb3.py",
+        "    except Exception as error:\n        raise ValueError",
+        "    except MemoryError as error:\n        raise ValueError",
+        "files/test_from_sb3.py",
+        "any_damage",
+    ),
+    Bug(
         "a checkpoint is replaced by deleting it first",
         "files/run_folder.py",
         "                self.checkpoint.rename(old)\n",

@@ -6,6 +6,14 @@ from bugs.bug import Bug
 
 BUGS = (
     Bug(
+        "a run is described before its folder is owned",
+        "training/run.py",
+        "        log = RunLog(spec",
+        "        write_description(folder, spec, runtime, policy)\n        log = RunLog(spec",
+        "training/test_run.py",
+        "second_process",
+    ),
+    Bug(
         "a head with dropout acts in training mode where the actor's embeddings are learned from",
         "policy/modes.py",
         "depends_on_mode(policy.embedding) or depends_on_mode(policy.head)",

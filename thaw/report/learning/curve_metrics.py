@@ -15,7 +15,7 @@ from thaw.report.learning.budget import QUARTERS, budget, parts
 from thaw.report.learning.price import first_returns, price
 from thaw.report.learning.speed import SHARES, Measured, speed
 from thaw.report.learning.transfer_curves import TransferCurves
-from thaw.report.metrics import COLUMNS
+from thaw.report.metrics import COLUMNS, num_missing
 from thaw.report.runs import RunTable
 from thaw.report.spec import ReportSpec
 from thaw.report.statistics import CONFIDENCE
@@ -76,10 +76,11 @@ def curve_metrics_frame(
     if curves is None:
         curves = pd.DataFrame(columns=["source", "target", "condition", "seed"])
     grouped = CurveTable(curves, spec)
-    levels = {(verdict.source, verdict.target): verdict.confidence for verdict in judged}
+    found = {(verdict.source, verdict.target): verdict for verdict in judged}
     rows = []
     for source, target in spec.transfers:
-        confidence = levels.get((source, target), CONFIDENCE)
+        verdict = found.get((source, target))
+        confidence = CONFIDENCE if verdict is None else verdict.confidence
         transfer = TransferCurves(table, grouped, source, target, confidence)
         for condition, metric, estimate in _measure(transfer, with_curves=with_curves):
             rows.append(
@@ -92,7 +93,7 @@ def curve_metrics_frame(
                     "ci_low": estimate.low,
                     "ci_high": estimate.high,
                     "num_seeds": estimate.num_seeds,
-                    "num_missing": len(spec.seeds) - estimate.num_seeds,
+                    "num_missing": num_missing(spec, verdict, estimate),
                     "note": estimate.note,
                     "confidence": confidence,
                     "p_value": math.nan,

@@ -18,7 +18,8 @@ def read_monitors(paths: Sequence[Path]) -> Series:
     """Read the training episodes of one run, whose environments have a file each.
 
     The first line of a file has the time of its start; the rows have return ``r``, length ``l`` and
-    time ``t`` of an episode. Sorted by time, their lengths add up to the steps of the run.
+    time ``t`` of an episode. Sorted by time, their lengths add up to the steps of the run. Where a
+    training was continued in the same file, ``t`` starts again at 0 and is added to the last one.
 
     Raises:
         InputError: A file is not what ``Monitor`` writes.
@@ -35,7 +36,9 @@ def read_monitors(paths: Sequence[Path]) -> Series:
                 f"{path}: not a monitor.csv of Stable-Baselines3 ({reason}); its first line is "
                 '#{"t_start": ...}, its columns are r, l and t'
             ) from None
-        frames.append(frame.assign(t=frame["t"] + start))
+        before = frame["t"].shift(fill_value=0.0)
+        sessions = before.where(frame["t"] < before, 0.0).cumsum()
+        frames.append(frame.assign(t=frame["t"] + start + sessions))
     episodes = pd.concat(frames).sort_values("t", kind="stable")
     return make_series(episodes["l"].cumsum(), episodes["r"], True, str(paths[0]))
 

@@ -79,6 +79,11 @@ def read_wandb(path: Path, pattern: Pattern, options: Mapping[str, Any]) -> dict
         if match and not match[3] and not match[2].startswith("_")  # such as _step
     }
     metrics = list(dict.fromkeys(match[2] for match in columns.values()))
+    if not metrics:
+        raise InputError(
+            f"{path}: no column has the values of a run; an export of a chart has a column "
+            "'RUN - METRIC' for each run, beside RUN - METRIC__MIN and RUN - METRIC__MAX"
+        )
     metric = (
         choose(str(path), metrics, options["value"], "metric") if len(metrics) > 1 else metrics[0]
     )
