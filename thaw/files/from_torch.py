@@ -42,7 +42,7 @@ def fill_policy(policy: Policy, path: str | Path, maps: Iterable[str]) -> None:
             raise InputError(f"--map {item}: expected MODULE=PART, as in network=embedding")
         source = _as_thaw_names(_below(file, there, f"--map {item}: '{path}'"))
         target = _below(parts, here, f"--map {item}: the policy")
-        for name, theirs in _pairs(source, target, item):
+        for name, theirs in _pairs(source, target, item, policy):
             with torch.no_grad():
                 parts[name].copy_(theirs)
             if empty.pop(name, None) is None:
@@ -94,7 +94,9 @@ def _as_thaw_names(tensors: Tensors) -> dict[str, torch.Tensor]:
     return renamed
 
 
-def _pairs(source: Tensors, target: Tensors, item: str) -> Sequence[tuple[str, torch.Tensor]]:
+def _pairs(
+    source: Tensors, target: Tensors, item: str, policy: Policy
+) -> Sequence[tuple[str, torch.Tensor]]:
     """Return full names in the policy, each with the file's tensor.
 
     Raises:
@@ -120,10 +122,45 @@ def _pairs(source: Tensors, target: Tensors, item: str) -> Sequence[tuple[str, t
         if tensor.shape != target[name].shape:
             raise InputError(
                 f"--map {item}: '{full[name]}' has shape {list(target[name].shape)}, and the "
-                f"file's tensor in its place {list(tensor.shape)}; give the network the file's "
-                "sizes with --set agent.*, or map smaller parts"
+                f"file's tensor in its place {list(tensor.shape)}; "
+                + _advice(full[name], list(target[name].shape), list(tensor.shape), policy)
             )
     return [(full[name], tensor) for name, tensor in chosen]
+
+
+def _advice(name: str, here: Sequence[int], there: Sequence[int], policy: Policy) -> str:
+    """Say how to make a tensor of the policy as large as the file's.
+
+    Args:
+        name: Of the tensor in the policy.
+        here: Its shape.
+        there: The shape in the file.
+        policy: Which the file is to fill.
+    """
+    causes = []
+    if name.startswith("head.policy.") and here[0] == policy.num_actions != there[0]:
+        causes.append(
+            f"the flavor has {here[0]} actions and the file {there[0]}: choose a flavor, or an "
+            "option of it, with the file's actions (for Atari --flavor \"...?"
+            'full_action_space=false")'
+        )
+    if name.startswith("head.") and len(here) == len(there) == 2 and here[1] > there[1]:
+        sees = {
+            "agent.last_action_input": (policy.num_actions, policy.config.last_action_input),
+            "agent.last_reward_input": (1, policy.config.last_reward_input),
+        }
+        known = {setting: size for setting, (size, is_on) in sees.items() if is_on}
+        by_width = {size: [setting] for setting, size in known.items()}
+        by_width[sum(known.values())] = list(known)
+        if settings := by_width.get(here[1] - there[1]):
+            causes.append(
+                "the head sees the last action or reward here, and the file's does not: add "
+                + " ".join(f"--set {setting}=false" for setting in settings)
+            )
+    return "; ".join(causes) or (
+        "give the network the file's sizes with --set agent.*, choose options of the flavor with "
+        "the file's observations, or map smaller parts"
+    )
 
 
 def _by_module(names: Iterable[str]) -> dict[str, dict[str, str]]:

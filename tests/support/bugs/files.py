@@ -179,6 +179,22 @@ BUGS = (
         "no_map_reads",
     ),
     Bug(
+        "an import does not say which setting gives a head the file's width",
+        "files/from_torch.py",
+        "        if settings := by_width.get(here[1] - there[1]):",
+        "        if settings := by_width.get(here[1]):",
+        "files/test_from_torch.py",
+        "width_of_the_file",
+    ),
+    Bug(
+        "an import does not say that the flavor has other actions",
+        "files/from_torch.py",
+        "here[0] == policy.num_actions != there[0]",
+        "False",
+        "files/test_from_torch.py",
+        "width_of_the_file",
+    ),
+    Bug(
         "a resumed run keeps milestones of a future that did not come",
         "files/milestones.py",
         "            if step > steps:\n",
