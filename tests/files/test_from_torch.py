@@ -105,8 +105,77 @@ def test_layers_are_taken_in_their_order_and_lstms_are_translated(tmp_path: Path
     torch.testing.assert_close(output.state, torch.cat(end))
 
 
+MLP = [
+    "agent.embedding=mlp", "agent.embedding_size=64", "agent.head=linear",
+    "agent.last_action_input=false", "agent.last_reward_input=false",
+]  # fmt: skip
+HEAD_MAPS = ["actor=head.policy", "critic=head.value"]
+
+
+def with_layers_named(*names: str) -> Any:
+    """Return a module with three hidden layers; all but the first have the same shapes."""
+    module: Any = nn.Module()
+    module.net = nn.Module()
+    for name in names:
+        module.net.add_module(name, nn.Linear(2 if name == names[0] else 64, 64))
+    module.actor, module.critic = nn.Linear(64, 4), nn.Linear(64, 1)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [
+        (("input", "middle", "last"), "'net.last' and 'net.middle'"),
+        (("0", "1", "last"), "'net.last' and 'net.1'"),
+        (("input", "layer", "layer2"), "'net.layer2' and 'net.layer'"),
+        (
+            ("block0.in", "block1.middle", "block1.last"),
+            "'net.block1.last' and 'net.block1.middle'",
+        ),
+    ],
+)
+def test_layers_whose_names_do_not_tell_their_order_are_refused(
+    tmp_path: Path, names: tuple[str, ...], alike: str
+) -> None:
+    module = with_layers_named(*[name.replace(".", "_") for name in names])
+    tensors = {
+        name.replace("_", ".", 1): tensor.clone() for name, tensor in module.state_dict().items()
+    }
+    save_file(tensors, tmp_path / "agent.safetensors")
+    with pytest.raises(InputError, match=f"{alike} have tensors of the same shapes.* 'embedding.l"):
+        import_torch(
+            tmp_path / "agent.safetensors", tmp_path / "out",
+            flavor=BANDIT, maps=["net=embedding", *HEAD_MAPS], overrides=MLP,
+        )  # fmt: skip
+    # As the message says: one map for each.
+    each = [f"net.{name}=embedding.linear{place}" for place, name in enumerate(names)]
+    import_torch(
+        tmp_path / "agent.safetensors", tmp_path / "out",
+        flavor=BANDIT, maps=[*each, *HEAD_MAPS], overrides=MLP,
+    )  # fmt: skip
+    imported = load_policy(tmp_path / "out").embedding.get_parameter("linear2.weight")
+    torch.testing.assert_close(imported, tensors[f"net.{names[2]}.weight"])
+
+
+@pytest.mark.parametrize(
+    "names", [("0", "2", "10"), ("input", "layer2", "layer10"), ("l1_x", "l2_x", "l10_x")]
+)
+def test_numbers_in_the_names_order_layers_of_the_same_shapes(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    module = with_layers_named(*names)
+    file = saved(tmp_path, module)
+    maps = ["net=embedding", *HEAD_MAPS]
+    import_torch(file, tmp_path / "out", flavor=BANDIT, maps=maps, overrides=MLP)
+    imported = load_policy(tmp_path / "out").embedding.get_parameter("linear2.weight")
+    torch.testing.assert_close(imported, module.net.get_parameter(f"{names[2]}.weight"))
+
+
 class OfCleanRL(nn.Module):
     """The agents of CleanRL's scripts, with their sizes; Pong has six actions."""
+
+    actor: nn.Module
+    critic: nn.Module
 
     def __init__(self, script: str) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ def fill_policy(policy: Policy, path: str | Path, maps: Iterable[str]) -> None:
     """Copy the tensors of a file into a policy, part by part.
 
     ``THERE=HERE`` says that the module THERE of the file is the part HERE of the policy. The names
-    below are compared first. Where they differ, the tensors are taken in their order, and all
-    shapes must be the same. An LSTM of ``torch.nn`` becomes thaw's.
+    below are compared first. Where they differ, the layers are taken in the order of their names,
+    and all shapes must be the same. An LSTM of ``torch.nn`` becomes thaw's.
 
     Args:
         policy: Changed in place; all of its tensors must be filled.
@@ -31,8 +32,8 @@ def fill_policy(policy: Policy, path: str | Path, maps: Iterable[str]) -> None:
         maps: As ``network=embedding`` or ``actor=head.policy``.
 
     Raises:
-        InputError: The file is broken, a map names no module or no part, shapes differ, or tensors
-            of the policy or the file are left.
+        InputError: The file is broken, a map names no module or no part, shapes differ, the names
+            of layers do not tell their order, or tensors of the policy or the file are left.
     """
     file, parts = load_tensors(Path(path)), dict(policy.parts())
     empty, unread = dict(parts), dict(file)
@@ -100,7 +101,8 @@ def _pairs(
     """Return full names in the policy, each with the file's tensor.
 
     Raises:
-        InputError: The shapes differ, or how many layers there are.
+        InputError: The shapes differ, or how many layers there are, or the names of layers do not
+            tell their order.
     """
     if source.keys() == target.keys():
         chosen = [(name, source[name]) for name in target]
@@ -111,6 +113,7 @@ def _pairs(
                 f"--map {item}: {_some(source)} in the file do not fit {_some(target)} here, name "
                 "by name or layer by layer; map smaller parts"
             )
+        _check_order(source, theirs, item, ours)
         chosen = [
             (ours_below[own], source[theirs_below[own]])
             for ours_below, theirs_below in zip(ours.values(), theirs.values(), strict=True)
@@ -126,6 +129,48 @@ def _pairs(
                 + _advice(full[name], list(target[name].shape), list(tensor.shape), policy)
             )
     return [(full[name], tensor) for name, tensor in chosen]
+
+
+def _check_order(
+    source: Tensors, layers: Mapping[str, Mapping[str, str]], item: str, parts: Iterable[str]
+) -> None:
+    """Check that numbers order the layers that could be mistaken for each other.
+
+    The alphabet is not the order in which a module computes: ``last`` stands before ``middle``.
+
+    Args:
+        source: The tensors of the file.
+        layers: Their names by layer, as of :func:`_by_module`.
+        item: The map.
+        parts: The layers of the policy, for the message.
+
+    Raises:
+        InputError: Two layers are alike, and no number tells which comes first.
+    """
+    there, _, here = item.partition("=")
+    alike: dict[object, list[str]] = {}
+    for layer, tensors in layers.items():
+        shapes = frozenset((own, tuple(source[name].shape)) for own, name in tensors.items())
+        alike.setdefault(shapes, []).append(layer)
+    for same in alike.values():
+        for one, other in itertools.pairwise(same):
+            if not _numbers_order(one, other):
+                names = [f"{there}.{layer}".removesuffix(".") for layer in (one, other)]
+                raise InputError(
+                    f"--map {item}: '{names[0]}' and '{names[1]}' have tensors of the same shapes, "
+                    "and no number in their names tells which comes first; give a --map for each "
+                    f"layer, to {_some(f'{here}.{part}' for part in parts)}"
+                )
+
+
+def _numbers_order(one: str, other: str) -> bool:
+    """Return whether two dotted paths differ first by a number, as ``linear1`` and ``linear2``."""
+    for word, other_word in itertools.zip_longest(one.split("."), other.split(".")):
+        if word != other_word:
+            if word is None or other_word is None:
+                return False
+            return re.sub(r"\d+", "#", word) == re.sub(r"\d+", "#", other_word)
+    return False
 
 
 def _advice(name: str, here: Sequence[int], there: Sequence[int], policy: Policy) -> str:

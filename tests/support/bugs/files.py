@@ -179,6 +179,14 @@ BUGS = (
         "no_map_reads",
     ),
     Bug(
+        "layers of the same shapes are taken in the order of the alphabet",
+        "files/from_torch.py",
+        "            if not _numbers_order(one, other):\n",
+        "            if False:\n",
+        "files/test_from_torch.py",
+        "do_not_tell_their_order",
+    ),
+    Bug(
         "an import does not say which setting gives a head the file's width",
         "files/from_torch.py",
         "        if settings := by_width.get(here[1] - there[1]):",
