@@ -315,6 +315,28 @@ def test_tensors_that_no_map_reads_are_refused(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_file_of_torch_save_is_refused_with_how_to_convert_it(
+    tmp_path: Path, is_zip: bool
+) -> None:
+    file = tmp_path / "agent.pt"
+    torch.save(ActorCritic().state_dict(), file, _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(InputError) as caught:
+        import_torch(file, tmp_path / "out", flavor=BANDIT, maps=MAPS, overrides=BRANCHES)
+    assert 'safetensors.torch.save_file(agent.state_dict(), "agent.safetensors")' in str(
+        caught.value
+    )
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_nothing_known_is_refused_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "agent").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"a readable safetensors file: .*header too small"):
+        import_torch(
+            tmp_path / "agent", tmp_path / "out", flavor=BANDIT, maps=MAPS, overrides=BRANCHES
+        )
+
+
 def test_layers_beyond_ten_keep_their_order() -> None:
     from thaw.files.from_torch import _natural
 

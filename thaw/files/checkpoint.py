@@ -29,6 +29,9 @@ STATE_JSON = "training_state.json"
 MAX_OBSERVATION_NUMBERS = 2**23
 """The most numbers in one observation; a phone's screen (1080x2400, three colors) fits."""
 
+TORCH_SAVES = (b"PK\x03\x04", b"\x80\x02\x8a")
+"""How files of ``torch.save`` begin: a zip, and the pickle of old versions."""
+
 
 class PolicyDescription(Config, frozen=True, kw_only=True):
     """What a policy file says about its policy: enough to build it again.
@@ -232,7 +235,24 @@ def load_tensors(file: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(file)
     except (OSError, SafetensorError, ValueError) as error:
-        raise InputError(f"{file} is not a readable safetensors file: {error}") from None
+        raise InputError(
+            f"{file} is not a readable safetensors file: {_how_to_convert(file) or error}"
+        ) from None
+
+
+def _how_to_convert(file: Path) -> str:
+    """Say how to write a safetensors file in place of a file of ``torch.save``; "" for others."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(max(map(len, TORCH_SAVES)))
+    except OSError:
+        return ""
+    if not start.startswith(TORCH_SAVES):
+        return ""
+    return (
+        "it is a file of torch.save or another zip; write one in the program that has the module, "
+        'with safetensors.torch.save_file(agent.state_dict(), "agent.safetensors")'
+    )
 
 
 def _shapes(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, list[int]]:

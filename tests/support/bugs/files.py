@@ -187,6 +187,14 @@ BUGS = (
         "do_not_tell_their_order",
     ),
     Bug(
+        "a file of torch.save is refused without how to convert it",
+        "files/checkpoint.py",
+        "    if not start.startswith(TORCH_SAVES):\n",
+        "    if True:\n",
+        "files/test_from_torch.py",
+        "how_to_convert",
+    ),
+    Bug(
         "an import does not say which setting gives a head the file's width",
         "files/from_torch.py",
         "        if settings := by_width.get(here[1] - there[1]):",
