@@ -76,7 +76,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("run tiny.yaml --out x --workers 0", ["--workers is 0; it must be at least 1"]),
     ("run tiny.yaml --out x --device tpu", ["unknown device 'tpu'; use auto, cpu or cuda"]),
     ("run catch-quik --out x", ["did you mean 'catch-quick'? Built in: catch-quick"]),
-    ("run none.yaml --out x", ["'none.yaml' cannot be read: No such file"]),
+    ("run none.yaml --out x", ["'none.yaml' cannot be read: No such file", "built-in suite: "]),
     ("run empty --out x", ["empty: a suite file is a mapping"]),
     ("run list.yaml --out x", ["list.yaml: a suite file is a mapping"]),
     ("run broken.yaml --out x", ["broken.yaml: not valid YAML: line 1"]),

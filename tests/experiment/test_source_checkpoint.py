@@ -149,7 +149,7 @@ def test_another_policy_in_the_place_is_noticed_by_its_run(here: Path, say: Say)
             "policies/{sed}",
             "source_checkpoint has {sed}; allowed are {seed}",
         ),
-        ("policies/seed{seed}", "nowhere", "checkpoint 'nowhere' does not exist"),
+        ("policies/seed{seed}", "nowhere", "source_checkpoint: 'nowhere' does not exist"),
         ("seeds: 2", "seeds: [0, 7]", "seed7' does not exist"),
         (
             "{unroll_length",

@@ -23,12 +23,11 @@ from thaw.experiment.executors.on_ray.executor import RayExecutor, RoomHere
 from thaw.experiment.plan import Plan, describe_selection, plan, select
 from thaw.experiment.results import derive_results, write_results
 from thaw.experiment.screens import draw_pictures
-from thaw.experiment.sources import with_sources
+from thaw.experiment.sources import find_source, with_sources
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.suites import load_suite_to_execute
 from thaw.files.checkpoint import read_description
 from thaw.files.ownership import Lost, Ownership, owned
-from thaw.files.policy_file import find_policy
 from thaw.policy.precision import resolve_precision
 from thaw.policy.timm_embedding import with_checksum
 from thaw.training.build import check_policy, check_same_spaces
@@ -249,7 +248,7 @@ def _planned(suite: Suite, folder: SuiteFolder, device: str) -> Plan:
     for transfer in suite.transfers:
         for seed in suite.seed_list:
             if checkpoint := suite.checkpoint_of(transfer.source, seed):
-                described = read_description(find_policy(checkpoint))
+                described = read_description(find_source(checkpoint))
                 there = spaces[transfer.source]
                 check_same_spaces(described, there, checkpoint, transfer.source)
     observation_shape = spaces[suite.transfers[0].source].observation_shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,13 +41,17 @@ class Checkpoint(NamedTuple):
     """The run that trained the policy, if the file is in its folder."""
 
 
-def read_checkpoint(checkpoint: str | Path) -> Checkpoint:
+def read_checkpoint(checkpoint: str | Path, words: Sequence[str] = ()) -> Checkpoint:
     """Read what a checkpoint says of itself.
+
+    Args:
+        checkpoint: A run's folder or a checkpoint folder.
+        words: What the caller takes in its place, for the error.
 
     Raises:
         InputError: A file is missing or broken, or thaw did not write it.
     """
-    file = find_policy(checkpoint)
+    file = find_policy(checkpoint, words=words)
     return Checkpoint(str(checkpoint), file, read_description(file), origin_of(file))
 
 
@@ -197,7 +201,7 @@ def open_policy(
             option, or a flavor whose observations or actions are not the checkpoint's.
     """
     place, overrides = Flavor(flavor), tuple(overrides)
-    source = None if checkpoint == RANDOM else read_checkpoint(checkpoint)
+    source = None if checkpoint == RANDOM else read_checkpoint(checkpoint, words=[RANDOM])
     origin = source.origin if source else None
     options: dict[str, Any] = dict(origin.environment) if origin else {}
     for item in overrides:

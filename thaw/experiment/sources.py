@@ -19,13 +19,22 @@ from thaw.config.suite import Suite
 from thaw.files.policy_file import described, find_policy, hash_of
 
 
+def find_source(checkpoint: str) -> Path:
+    """Return the policy file of one of a suite's source checkpoints.
+
+    Raises:
+        InputError: There is none, or it is damaged; the message names the suite's key.
+    """
+    return find_policy(checkpoint, "source_checkpoint:")
+
+
 def agent_of(checkpoint: str) -> AgentConfig:
     """Return the agent that a checkpoint describes. Nothing that it names is executed.
 
     Raises:
         InputError: There is no policy, or its file is broken.
     """
-    file = find_policy(checkpoint)
+    file = find_source(checkpoint)
     return from_plain(complete_agent(described(file).get("agent")), AgentConfig, str(file))
 
 
@@ -88,5 +97,5 @@ def with_sources(suite: Suite) -> Suite:
             assert checkpoint is not None
             if checkpoint not in hashes:
                 check_network(suite.agent, checkpoint)
-                hashes[checkpoint] = hash_of(find_policy(checkpoint))
+                hashes[checkpoint] = hash_of(find_source(checkpoint))
     return msgspec.structs.replace(suite, source_hashes=hashes)

@@ -64,6 +64,12 @@ def read_suite_file(path: str) -> dict[str, Any]:
     """
     try:
         plain = parse_yaml(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"suite file '{path}' cannot be read: {error.strerror}"
+            f"{nearest(Path(path).stem, BUILT_IN)} Give the path of a .yaml file, or the name of a "
+            f"built-in suite: {', '.join(BUILT_IN)}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise InputError(f"suite file '{path}' cannot be read: {reason}") from None

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, nearest
 from thaw.files.checksums import Damaged, check_files
 from thaw.files.run_folder import RunFolder
 
@@ -20,8 +21,13 @@ MAX_HEADER_BYTES = 100_000_000
 """As the safetensors library allows."""
 
 
-def find_policy(path: str | Path) -> Path:
+def find_policy(path: str | Path, name: str = "checkpoint", words: Sequence[str] = ()) -> Path:
     """Return the policy file of a run's folder or of a checkpoint folder.
+
+    Args:
+        path: The folder.
+        name: What the user calls it, for the errors.
+        words: What the caller takes in place of a folder, for the errors.
 
     Raises:
         InputError: There is none, or it is damaged. An older checkpoint is not taken for it: its
@@ -29,13 +35,17 @@ def find_policy(path: str | Path) -> Path:
     """
     root = Path(path)
     if not root.exists():
-        raise InputError(f"checkpoint '{path}' does not exist")
+        folders = "a run's folder or its checkpoint folder"
+        allowed = ", or ".join([folders, *(f"the word {word}" for word in words)])
+        raise InputError(
+            f"{name} '{path}' does not exist{nearest(str(path), words)} Allowed: {allowed}"
+        )
     for folder in (root, *RunFolder(root).checkpoints):
         if (folder / POLICY_FILE).is_file():
             _check_policy(folder)
             return folder / POLICY_FILE
     raise InputError(
-        f"checkpoint '{path}' has no {POLICY_FILE}; give a run's folder or its checkpoint folder"
+        f"{name} '{path}' has no {POLICY_FILE}; give a run's folder or its checkpoint folder"
     )
 
 
