@@ -56,6 +56,18 @@ def test_a_flavor_that_does_not_fit_is_refused(trained: Path) -> None:
         open_policy(trained, "catch?downsample=16", trust_code=True)
 
 
+def test_an_option_of_the_checkpoint_s_run_is_not_taken_for_the_user_s(finished: Path) -> None:
+    pytest.importorskip("ale_py")
+    run = finished / "runs/catch/pretrain/seed0"
+    for flavor in ("atari/breakout", "gym/CartPole-v1"):
+        with pytest.raises(InputError, match=r"'downsample'.* was trained in 'catch'; a policy"):
+            open_policy(run, flavor)
+    for flavor in ("atari/breakout?downsample=8", "catch?downsampl=16"):
+        with pytest.raises(InputError, match=r"unknown key 'downsampl") as caught:
+            open_policy(run, flavor)
+        assert "That option" not in str(caught.value)
+
+
 def test_it_takes_the_options_of_the_checkpoint_s_run(finished: Path) -> None:
     opened = open_policy(finished / "runs/catch/pretrain/seed0", "catch@large_ball")
     assert opened.options == {"downsample": 16, "frames_per_step": 8}

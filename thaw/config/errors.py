@@ -48,7 +48,20 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else "."
 
 
-class UnknownOption(InputError):
+class UnknownKey(InputError):
+    """The input has a key that is not allowed.
+
+    Args:
+        message: The whole message.
+        key: The last word of the key.
+    """
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class UnknownOption(UnknownKey):
     """An environment does not have an option.
 
     Args:
@@ -60,7 +73,8 @@ class UnknownOption(InputError):
     def __init__(self, where: str, option: str, allowed: Sequence[str]) -> None:
         super().__init__(
             f"{where} has no option '{option}'{nearest(option, allowed)} Allowed: "
-            f"{', '.join(allowed)}"
+            f"{', '.join(allowed)}",
+            option,
         )
 
 

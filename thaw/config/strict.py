@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 import msgspec
 import yaml
 
-from thaw.config.errors import InputError, nearest
+from thaw.config.errors import InputError, UnknownKey, nearest
 
 MAX_INT = 2**63 - 1
 """What fits into the 64 bits that PyTorch, NumPy and CSV readers use."""
@@ -172,7 +172,10 @@ def from_plain(plain: object, kind: type[T], where: str) -> T:
     try:
         return msgspec.convert(plain, kind, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise InputError(f"{where}: {_explain(str(error), kind, plain)}") from None
+        message = f"{where}: {_explain(str(error), kind, plain)}"
+        if unknown := re.match(_UNKNOWN_KEY, str(error)):
+            raise UnknownKey(message, unknown[1]) from None
+        raise InputError(message) from None
 
 
 def to_yaml(config: object) -> str:
@@ -202,6 +205,9 @@ def override(plain: dict[str, Any], item: str) -> None:
         raise InputError(f"--set {item}: {error}") from None
 
 
+_UNKNOWN_KEY = r"Object contains unknown field `(.*?)`"
+"""What msgspec says."""
+
 _PLAIN_WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -219,7 +225,7 @@ def _explain(message: str, kind: object, plain: object) -> str:
     node: object = kind
     for step in re.sub(r"\[[^\]]*\]", "", path).split("."):
         node = _field_type(node, step) if step else node
-    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message):
+    if unknown := re.fullmatch(_UNKNOWN_KEY, message):
         struct = _first_struct(node)
         fields = struct.__struct_fields__ if struct else ()
         hint = f"{nearest(unknown[1], fields)} Allowed: {', '.join(fields)}"

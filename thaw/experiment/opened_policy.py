@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from thaw.acting.evaluation import evaluate_policy, summary
 from thaw.acting.video import record
-from thaw.config.errors import InputError, UnknownOption, check_at_least
+from thaw.config.errors import InputError, UnknownKey, check_at_least
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import RunSpec, split_environment
 from thaw.config.strict import override
@@ -67,9 +67,11 @@ def check_fits(source: Checkpoint, flavor: Flavor, options: dict[str, Any]) -> N
     origin = source.origin
     try:
         here = flavor_spaces(flavor, options)
-    except UnknownOption as error:
+    except UnknownKey as error:
         if origin is None or origin.flavor.family == flavor.family:
             raise
+        if error.key in dict(flavor.options) or error.key not in origin.environment_options:
+            raise  # the user wrote it
         raise InputError(
             f"{error}. That option is the checkpoint's, which was trained in '{origin.flavor}'; a "
             "policy moves only to flavors with the same observations and actions"

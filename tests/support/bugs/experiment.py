@@ -46,6 +46,22 @@ BUGS = (
         "checkpoint_executes_nothing",
     ),
     Bug(
+        "an option of the checkpoint is refused as the user's",
+        "config/strict.py",
+        "raise UnknownKey(message, unknown[1]) from None",
+        "raise InputError(message) from None",
+        "experiment/test_opened_policy.py",
+        "not_taken_for",
+    ),
+    Bug(
+        "an option of the user is refused as the checkpoint's",
+        "experiment/opened_policy.py",
+        "        if error.key in dict(flavor.options) or ",
+        "        if ",
+        "experiment/test_opened_policy.py",
+        "not_taken_for",
+    ),
+    Bug(
         "a missing checkpoint is refused without the word random",
         "experiment/opened_policy.py",
         "words=[RANDOM]",
