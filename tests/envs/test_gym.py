@@ -179,7 +179,17 @@ def test_a_time_limit_of_ones_own() -> None:
         ("gym/CartPole-v1?vectorization=many", r"vectorization.*sync, async"),
         ("gym/CartPole-v1@heavy", r"no variant 'heavy'.*\?option=value"),
         ("gym/CartPol-v1", r"CartPol.*CartPole"),
-        ("gym/no_such_package:Env-v0", r"no_such_package.*gym/my_package:MyEnv-v0"),
+        ("gym/NoSuch-v1", r"NoSuch.*write 'gym/my_package:MyEnv-v0'"),
+        (
+            "gym/no_such_package:Env-v0",
+            r"no module 'no_such_package': .*`pip install -e \.` in .*PYT",
+        ),
+        (
+            "gym/no_such.below:Env-v0",
+            r"no module 'no_such\.below': .* folder of no_such, or .*PYTHON",
+        ),
+        ("gym/gymnasium.no_such:Env-v0", r"no module 'gymnasium.no_such': No .*no_such'$"),
+        ("gym/gymnasium:NoSuch-v1", r"NoSuch` doesn't exist\.?$"),
         ("gym/FrozenLake-v1?map_name=9x9", r"cannot be made: KeyError: '9x9'"),
     ],
 )

@@ -18,7 +18,14 @@ def import_by_name(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(f"no module '{name}': {error}") from error
+        package = name.partition(".")[0]
+        # Not for a module that is there and imports something else that is missing.
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name == package
+        hint = (
+            f"; make it importable: `pip install -e .` in the folder of {package}, or that folder "
+            "in PYTHONPATH"
+        )
+        raise InputError(f"no module '{name}': {error}{hint if is_missing else ''}") from error
     except Exception as error:  # importing runs the user's code, which may raise anything
         raise InputError(f"the module '{name}' failed: {_where(error)}") from error
 

@@ -115,16 +115,17 @@ def _raw_maker(
         InputError: No such environment or option.
     """
     module, colon, id_ = name.rpartition(":")
-    try:
-        if colon:
+    if colon:
+        try:
             import_by_name(module)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+    try:
         spec = copy.deepcopy(gymnasium.spec(id_))
         creator = _creator(spec)
     except (gymnasium.error.Error, ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"{where}: {error} (for an environment of your own package write "
-            "'gym/my_package:MyEnv-v0')"
-        ) from None
+        hint = " (for an environment of your own package write 'gym/my_package:MyEnv-v0')"
+        raise InputError(f"{where}: {error}{'' if colon else hint}") from None
     parameters = inspect.signature(creator).parameters.values()
     is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}

@@ -92,4 +92,20 @@ BUGS = (
         "files/test_checkpoint.py",
         "every_network",
     ),
+    Bug(
+        "a package that cannot be imported is refused without how to make it importable",
+        "config/user_code.py",
+        "{hint if is_missing else ''}",
+        "",
+        "envs/test_gym.py",
+        "wrong_addresses and package",
+    ),
+    Bug(
+        "each failed import is taken for a package that is not importable",
+        "config/user_code.py",
+        "{hint if is_missing else ''}",
+        "{hint}",
+        "envs/test_gym.py",
+        "wrong_addresses and no_such",
+    ),
 )
