@@ -265,7 +265,14 @@ def test_wrong_input_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "no.zip").write_bytes(b"no zip")
     wrong: list[tuple[Callable[[], Any], str]] = [
         (lambda: sb3.apply_rule(ppo(1), "update_all", source=tmp_path / "no.zip"), "not a model"),
-        (lambda: sb3.apply_rule(ppo(1), "update_all", source=tmp_path / "none.zip"), "not a model"),
+        (
+            lambda: sb3.apply_rule(ppo(1), "update_all", source=tmp_path / "none.zip"),
+            "none.zip' does not exist; give the zip of model.save",
+        ),
+        (
+            lambda: sb3.apply_rule(ppo(1), "update_all", source=tmp_path / "none"),
+            "none' does not exist; give the zip of model.save",
+        ),
         (lambda: sb3.apply_rule(ppo(1), "update_all", source=dqn(1)), "has no 'embedding"),
         (
             lambda: sb3.apply_rule(SAC("MlpPolicy", "Pendulum-v1", device="cpu"), "scratch"),

@@ -176,7 +176,7 @@ def _tensors(source: Source, model: BaseAlgorithm) -> dict[str, torch.Tensor]:
     """Return the source's tensors, by their names in the network that the model trains.
 
     Raises:
-        InputError: The file is not the zip of a model.
+        InputError: The file does not exist, or is not the zip of a model.
     """
     if isinstance(source, BaseAlgorithm):
         tensors: Mapping[str, torch.Tensor] = source.policy.state_dict()
@@ -187,6 +187,8 @@ def _tensors(source: Source, model: BaseAlgorithm) -> dict[str, torch.Tensor]:
             # Without data, which is pickled and could run code.
             _, parameters, _ = load_from_zip_file(Path(source), device="cpu", load_data=False)
             tensors = cast(Mapping[str, torch.Tensor], parameters["policy"])
+        except FileNotFoundError:
+            raise InputError(f"'{source}' does not exist; give the zip of model.save") from None
         except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError) as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(

@@ -53,4 +53,12 @@ BUGS = (
         "adapters/test_sb3.py",
         "target_network",
     ),
+    Bug(
+        "a missing zip of Stable-Baselines3 is taken for a file of another kind",
+        "adapters/sb3.py",
+        "        except FileNotFoundError:\n",
+        "        except ZeroDivisionError:\n",
+        "adapters/test_sb3.py",
+        "wrong_input",
+    ),
 )
