@@ -353,7 +353,7 @@ BUGS = (
     Bug(
         "the clocks of several monitor files are taken for one",
         "report/logs/baselines.py",
-        'frames.append(frame.assign(t=frame["t"] + start))',
+        'frames.append(frame.assign(t=frame["t"] + start + sessions))',
         "frames.append(frame)",
         "report/test_logs.py",
         "sorted_by_the_clock",
