@@ -124,6 +124,7 @@ FILES = {
     "seeds.csv": HEADER + "A,x,-1,1\n",
     "sb3.csv": FOREIGN,
     "other.csv": CURVES.replace("ALE/Pong-v5", "Pong"),
+    "low.csv": CURVES.replace(",2000,4.5\n", ",2000,-0.5\n", 1),
 }
 WRONG: list[tuple[str, list[str]]] = [
     ("--scores long.csv --out x", ["long.csv: row 1 has 6 values, but there are 4 columns"]),
@@ -138,6 +139,13 @@ WRONG: list[tuple[str, list[str]]] = [
     ("--scores sb3.csv --margin nan --out x", ["margin is nan"]),
     ("--scores sb3.csv --bounds 1 1 --out x", ["bounds are 1 and 1; give the lowest possible"]),
     ("--scores sb3.csv --bounds 0 inf --out x", ["bounds are 0 and inf"]),
+    ("--scores sb3.csv --bounds 7 90 --out x", [
+        "sb3.csv: row 1: mean_return 5 is outside the bounds 7 to 90", "correct --bounds",
+    ]),
+    ("--scores sb3.csv --bounds 0 70 --out x", ["row 17: mean_return 71 is outside the bounds"]),
+    ("--scores sb3.csv --curves low.csv --bounds 0 100 --out x", [
+        "low.csv: row 2: mean_return -0.5 is outside the bounds 0 to 100",
+    ]),
     ("--scores sb3.csv --curves none.csv --out x", ["none.csv: no such file"]),
     ("--scores sb3.csv --curves sb3.csv --out x", ["column 'steps' is missing"]),
     ("--scores sb3.csv --curves other.csv --out x", ["other.csv: row 1 belongs to a run that h"]),
@@ -173,3 +181,19 @@ def test_a_suite_with_wrong_bounds_or_margin_is_refused(
     spoken = say("plan", tiny, "--set", value)
     assert (spoken.status, spoken.out) == (2, "")
     assert words in spoken.err
+
+
+def test_a_suite_whose_returns_are_outside_its_bounds_has_no_report(
+    say: Say, finished: Path, tmp_path: Path
+) -> None:
+    suite = Path(shutil.copytree(finished, tmp_path / "copy")) / "suite.yaml"
+    text = suite.read_text()
+    suite.write_text(text.replace("bounds: null", "bounds: [2.0, 3.0]"))
+    assert suite.read_text() != text
+    before = (tmp_path / "copy/report/table.md").read_bytes()
+    spoken = say("report", "copy")
+    assert (spoken.status, spoken.out) == (2, "")
+    assert spoken.err.startswith("thaw: scores: row 1: mean_return ")
+    assert "is outside the bounds 2 to 3; " in spoken.err
+    assert "report.bounds of its suite.yaml" in spoken.err
+    assert (tmp_path / "copy/report/table.md").read_bytes() == before

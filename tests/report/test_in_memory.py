@@ -159,6 +159,7 @@ def test_names_from_elsewhere_are_shown_as_written() -> None:
         ({"scores": foreign(), "normalize": True}, "no condition 'scratch'"),
         ({"scores": foreign(), "margin": -1.0}, "margin is -1"),
         ({"scores": foreign(), "bounds": (1.0, -1.0)}, "bounds are 1 and -1"),
+        ({"scores": foreign(), "bounds": (-100.0, 1.0)}, "scores: row 1: mean_return .* outside"),
         (
             {"scores": foreign(), "curves": foreign().assign(steps=1, seed=range(20))},
             "row 6 belongs to a run that has no score",

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from thaw.config.errors import InputError, nearest
 from thaw.report.aggregates import aggregates_frame
+from thaw.report.bounds import check_within_bounds
 from thaw.report.figures import (
     figure_files,
     final_returns_figure,
@@ -65,10 +66,13 @@ class Report:
             folder: Where :meth:`write` writes by default.
 
         Raises:
-            InputError: Scores or curves are wrong.
+            InputError: Scores or curves are wrong, or outside the bounds of the returns.
         """
         self.scores = check_scores(scores)
         self.curves = None if curves is None else check_curves(curves)
+        check_within_bounds(self.scores, spec.bounds)
+        if self.curves is not None:
+            check_within_bounds(self.curves, spec.bounds, "curves")
         self.spec = spec
         self.page: Path | None = None
         """The page that :meth:`write` has written; None before."""
@@ -208,11 +212,10 @@ def report(
     if folder is not None or scores is None:
         raise InputError("give either a suite's folder or scores=, a frame or a CSV file")
     rows = check_scores(scores) if isinstance(scores, pd.DataFrame) else read_scores(scores)
-    points = None
+    points, where = None, "curves" if isinstance(curves, pd.DataFrame) else str(curves)
     if curves is not None:
-        is_frame = isinstance(curves, pd.DataFrame)
         points = check_curves(curves) if isinstance(curves, pd.DataFrame) else read_curves(curves)
-        check_together(rows, points, "curves" if is_frame else str(curves))
+        check_together(rows, points, where)
     spec = infer_spec(
         rows,
         name or ("scores" if isinstance(scores, pd.DataFrame) else Path(scores).stem),
@@ -222,6 +225,10 @@ def report(
         margin=margin,
         bounds=bounds,
     )
+    # Report checks the same, but does not know the files' names.
+    check_within_bounds(rows, bounds, "scores" if isinstance(scores, pd.DataFrame) else str(scores))
+    if points is not None:
+        check_within_bounds(points, bounds, where)
     return Report(rows, points, spec)
 
 

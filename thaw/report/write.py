@@ -11,6 +11,7 @@ import pandas as pd
 from thaw.files.atomic import as_write_failed, write_atomic
 from thaw.report.aggregates import aggregates_frame, profiles_frame
 from thaw.report.background import Background
+from thaw.report.bounds import check_within_bounds
 from thaw.report.card import card, card_json, card_markdown
 from thaw.report.figures import (
     draw_final_returns,
@@ -67,11 +68,17 @@ def write_report(
         The path of index.html, which is written last.
 
     Raises:
-        InputError: Scores or curves are wrong; the message says how to correct them.
+        InputError: Scores or curves are wrong, or outside the bounds of the returns; the message
+            says how to correct them.
         WriteFailed: Disk full, no permission, and the like.
     """
     scores = check_scores(scores)
     curves = None if curves is None else check_curves(curves)
+    if source_steps is not None:
+        source_steps = check_source_steps(source_steps) if spec.source_steps else None
+    for frame, where in ((scores, "scores"), (curves, "curves"), (source_steps, "source steps")):
+        if frame is not None:
+            check_within_bounds(frame, spec.bounds, where)
     judged = verdicts(scores, spec)
     final = metrics_frame(scores, spec)
     learning = curve_metrics_frame(scores, curves, spec, judged)
@@ -85,8 +92,8 @@ def write_report(
     if panels:
         figures |= figure_files(draw_learning_curves(panels, spec), "learning_curves")
     amounts = []
-    if source_steps is not None and spec.source_steps:
-        amounts = amounts_of_pretraining(check_source_steps(source_steps), scores, spec)
+    if source_steps is not None:
+        amounts = amounts_of_pretraining(source_steps, scores, spec)
     by_pretraining = pretraining_panels(amounts, scores, spec) if amounts else []
     if by_pretraining:
         figures |= figure_files(draw_pretraining(by_pretraining, spec), "pretraining")
