@@ -44,6 +44,13 @@ def test_plan_json_is_one_document(say: Say, tiny: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("value", ["embedding=impala_shalow", "head=lstmm"])
+def test_plan_refuses_a_misspelt_network(say: Say, tiny: Path, value: str) -> None:
+    spoken = say("plan", tiny, "--set", f"agent.{value}")
+    assert (spoken.status, spoken.out) == (2, "")
+    assert f"'{value.partition('=')[2]}'; did you mean '" in spoken.err
+
+
 def test_plan_yaml_is_a_suite_that_plans_the_same(say: Say, tiny: Path, tmp_path: Path) -> None:
     spoken = say("plan", tiny, "--yaml", "--seeds", 3)
     (tmp_path / "again.yaml").write_text(spoken.out)

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from command_line import TINY
 
+from thaw.config.agent import AgentConfig
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.strict import from_plain, parse_yaml
@@ -48,6 +52,23 @@ def test_what_could_not_work_is_refused(target: str, said: str) -> None:
 def test_a_misspelt_environment_option_is_refused() -> None:
     with pytest.raises(InputError, match=r"unknown key 'downsampel'; did you mean 'downsam"):
         check_suite(suite(downsampel=4))
+
+
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        ({"embedding": "impala_shalow"}, "unknown embedding 'impala_shalow'; did you mean 'impala"),
+        ({"head": "lstmm"}, "unknown head 'lstmm'; did you mean 'lstm'.* or module:function"),
+    ],
+)
+def test_a_misspelt_network_is_refused(agent: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        check_suite(msgspec.structs.replace(suite(), agent=AgentConfig(**agent)))
+
+
+def test_a_network_of_the_user_s_is_not_imported() -> None:
+    agent = AgentConfig(embedding="no_such_module:make", head="no_such_module:make")
+    assert check_suite(msgspec.structs.replace(suite(), agent=agent))
 
 
 def test_what_differs_must_not_be_spaces_only() -> None:

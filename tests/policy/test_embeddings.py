@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from thaw.config.agent import AgentConfig, Branches
+from thaw.config.agent import EMBEDDING_NAMES, AgentConfig, Branches
 from thaw.config.errors import InputError
 from thaw.policy.branches import BranchedImageEmbedding
 from thaw.policy.embeddings import (
+    EMBEDDINGS,
     ConvEmbedding,
     MLPEmbedding,
     build_embedding,
@@ -137,6 +139,16 @@ def test_widths_that_do_not_fit_are_refused(settings: dict[str, Any], message: s
 def test_an_unknown_embedding_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(InputError, match="unknown embedding 'impala_dep'; did you mean 'impala_d"):
         build_embedding(AgentConfig(embedding="impala_dep", embedding_size=256), CATCH)
+
+
+def test_the_names_are_those_that_can_be_made() -> None:
+    assert set(EMBEDDINGS) < set(EMBEDDING_NAMES)
+    for name in EMBEDDING_NAMES:
+        size = 12 if name == "flatten" else 128
+        shape = CATCH if name in ("impala_deep", "impala_shallow") else (2, 6)
+        shape = (84, 84, 4) if name.startswith("nature") else shape
+        config = AgentConfig(embedding=name, embedding_size=size)
+        assert isinstance(build_embedding(config, shape), nn.Module)
 
 
 def test_an_embedding_of_the_user_s_own_is_found_by_address() -> None:

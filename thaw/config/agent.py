@@ -9,11 +9,18 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from thaw.config.errors import InputError
+from thaw.config.errors import InputError, nearest
 from thaw.config.strict import Config, Fraction, NonNegativeFloat, PositiveFloat, Size
 
 TIMM = "timm:"
 """Begins the name of an embedding from the library timm."""
+
+EMBEDDING_NAMES = (
+    "impala_deep", "impala_shallow", "nature", "mlp", "flatten", "mlp_branches", "nature_branches"
+)  # fmt: skip
+"""The built-in embeddings; :mod:`thaw.policy.embeddings` makes them."""
+HEAD_NAMES = ("lstm", "feedforward", "linear", "branches")
+"""The built-in heads; :mod:`thaw.policy.head` makes them."""
 
 
 class Branches(Config, frozen=True, kw_only=True):
@@ -135,6 +142,25 @@ class AgentConfig(Config, frozen=True, kw_only=True):
             for part, name in names.items()
             if ":" in name and not (part == "embedding" and name.startswith(TIMM))
         )
+
+
+def check_network_names(agent: AgentConfig) -> None:
+    """Check the names of an agent's embedding and head. Nothing is imported, torch neither.
+
+    What comes after ``timm:`` and in ``module:function`` is looked up only when it is made.
+
+    Raises:
+        InputError: Neither a built-in name nor one of those forms.
+    """
+    for part, name, allowed, forms in (
+        ("embedding", agent.embedding, EMBEDDING_NAMES, "timm:NAME, or module:function"),
+        ("head", agent.head, HEAD_NAMES, "module:function"),
+    ):
+        if name not in allowed and ":" not in name:
+            raise InputError(
+                f"unknown {part} '{name}'{nearest(name, allowed)} Built in: {', '.join(allowed)}; "
+                f"or {forms}"
+            )
 
 
 def complete_agent(plain: object) -> object:

@@ -1,9 +1,10 @@
-"""Checks a suite's environments before anything is written."""
+"""Checks a suite's environments and names before anything is written."""
 
 from __future__ import annotations
 
 import msgspec
 
+from thaw.config.agent import check_network_names
 from thaw.config.errors import InputError
 from thaw.config.flavor import Flavor
 from thaw.config.run_spec import split_environment
@@ -28,15 +29,16 @@ def canonical_suite(suite: Suite) -> Suite:
 def check_suite(suite: Suite) -> dict[Flavor, Spaces]:
     """Make every flavor of a suite once, and compare each source with its target.
 
-    This needs no torch.
+    The network is checked only by its names, so this needs no torch.
 
     Returns:
         The spaces of each flavor.
 
     Raises:
-        InputError: A flavor or an option is unknown, actions are not discrete, or a source and its
-            target have different observations or actions.
+        InputError: A flavor, an option, the embedding or the head is unknown, actions are not
+            discrete, or a source and its target have different observations or actions.
     """
+    check_network_names(suite.agent)
     spaces: dict[Flavor, Spaces] = {}
     _, options = split_environment(suite.environment)
     for transfer in suite.transfers:

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thaw.config.agent import TIMM, AgentConfig
-from thaw.config.errors import InputError, nearest
+from thaw.config.agent import TIMM, AgentConfig, check_network_names
+from thaw.config.errors import InputError
 from thaw.config.user_code import call_by_name
 from thaw.policy.branches import BranchedImageEmbedding, BranchedVectorEmbedding, Flatten, half_of
 from thaw.policy.layers import as_numbers, halve, initialize
@@ -171,8 +171,6 @@ EMBEDDINGS: Mapping[str, Callable[[tuple[int, ...], int], nn.Module]] = {
 }
 """Those that shape and width describe completely."""
 
-BUILT_IN = (*EMBEDDINGS, "flatten", "mlp_branches", "nature_branches")
-
 
 def build_embedding(config: AgentConfig, observation_shape: tuple[int, ...]) -> nn.Module:
     """Build a built-in embedding, or call ``module:function(observation_shape, embedding_size)``.
@@ -185,6 +183,7 @@ def build_embedding(config: AgentConfig, observation_shape: tuple[int, ...]) -> 
         InputError: Unknown name, a network that does not fit the observations, or the function
             returned no torch module.
     """
+    check_network_names(config)
     name, size = config.embedding, config.embedding_size
     if name in EMBEDDINGS:
         return EMBEDDINGS[name](observation_shape, size)
@@ -199,11 +198,6 @@ def build_embedding(config: AgentConfig, observation_shape: tuple[int, ...]) -> 
             return BranchedImageEmbedding(*halves)
     if name.startswith(TIMM):
         return timm_embedding(config, observation_shape)
-    if ":" not in name:
-        raise InputError(
-            f"unknown embedding '{name}'{nearest(name, BUILT_IN)} Built in: "
-            f"{', '.join(BUILT_IN)}; or timm:NAME, or module:function"
-        )
     embedding = call_by_name(name, observation_shape, size)
     if not isinstance(embedding, nn.Module):
         raise InputError(f"embedding '{name}' returned {type(embedding).__name__}, no nn.Module")

@@ -8,15 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from thaw.config.agent import AgentConfig
-from thaw.config.errors import InputError, nearest, one_line
+from thaw.config.agent import AgentConfig, check_network_names
+from thaw.config.errors import InputError, one_line
 from thaw.config.user_code import call_by_name
 from thaw.policy.branches import BranchedHead
 from thaw.policy.layers import LastInputs, initialize
 from thaw.policy.lstm import LSTM
-
-HEADS = ("lstm", "feedforward", "linear", "branches")
-"""The names of the built-in heads."""
 
 
 class Head(Protocol):
@@ -143,6 +140,7 @@ def build_head(config: AgentConfig, num_actions: int) -> nn.Module:
         "last_action_input": config.last_action_input,
         "last_reward_input": config.last_reward_input,
     }
+    check_network_names(config)
     match config.head:
         case "lstm":
             return RecurrentHead(
@@ -154,12 +152,7 @@ def build_head(config: AgentConfig, num_actions: int) -> nn.Module:
             return FeedforwardHead(config.embedding_size, num_actions, fc_size=fc_size, **sees)
         case "branches":
             return BranchedHead(config, num_actions)
-        case name if ":" in name:
-            return _head_of_user(name, config.embedding_size, num_actions)
-    raise InputError(
-        f"unknown head '{config.head}'{nearest(config.head, HEADS)} Built in: {', '.join(HEADS)}; "
-        "or module:function"
-    )
+    return _head_of_user(config.head, config.embedding_size, num_actions)
 
 
 def _head_of_user(name: str, embedding_size: int, num_actions: int) -> nn.Module:

@@ -141,4 +141,12 @@ BUGS = (
         "experiment/test_milestones.py",
         "its_own_policy",
     ),
+    Bug(
+        "a misspelt network is planned and priced",
+        "experiment/check.py",
+        "    check_network_names(suite.agent)\n",
+        "",
+        "experiment/test_check.py",
+        "misspelt_network",
+    ),
 )
