@@ -13,6 +13,12 @@ WRONG: list[tuple[str, list[str]]] = [
     ("rnu tiny.yaml", ["unknown command 'rnu'; did you mean 'run'? Allowed: run, plan"]),
     ("run", ["thaw run needs SUITE, --out DIR; see `thaw run --help`"]),
     ("run tiny.yaml", ["thaw run needs --out DIR"]),
+    ("run-one", ["thaw run-one needs DIR; see"]),
+    ("record moved", ["thaw record needs FLAVOR, --out FILE.mp4; see `thaw record --help`"]),
+    ("record moved catch", ["thaw record needs --out FILE.mp4; see"]),
+    ("gallery catch-quick", ["thaw gallery needs --out FILE.png; see"]),
+    ("scores", ["thaw scores needs --out FILE.csv; see"]),
+    ("evaluate", ["thaw evaluate needs CHECKPOINT|random, FLAVOR; see"]),
     ("run tiny.yaml --out", ["--out", "`thaw run --help`"]),
     (
         "run tiny.yaml --out x --seedz 2",

@@ -114,8 +114,8 @@ def _one_line(box: str, commands: Commands, arguments: list[str]) -> str:
     )
     command = [arguments[0]] if arguments and arguments[0] in commands else []
     if error.startswith("Missing from"):
-        words = error.partition(":")[2]
-        needed = re.findall(r"(?:^|\s)(--[\w-]+ [A-Z]+|[A-Z]{2,}(?:\|\w+)?)(?=\s)", words)
+        # Each option has a line of its own; what it means is indented further.
+        needed = re.findall(r"^│ {5}(\S.*?) *│$", box.partition("For full helptext")[0], re.M)
         error = f"{' '.join(['thaw', *command])} needs {', '.join(needed)}"
     option = re.match(r"Unrecognized options: (--[\w-]+)", error)
     if option and command:
