@@ -205,6 +205,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ("evaluate PRETRAINED catch?num_actions=56", ["54", "56"]),
     ("evaluate random catch --episodes 0", ["--episodes is 0; it must be at least 1"]),
     ("evaluate random catch --seed -1", ["--seed is -1; it must be at least 0"]),
+    ("evaluate random catch --set num_env=4", ["unknown key 'num_env'", "'num_envs'?"]),
     ("evaluate random catch --set num_envs=x", ["num_envs is 'x'; it must be a whole number"]),
     ("evaluate random catch --set drawn_on=cpu", ["environment.drawn_on cannot be set"]),
     ("evaluate random catch --set seed=1", ["environment.seed cannot be set"]),

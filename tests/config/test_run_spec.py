@@ -74,6 +74,17 @@ def test_seeds_of_different_purposes_flavors_and_conditions_differ() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
+@pytest.mark.parametrize("name", ["num_env", "num_envss", "numenvs", "n_envs", "Num_envs"])
+def test_a_misspelt_number_of_environments_is_named(name: str) -> None:
+    with pytest.raises(InputError, match=f"unknown key '{name}' in env.*; did you mean 'num_envs'"):
+        spec(environment={"downsample": 8, name: 4})
+
+
+def test_options_with_similar_names_are_no_misspelling() -> None:
+    options = {"num_levels": 1, "num_actions": 9, "num_threads": 1, "num_objects": 2}
+    assert spec(environment={"num_envs": 4, **options}).environment_options == options
+
+
 @pytest.mark.parametrize("num_envs", [0, -1, "x", True, None])
 def test_a_run_checks_its_number_of_environments(num_envs: object) -> None:
     with pytest.raises(

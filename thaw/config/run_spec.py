@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -41,14 +42,26 @@ MAX_NUM_ENVS = 100_000
 """Environments of one run; more is a mistake in the file."""
 DEFAULT_NUM_ENVS = 32
 """Unrolls of one batch (IMPALA, table G.1)."""
+SIMILAR = 0.85
+"""How alike two names are, from 0 to 1, where one is taken for a misspelling of the other.
+Procgen's ``num_levels`` and ``num_envs`` are 0.78 alike, ``n_envs`` and ``num_envs`` 0.86."""
 
 
 def check_environment_section(environment: Mapping[str, object]) -> None:
     """Check those keys of an ``environment`` section that have a meaning in every family.
 
     Raises:
-        InputError: A reserved key is set, or ``num_envs`` is out of range.
+        InputError: A reserved key is set, ``num_envs`` is out of range, or a key is a misspelt
+            ``num_envs``.
     """
+    # A family does not know num_envs: it would advise one of its own options. An option of the
+    # user's own environment with such a name can still be set in the flavor's address.
+    for name in difflib.get_close_matches("num_envs", environment, len(environment) or 1, SIMILAR):
+        if name != "num_envs":
+            raise InputError(
+                f"unknown key '{name}' in environment; did you mean 'num_envs'? That is how many "
+                "environments a run steps together"
+            )
     for name, reason in NOT_OPTIONS.items():
         if name in environment:
             raise InputError(f"environment.{name} cannot be set: {reason}; leave it out")

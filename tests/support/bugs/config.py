@@ -108,4 +108,12 @@ BUGS = (
         "envs/test_gym.py",
         "wrong_addresses and no_such",
     ),
+    Bug(
+        "a misspelt num_envs is left to the family",
+        "config/run_spec.py",
+        '        if name != "num_envs":\n',
+        "        if False:\n",
+        "config/test_run_spec.py",
+        "misspelt",
+    ),
 )
