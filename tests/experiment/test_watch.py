@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pytest
 from command_line import TINY, thaw_process
 
+from thaw.experiment.display import EVALUATION_STEPS, Display
 from thaw.experiment.suite_folder import SuiteFolder
 from thaw.experiment.watch import watch
 from thaw.files.ownership import LEASE, owned
@@ -94,6 +96,27 @@ def test_it_looks_on_while_another_machine_works_on_a_run(
     assert watch(folder) == 0
     assert next(happens, None) is None
     assert capfd.readouterr().err.startswith(f"[8/8] {TARGET}/scratch/seed0 ")
+
+
+def test_steps_of_before_have_no_rate(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "copied"))
+    for condition in ("scratch", "update_all"):
+        (folder / "runs" / TARGET / condition / "seed0/result.json").unlink()
+    shown: list[Display] = []
+
+    class Kept(Display):
+        def __enter__(self) -> Self:
+            shown.append(self)
+            return super().__enter__()
+
+    monkeypatch.setattr("thaw.experiment.watch.Display", Kept)
+    assert watch(folder) == 2
+    everything = shown[0].bars.tasks[0]
+    assert everything.total is not None
+    assert everything.completed == everything.total - 2 * EVALUATION_STEPS
+    assert everything.speed is None
 
 
 def test_a_finished_suite_has_nothing_to_tell(

@@ -37,6 +37,9 @@ class RateColumn(ProgressColumn):
 class Display:
     """Shows runs done, rate, time left and last returns on a terminal, one line a run elsewhere.
 
+    The bar of all runs counts steps that were made before. The rate, and so the time left, does
+    not: it is about what happens now.
+
     Args:
         runs: All runs of the suite; of a race those that it has asked for.
         done: Keys of the runs that are done already.
@@ -63,8 +66,12 @@ class Display:
         )
         self.num_done, self.num_runs = len(done), len(self.sizes)
         self.width = max(map(len, self.sizes))
-        remaining = sum(size for key, size in self.sizes.items() if key not in done)
-        self.total = self.bars.add_task("", total=max(1, remaining), note="")
+        self.total = self.bars.add_task(
+            "",
+            total=max(1, sum(self.sizes.values())),
+            completed=sum(self.sizes[key] for key in done),
+            note="",
+        )
         self.tasks: dict[str, TaskID] = {}
         self.counted: dict[str, int] = {}
         self._describe()
@@ -95,19 +102,25 @@ class Display:
             self.sizes[run.key] = size
             self.width = max(self.width, len(run.key))
             self.num_runs += 1
+            total = self.bars.tasks[self.total].total or 0
+            self.bars.update(self.total, total=total + size)
             if run.key in done:
                 self.num_done += 1
-            else:
-                total = self.bars.tasks[self.total].total or 0
-                self.bars.update(self.total, total=total + size)
+                self._count_as_earlier(size)
         self._describe()
 
-    def start(self, run: PlannedRun) -> None:
-        """Add a bar for a run that starts."""
+    def start(self, run: PlannedRun, steps: int = 0) -> None:
+        """Add a bar for a run that starts.
+
+        Args:
+            run: The run.
+            steps: How many it had made before; they count as done, but not for the rate.
+        """
         self.tasks[run.key] = self.bars.add_task(
-            run.key, total=self.sizes[run.key], note="", start=True
+            run.key, total=self.sizes[run.key], completed=steps, note="", start=True
         )
-        self.counted.setdefault(run.key, 0)
+        self._count_as_earlier(steps - self.counted.get(run.key, 0))
+        self.counted[run.key] = steps
 
     def update(
         self, run: PlannedRun, steps: int, mean_return: float | None, where: str = ""
@@ -141,8 +154,13 @@ class Display:
         self._describe()
 
     def _count(self, key: str, steps: int) -> None:
-        self.bars.advance(self.total, steps - self.counted[key])
+        # Unlike advance(), update() leaves a negative number, of lost steps, out of the rate.
+        self.bars.update(self.total, advance=steps - self.counted[key])
         self.counted[key] = steps
+
+    def _count_as_earlier(self, steps: int) -> None:
+        """Advance the bar of all runs, but not the rate; Progress has no method that does so."""
+        self.bars.tasks[self.total].completed += steps
 
     def _describe(self) -> None:
         most = "" if self.at_most is None else f" (at most {self.at_most})"

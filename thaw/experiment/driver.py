@@ -168,11 +168,12 @@ class Driver:
             if not self.executor.has_room(alone=alone):
                 break
             run = self.queue.pop()
-            path, source = self.folder.run_folder(run).path, self.folder.source_of(run)
+            run_folder, source = self.folder.run_folder(run), self.folder.source_of(run)
             self.num_attempts[run.key] = len(self.attempts(run))
-            self.executor.start(Task(run.key, run.spec, path, source, alone))
+            steps = run_folder.saved_steps()  # read before the run can save more
+            self.executor.start(Task(run.key, run.spec, run_folder.path, source, alone))
             self.active[run.key] = run
-            self.display.start(run)
+            self.display.start(run, steps)
         return bool(self.active) or self.queue.has_ready()
 
     def take(self, event: Event) -> None:

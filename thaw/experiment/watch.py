@@ -48,7 +48,7 @@ def watch(path: str | Path) -> int:
                 status, run_folder = folder.status(run), folder.run_folder(run)
                 may_continue |= status == "running"
                 if status not in (seen[run.key], "waiting") and run.key not in display.tasks:
-                    display.start(run)
+                    display.start(run, run_folder.progress_so_far()[0])
                 if status in ("running", "stopped"):
                     where = place_text(where_it_runs(run_folder, run))
                     display.update(run, *run_folder.progress_so_far(), where)
