@@ -18,6 +18,11 @@ def test_numbers_are_read_as_people_write_them() -> None:
     assert yaml.safe_load("6e-4") == "6e-4"  # why thaw has its own loader
 
 
+def test_keys_may_be_quoted_numbers_and_merged() -> None:
+    text = "base: &base {'3': 1}\nmore: {<<: *base, b: 2}"
+    assert parse_yaml(text) == {"base": {"3": 1}, "more": {"3": 1, "b": 2}}
+
+
 def test_override_leaves_nothing_half_done() -> None:
     plain = {"agent": {"discount": 0.9}}
     with pytest.raises(InputError):
@@ -54,6 +59,11 @@ class Sample(Config, frozen=True, kw_only=True):
             "Expected `str`, got `int` - at `$.words[1]`",
             "here: words[1]: expected a word, got a whole number",
         ),
+        (
+            {"size": 1, "words": ["a"], 2: 3},
+            "Expected `str` - at `key` in `$`",
+            "here: a key is no word; all keys must be words",
+        ),
     ],
 )
 def test_the_wording_of_msgspec_that_is_translated(plain: object, theirs: str, ours: str) -> None:
@@ -70,6 +80,14 @@ def test_the_wording_of_msgspec_that_is_translated(plain: object, theirs: str, o
     [
         ("{[a, b]: 1}", "line 1: a key must be a word"),
         ("{{a: 1}: 1}", "line 1: a key must be a word"),
+        (
+            "agent: {learning_rate: 6,0e-4}",
+            r"line 1: the key '0e-4' is a number \(decimals have a point, not a comma\), but keys",
+        ),
+        ("a: 1\nb: {3: 4}", "line 2: the key '3' is a number"),
+        ("{yes: 1}", "the key 'yes' is true or false, but keys are words"),
+        ("{2024-01-01: 1}", "the key '2024-01-01' is a date"),
+        ("{~: 1}", "the key '~' is null"),
         ("[" * 20_000, "nested too deeply"),
         ("seeds: " + "9" * 5000, "not valid YAML"),
         ("day: 2020-99-99", "not valid YAML"),

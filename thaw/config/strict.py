@@ -46,16 +46,31 @@ Scalar = bool | int | float | str | None
 T = TypeVar("T")
 
 
+_NO_WORDS = {
+    "int": "a number (decimals have a point, not a comma)",
+    "float": "a number (decimals have a point, not a comma)",
+    "bool": "true or false",
+    "null": "null",
+    "timestamp": "a date",
+}
+"""What YAML can take a bare key for. ``{learning_rate: 6,0e-4}`` has a second key, ``0e-4``."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.1, but ``6e-4`` is a number (PyYAML alone reads it as a word) and keys are unique."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is there twice; PyYAML alone would keep the last value."""
+        """Refuse a key that is no word or is there twice; PyYAML alone keeps the last value."""
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
                     problem="a key must be a word", problem_mark=key.start_mark
+                )
+            if (kind := key.tag.rpartition(":")[2]) in _NO_WORDS:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key '{key.value[:40]}' is {_NO_WORDS[kind]}, but keys are words",
+                    problem_mark=key.start_mark,
                 )
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
@@ -221,6 +236,8 @@ _PLAIN_WORDS = {
 def _explain(message: str, kind: object, plain: object) -> str:
     """Translate msgspec's message: first the dotted path, then the problem, then a hint."""
     message, _, path = message.partition(" - at `")
+    if path.startswith("key` in `"):
+        path, message = path.removeprefix("key` in `"), "a key is no word; all keys must be words"
     path = path.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", "")
     node: object = kind
     for step in re.sub(r"\[[^\]]*\]", "", path).split("."):

@@ -116,4 +116,12 @@ BUGS = (
         "config/test_run_spec.py",
         "misspelt",
     ),
+    Bug(
+        "a key that is a number is not named",
+        "config/strict.py",
+        "in _NO_WORDS:\n",
+        "in ():\n",
+        "config/test_strict.py",
+        "hostile_yaml",
+    ),
 )
