@@ -169,7 +169,7 @@ def test_the_command_films_chance_and_refuses_what_is_wrong(
 ) -> None:
     out = str(tmp_path / "film.mp4")
     assert main(["record", "random", "catch?downsample=16", "--out", out]) == 0
-    capsys.readouterr()
+    assert ": 1 episode, return " in capsys.readouterr().out
     assert main(["record", "random", "catch", "--out", out, "--episodes", "0"]) == 2
     assert "--episodes" in capsys.readouterr().err
     assert main(["record", "random", "catch", "--out", str(tmp_path / "a.avi")]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -149,6 +150,14 @@ def test_a_policy_is_not_moved_to_other_buttons(say: Say, tmp_path: Path) -> Non
     ):
         check_refusal(say(*command), ["has pickup, drop, toggle, done"])
     assert listing(tmp_path) == before
+
+
+def test_one_episode_has_no_standard_error(say: Say) -> None:
+    one = say("evaluate", "random", "catch", "--episodes", 1)
+    assert re.fullmatch(r"-?1\.00 \(return of 1 episode\)\n", one.out)
+    two = say("evaluate", "random", "catch", "--episodes", 2)
+    assert " +- " in two.out
+    assert two.out.endswith(" (mean and standard error of 2 episodes)\n")
 
 
 WRONG: list[tuple[str, list[str]]] = [

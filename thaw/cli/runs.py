@@ -145,8 +145,10 @@ def evaluate(
     if as_json:
         print_json(score)
     else:
-        sem = f" +- {score['sem']:.2f}" if score["sem"] is not None else ""
-        print(f"{score['mean_return']:.2f}{sem} (mean and standard error of {episodes} episodes)")
+        sem, what = "", "return"
+        if score["sem"] is not None:  # of one episode there is none
+            sem, what = f" +- {score['sem']:.2f}", "mean and standard error"
+        print(f"{score['mean_return']:.2f}{sem} ({what} of {_num_episodes(episodes)})")
     return 0
 
 
@@ -181,8 +183,14 @@ def record(
         opened = open_policy(policy, flavor, trust_code=trust_code, how=WITH_TRUST)
         played = opened.record(film, num_episodes=episodes, seed=seed, greedy=greedy)
     mean = sum(episode.episode_return for episode in played) / len(played)
-    print(f"{out}: {episodes} episodes, mean return {mean:.2f}")
+    shown = "mean return" if episodes > 1 else "return"
+    print(f"{out}: {_num_episodes(episodes)}, {shown} {mean:.2f}")
     return 0
+
+
+def _num_episodes(number: int) -> str:
+    """Return a number of episodes in words."""
+    return "1 episode" if number == 1 else f"{number} episodes"
 
 
 def _execute(

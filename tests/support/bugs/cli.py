@@ -52,4 +52,20 @@ BUGS = (
         r'r"^│ {5}([\w -]*) *│$"',
         "cli/test_parsing.py",
     ),
+    Bug(
+        "one episode is said to have a standard error",
+        "cli/runs.py",
+        'sem, what = "", "return"',
+        'sem, what = "", "mean and standard error"',
+        "cli/test_runs.py",
+        "one_episode",
+    ),
+    Bug(
+        "one episode is told as several",
+        "cli/runs.py",
+        'return "1 episode" if number == 1 else',
+        "return",
+        "acting/test_video.py",
+        "films_chance",
+    ),
 )
