@@ -187,7 +187,7 @@ def run_alone(
         watchdog(silence, runtime.stall_seconds, end_stalled),
         Display([planned], []) as display,
     ):
-        display.start(planned)
+        display.start(planned, folder.saved_steps())
         try:
             result = execute_run(
                 spec,
