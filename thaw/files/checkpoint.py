@@ -30,7 +30,8 @@ MAX_OBSERVATION_NUMBERS = 2**23
 """The most numbers in one observation; a phone's screen (1080x2400, three colors) fits."""
 
 TORCH_SAVES = (b"PK\x03\x04", b"\x80\x02\x8a")
-"""How files of ``torch.save`` begin: a zip, and the pickle of old versions."""
+"""How files of ``torch.save`` begin: a zip, or the pickle of old versions. They are only told apart
+by it, for the error; nothing is unpickled."""
 
 
 class PolicyDescription(Config, frozen=True, kw_only=True):

@@ -124,9 +124,9 @@ def _load(data: bytes) -> object:
     """
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError:  # what weights_only refuses; the caller says so
         raise
-    except Exception as error:
+    except Exception as error:  # IndexError, AttributeError, AssertionError and others
         raise ValueError(f"its policy.pth is damaged ({one_line(error)})") from error
 
 

@@ -14,7 +14,7 @@ BUGS = (
         "was_continued",
     ),
     Bug(
-        "curve metrics of a race count runs as missing that nobody asked for",
+        "curve metrics of a race count runs as missing that the race never asked for",
         "report/metrics.py",
         "if spec.racing is not None and verdict is not None:",
         "if False:",
