@@ -11,6 +11,8 @@ import booted_env
 import pytest
 
 from thaw.config import Flavor, InputError, RunSpec, Runtime, UpdateRule
+from thaw.experiment.display import Display
+from thaw.experiment.plan import PlannedRun
 from thaw.experiment.single import run_alone, train_spec, transfer_spec
 from thaw.files.run_folder import RunFolder
 
@@ -107,6 +109,26 @@ def test_a_stopped_run_continues_and_signals_are_given_back(
     assert result is not None
     assert result["steps"] == 40
     assert result == RunFolder(tmp_path / "run").result()
+
+
+def test_the_bar_of_a_run_that_continues_begins_where_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    start = Display.start
+
+    def noted(self: Display, run: PlannedRun, steps: int = 0) -> None:
+        begun.append(steps)
+        start(self, run, steps)
+
+    monkeypatch.setattr(Display, "start", noted)
+    folder = RunFolder(tmp_path / "run")
+    booted_env.send_after(15, signal.SIGINT)
+    run_alone(small_spec(), folder, runtime=Runtime())
+    saved_steps = folder.saved_steps()
+    run_alone(small_spec(), folder, runtime=Runtime())
+    assert begun == [0, saved_steps]
+    assert saved_steps > 0
 
 
 def test_settings_that_a_single_run_does_not_have_are_refused() -> None:

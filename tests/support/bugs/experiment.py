@@ -6,6 +6,14 @@ from bugs.bug import Bug
 
 BUGS = (
     Bug(
+        "the bar of a single run that continues begins at zero",
+        "experiment/single.py",
+        "display.start(planned, folder.saved_steps())",
+        "display.start(planned)",
+        "experiment/test_single.py",
+        "where_it_stands",
+    ),
+    Bug(
         "a run that was lost to another machine is marked as failed",
         "experiment/one_run.py",
         "            run_folder,\n            runtime",
